@@ -1,0 +1,1 @@
+"""One Alembic environment for many databases: what migrations/env.py and `python -m multidb` are made of."""

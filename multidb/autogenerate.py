@@ -1,0 +1,177 @@
+"""Comparing a database with its models.
+
+Imported only by the commands that compare: it is what loads the models and the comparison plugins.
+"""
+
+import importlib
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from alembic import context
+from alembic.autogenerate import RevisionContext
+from alembic.operations.ops import MigrationScript, UpgradeOps
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, MetaData
+
+from multidb import engines
+from multidb.config import Database
+from multidb.environment import Environment
+from multidb.errors import MigrationError, explain
+
+try:
+    import alembic_postgresql_enum  # noqa: F401 - its import adds it to Alembic's comparators
+except ModuleNotFoundError as error:
+    raise MigrationError(
+        f"comparing needs {error.name}: `pip install --require-hashes -r constraints.txt`"
+    ) from error
+
+PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
+# PostGIS keeps spatial_ref_sys in the database's own schema, and other extensions do alike.
+_EXTENSION_TABLES = """
+    SELECT relname FROM pg_class JOIN pg_depend ON objid = pg_class.oid
+    WHERE classid = 'pg_class'::regclass AND deptype = 'e' AND relkind IN ('r', 'p')
+"""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one database lacks to be like its models, ready to be written as a revision."""
+
+    database: Database
+    context: RevisionContext
+
+    @property
+    def script(self) -> MigrationScript:
+        return self.context.generated_revisions[-1]
+
+    @property
+    def upgrade_operations(self) -> UpgradeOps:
+        operations = self.script.upgrade_ops
+        assert operations is not None
+        return operations
+
+
+def compare(
+    environment: Environment, database: Database, arguments: dict[str, Any], *, writing: bool = False
+) -> Comparison:
+    """Compare one database with its models. Alembic's context has to be on its branch.
+
+    Args:
+        environment: the command and its databases.
+        database: which; it has to be at the head of its branch.
+        arguments: of the revision that would make them alike, as Alembic's RevisionContext takes them.
+        writing: it will be written, so its operations have to be such that an upgrade needs no plugin.
+
+    Raises:
+        MigrationError: it is not at head, or its models can't be imported.
+    """
+    metadata = models_metadata(database)
+    branch = environment.branch(database.name)
+    own = RevisionContext(environment.config, branch.directory, arguments)
+
+    def compare_once(revision: Any, alembic: MigrationContext) -> list[Any]:
+        # A copy: the next database's configure() would change the options that this one is rendered with.
+        alembic.opts = dict(alembic.opts)
+        own.run_autogenerate(revision, alembic)
+        if writing:
+            _self_contained(database, alembic, revision, own.generated_revisions)
+        return []
+
+    with engines.connect(database) as connection:
+        heads = environment.configure(database, connection, reading=True).get_current_heads()
+        branch.check_known(heads)
+        if set(heads) != {branch.head} - {None}:
+            raise MigrationError(
+                f"{database.name}: at {', '.join(heads) or '<base>'}, not at its head {branch.head}: "
+                f"run `alembic upgrade {database.name}@head` first"
+            )
+        spatial = "postgis" in database.extensions
+        environment.configure(
+            database,
+            connection,
+            work=compare_once,
+            reading=True,
+            metadata=metadata,
+            autogenerate_plugins=PLUGINS,
+            include_name=_not_an_extensions(connection, database),
+            render_item=_spatial_types if spatial else _no_special_types,
+        )
+        context.run_migrations()
+    return Comparison(database, own)
+
+
+def models_metadata(database: Database) -> MetaData:
+    """The MetaData of a database's models.
+
+    Raises:
+        MigrationError: the module can't be imported, or has none.
+    """
+    try:
+        module = importlib.import_module(database.models)
+        metadata = module.Base.metadata
+    except ModuleNotFoundError as error:
+        if error.name and database.models.startswith(error.name):
+            raise MigrationError(
+                f"{database.name}: there is no module {database.models}: write it, or correct `models:` "
+                "in databases.yaml"
+            ) from error
+        raise MigrationError(f"{database.name}: {database.models} can't be imported: {error}") from error
+    except AttributeError as error:
+        raise MigrationError(
+            f"{database.name}: {database.models} has no Base with a metadata: see models/auth.py"
+        ) from error
+    except Exception as error:
+        raise MigrationError(f"{database.name}: {database.models} can't be imported: {explain(error)}") from error
+    if not isinstance(metadata, MetaData):
+        raise MigrationError(f"{database.name}: {database.models}.Base.metadata is no MetaData")
+    return metadata
+
+
+def _not_an_extensions(connection: Connection, database: Database) -> Callable[..., bool]:
+    """A filter that leaves out the tables which belong to an extension."""
+    owned: set[str] = set()
+    if not database.is_sqlite:
+        owned = set(connection.exec_driver_sql(_EXTENSION_TABLES).scalars())
+
+    def include_name(name: str | None, kind: str, _parents: MutableMapping[str, str | None]) -> bool:
+        return kind != "table" or name not in owned
+
+    return include_name
+
+
+def _no_special_types(_kind: str, _item: object, _context: object) -> bool:
+    return False
+
+
+def _spatial_types(kind: str, item: object, autogen_context: Any) -> str | bool:
+    from geoalchemy2 import alembic_helpers
+
+    rendered: str | bool = alembic_helpers.render_item(kind, item, autogen_context)
+    return rendered
+
+
+def _self_contained(
+    database: Database, alembic: MigrationContext, revision: Any, scripts: list[MigrationScript]
+) -> None:
+    """Turn the plugins' operations into what a revision can hold by itself."""
+    from multidb import enums
+
+    if "postgis" in database.extensions:
+        from geoalchemy2 import alembic_helpers
+
+        # Without it a spatial index would be made twice, by GeoAlchemy2's column and by name.
+        alembic_helpers.writer(alembic, revision, scripts)
+    for script in scripts:
+        for operations in (script.upgrade_ops, script.downgrade_ops):
+            if operations is not None and not database.is_sqlite:
+                enums.in_plain_sql(operations, alembic.dialect)
+        if "geospatial" in " ".join(_operation_names(script.upgrade_ops)):
+            # A new set: Alembic gives every script the same one.
+            script.imports = script.imports | {"import geoalchemy2.alembic_helpers  # registers its operations"}
+
+
+def _operation_names(operation: Any) -> list[str]:
+    """The classes of an operation and of all those inside it."""
+    inner = [name for each in getattr(operation, "ops", ()) for name in _operation_names(each)]
+    return [type(operation).__name__.lower(), *inner]

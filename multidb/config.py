@@ -1,0 +1,352 @@
+"""databases.yaml, and the environment variables that override it, as records.
+
+Every mistake in the configuration is found here, and named with its line or its variable. No message repeats
+a URL that could not be read: it may hold a password that somebody forgot to escape.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from multidb.errors import MigrationError
+
+SECRET_OPTIONS = frozenset({"password", "sslpassword"})
+DIALECTS = {
+    "postgres": "postgresql+psycopg2",
+    "postgresql": "postgresql+psycopg2",
+    "postgresql+psycopg2": "postgresql+psycopg2",
+    "sqlite": "sqlite+pysqlite",
+    "sqlite+pysqlite": "sqlite+pysqlite",
+}
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class ConfigError(MigrationError):
+    """Something in databases.yaml, or in a variable that overrides it, is wrong."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """An entry of databases.yaml, with its URL resolved."""
+
+    name: str
+    url: URL
+    models: str
+    extensions: tuple[str, ...] = ()
+
+    @property
+    def prefix(self) -> str:
+        """What its revision ids begin with: `auth` for auth_db."""
+        return revision_prefix(self.name)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    @cached_property
+    def secrets(self) -> dict[str, str]:
+        """What nobody may see of the URL, by libpq's name for it."""
+        found = {key: str(value) for key, value in self.url.query.items() if key in SECRET_OPTIONS}
+        if self.url.password is not None:
+            found["password"] = str(self.url.password)
+        return found
+
+    @cached_property
+    def public_url(self) -> URL:
+        """The URL without its secrets, to be shown and to be handed to whatever might print it."""
+        return URL.create(
+            self.url.drivername,
+            self.url.username,
+            None,
+            self.url.host,
+            self.url.port,
+            self.url.database,
+            self.url.difference_update_query(sorted(SECRET_OPTIONS)).query,
+        )
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A value of the file, and the line it stands on."""
+
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of databases.yaml as it was written."""
+
+    name: str
+    line: int
+    models: str
+    url: Scalar | None
+    extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """databases.yaml: which databases there are, and, on demand, where they are."""
+
+    path: Path
+    server: Scalar | None
+    entries: Mapping[str, Entry]
+    environment: Mapping[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.entries)
+
+    def databases(self, names: Iterable[str]) -> list[Database]:
+        """The named databases, in the file's order, with their URLs.
+
+        Only these need a URL that can be read: a pod that migrates one database has no secret of the others.
+
+        Raises:
+            ConfigError: a URL is missing or can't be read, or another database has the same one.
+        """
+        wanted = set(names)
+        found: list[Database] = []
+        owners: dict[tuple[object, ...], str] = {}
+        for entry in self.entries.values():
+            try:
+                url = self._url(entry)
+            except ConfigError:
+                if entry.name in wanted:
+                    raise
+                continue
+            place = _place(url)
+            other = owners.setdefault(place, entry.name)
+            if other != entry.name:
+                raise ConfigError(
+                    f"{other} and {entry.name} have the same URL, {url.render_as_string()}: "
+                    f"give each its own in {self.path.name} or in {variable(other)} and {variable(entry.name)}"
+                )
+            if entry.name in wanted:
+                found.append(Database(entry.name, url, entry.models, entry.extensions))
+        return found
+
+    def _url(self, entry: Entry) -> URL:
+        override = self._override(entry.name)
+        if override:
+            return self._parsed(*override)
+        if entry.url:
+            where = f"{self.path.name}:{entry.url.line}: {entry.name}"
+            return self._parsed(self._expanded(entry.url), where)
+        if self.server is None:
+            raise ConfigError(
+                f"{self.path.name}:{entry.line}: {entry.name} has no url and the file has no server: "
+                f"give one of them, or set {variable(entry.name)}"
+            )
+        where = f"{self.path.name}:{self.server.line}: server"
+        return self._parsed(self._expanded(self.server), where, database=entry.name)
+
+    def _override(self, name: str) -> tuple[str, str] | None:
+        """The URL that the environment gives a database, and where from."""
+        key = variable(name)
+        text, file = self.environment.get(key), self.environment.get(f"{key}_FILE")
+        if text and file:
+            raise ConfigError(f"{key} and {key}_FILE are both set: unset one")
+        if file:
+            try:
+                return Path(file).read_text(encoding="utf-8"), f"the file that {key}_FILE names"
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                raise ConfigError(f"{key}_FILE: {file} can't be read: {reason}") from error
+        return (text, key) if text else None
+
+    def _expanded(self, value: Scalar) -> str:
+        """The value with `${VAR}` and `${VAR:-default}` replaced."""
+
+        def expand(match: re.Match[str]) -> str:
+            found = self.environment.get(match[1]) or match[2]
+            if found is None:
+                raise ConfigError(
+                    f"{self.path.name}:{value.line}: ${{{match[1]}}} is not set: "
+                    f"set it, or write ${{{match[1]}:-default}}"
+                )
+            return found
+
+        return _VARIABLE.sub(expand, value.text)
+
+    def _parsed(self, text: str, where: str, database: str | None = None) -> URL:
+        url = parse_url(text, where)
+        if database is not None:
+            url = url.set(database=database)
+        if not url.database or url.database == ":memory:":
+            raise ConfigError(f"{where}: the URL names no database: end it with /NAME, or a path for SQLite")
+        if url.get_backend_name() == "sqlite":
+            # Relative to the file: where the command was typed must not decide which database is meant.
+            return url.set(database=str((self.path.parent / url.database).resolve()))
+        return url
+
+
+def load(path: Path) -> Configuration:
+    """Read databases.yaml.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ConfigError: the file can't be read, or something in it is wrong; says in which line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is not there: it lists the databases, see README.md") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path} can't be read: {reason}") from error
+    return _Reader(path).configuration(text)
+
+
+def variable(name: str) -> str:
+    """The environment variable that overrides a database's URL: `AUTH_DB_URL` for auth_db."""
+    return f"{name.upper()}_URL"
+
+
+def revision_prefix(name: str) -> str:
+    """What the revision ids of a database begin with: `auth` for auth_db."""
+    return name.removesuffix("_db")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """ " did you mean …?" with the nearest known word, or nothing."""
+    close = get_close_matches(word, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def parse_url(text: str, where: str) -> URL:
+    """A URL of one of the two dialects, with psycopg2 as PostgreSQL's driver whatever the form.
+
+    SQLAlchemy 2.1 takes `postgresql://` for psycopg 3 and does not know `postgres://`; both are what people paste.
+
+    Args:
+        text: the URL.
+        where: who gave it, for messages.
+
+    Raises:
+        ConfigError: it isn't one, or of another dialect.
+    """
+    try:
+        url = make_url(text.strip())
+    except (ArgumentError, ValueError) as error:
+        raise ConfigError(
+            f"{where}: not a URL: write postgresql://user:password@host:port/name, "
+            "with special characters of the password percent-encoded"
+        ) from error
+    if url.host and "@" in url.host:
+        raise ConfigError(f"{where}: the password has an @ in it: write it as %40")
+    driver = DIALECTS.get(url.drivername)
+    if driver is None:
+        raise ConfigError(
+            f"{where}: {url.drivername}:// is not supported: use postgresql:// or sqlite:///"
+            + nearest(url.drivername, DIALECTS)
+        )
+    return url.set(drivername=driver)
+
+
+def local_environment(root: Path) -> dict[str, str]:
+    """The process's environment over the variables that `bin/up` left in .local/env."""
+    try:
+        lines = (root / ".local" / "env").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    local = dict(line.split("=", 1) for line in lines if "=" in line)
+    return local | dict(os.environ)
+
+
+def _place(url: URL) -> tuple[object, ...]:
+    """What makes two URLs the same database, whoever connects and however."""
+    if url.get_backend_name() == "sqlite":
+        return ("sqlite", url.database)
+    return (url.host, url.port or 5432, url.database, url.query.get("host"), url.query.get("port"))
+
+
+class _Reader:
+    """Turns the YAML nodes into records; nodes, because they know their lines."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def configuration(self, text: str) -> Configuration:
+        try:
+            root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise ConfigError(f"{self.path.name}:{line}: not YAML: {error.problem}") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{self.path.name}: not YAML: {str(error).splitlines()[0]}") from error
+        top = self._mapping(root, "the file", {"server", "databases"})
+        entries = self._entries(top.get("databases"))
+        server = self._scalar(top["server"], "server") if "server" in top else None
+        return Configuration(self.path, server, entries, local_environment(self.path.parent))
+
+    def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
+        if node is None:
+            raise ConfigError(f"{self.path.name}: no databases: list them under `databases:`")
+        entries: dict[str, Entry] = {}
+        owners: dict[str, str] = {}
+        for name, value in self._mapping(node, "databases").items():
+            line = value.start_mark.line + 1
+            if not _NAME.fullmatch(name):
+                self._fail(value, f"{name!r} can't be a database's name: use a-z, 0-9 and _")
+            other = owners.setdefault(revision_prefix(name), name)
+            if other != name:
+                self._fail(value, f"{other} and {name} would number their revisions alike: rename one")
+            fields = self._mapping(value, name, {"models", "url", "extensions"})
+            if "models" not in fields:
+                self._fail(value, f"{name} has no models: add `models: models.{revision_prefix(name)}`")
+            entries[name] = Entry(
+                name,
+                line,
+                models=self._scalar(fields["models"], "models").text,
+                url=self._scalar(fields["url"], "url") if "url" in fields else None,
+                extensions=self._list(fields["extensions"]) if "extensions" in fields else (),
+            )
+        if not entries:
+            self._fail(node, "no databases: list them under `databases:`")
+        return entries
+
+    def _mapping(
+        self, node: yaml.Node | None, what: str, known: Iterable[str] | None = None
+    ) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            self._fail(node, f"{what} should be a mapping of names to values")
+        found: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if known is not None and key.value not in known:
+                hint = nearest(str(key.value), known)
+                self._fail(key, f"unknown key {key.value!r} in {what}{hint or ': known are ' + _and(known)}")
+            if key.value in found:
+                self._fail(key, f"{key.value} is there twice")
+            found[key.value] = value
+        return found
+
+    def _scalar(self, node: yaml.Node, what: str) -> Scalar:
+        if not isinstance(node, yaml.ScalarNode) or not node.value:
+            self._fail(node, f"{what} should be a text")
+        return Scalar(node.value, node.start_mark.line + 1)
+
+    def _list(self, node: yaml.Node) -> tuple[str, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            self._fail(node, "extensions should be a list, such as [postgis]")
+        return tuple(self._scalar(item, "an extension").text for item in node.value)
+
+    def _fail(self, node: yaml.Node | None, problem: str) -> NoReturn:
+        line = node.start_mark.line + 1 if node else 1
+        raise ConfigError(f"{self.path.name}:{line}: {problem}")
+
+
+def _and(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))

@@ -1,0 +1,137 @@
+"""What a person reads when something goes wrong: one line with what, where, and what to do next."""
+
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
+
+
+class MigrationError(CommandError):
+    """A failure whose message is already what a person should read."""
+
+
+# What the driver says, and what to do about it. The first that matches is taken.
+_ADVICE: tuple[tuple[str, str], ...] = (
+    (r"password authentication failed", "correct the user or the password in the URL"),
+    (r"no password supplied", "put a password into the URL, or use a .pgpass file"),
+    (r'database "[^"]*" does not exist', "create it with `python -m multidb create`"),
+    (r'role "[^"]*" does not exist', "create it with `python -m multidb create`"),
+    (r"could not translate host name", "correct the host in the URL"),
+    (r"Connection refused", "start the server, or correct host and port in the URL; bin/up starts a private one"),
+    (r"No such file or directory.*\n?.*socket", "start the server, or give a host in the URL"),
+    (r"starting up|shutting down|in recovery mode", "wait until the server accepts connections, then run again"),
+    (r"timeout expired|timed out", "see whether a firewall is in the way, then run again"),
+    (r"too many (clients|connections)|connection slots", "let other clients go, or raise max_connections"),
+    (r"no pg_hba\.conf entry", "let this host in through the server's pg_hba.conf"),
+    (r"SSL|certificate", "correct the sslmode and the certificates in the URL"),
+    (r"read-only transaction", "the server is a read-only standby: use the URL of the primary"),
+    (
+        r'extension "(\w+)" is not available|could not open extension control file.*?(\w+)\.control',
+        "install it on the server (Debian: postgresql-NN-postgis-3 for server version NN)",
+    ),
+    (
+        r"permission denied to create extension",
+        "a superuser must create it once: `python -m multidb create` with an admin URL",
+    ),
+    (r"permission denied|must be owner", "grant the role the privilege, or make it the owner of the database"),
+    (r"unable to open database file", "see that the directory exists and may be written to"),
+    (r"readonly database", "make the file and its directory writable"),
+    (r"disk is full|disk I/O error", "make room on the disk, then run again"),
+    (r"database is locked", "another process writes to the file: run again when it is done"),
+    (r"file is not a database", "the URL names a file that SQLite did not write"),
+)
+_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s@]*@")
+_OPTION_PASSWORD = re.compile(r"((?:ssl)?password=)[^\s&'\"]+", re.IGNORECASE)
+
+
+@contextmanager
+def reported(config: Config) -> Iterator[None]:
+    """Turn whatever is raised inside into one line on stderr and exit code 1.
+
+    `alembic --raiseerr` lets the exception through, traceback and all. Called from Python, where there is no
+    command line, the line becomes a CommandError.
+
+    Raises:
+        SystemExit: the command line's form of the failure.
+        CommandError: the caller's.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        if config.cmd_opts is None:
+            raise error if isinstance(error, CommandError) else MigrationError(explain(error)) from error
+        if config.cmd_opts.raiseerr:
+            raise
+        raise SystemExit(f"error: {explain(error)}") from error
+
+
+@contextmanager
+def named(database: str) -> Iterator[None]:
+    """Put a database's name in front of whatever is raised inside.
+
+    Raises:
+        MigrationError: the failure, in one line that begins with the name.
+    """
+    try:
+        yield
+    except MigrationError as error:
+        if str(error).startswith(f"{database}: "):
+            raise
+        raise MigrationError(f"{database}: {error}") from error
+    except Exception as error:
+        raise MigrationError(f"{database}: {explain(error)}") from error
+
+
+def explain(error: BaseException) -> str:
+    """One line that says what went wrong, in which revision file if in one, and what to do.
+
+    Args:
+        error: what was raised.
+    """
+    if isinstance(error, MigrationError):
+        return redacted(str(error))
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        whole, said = str(error.orig), _first_line(str(error.orig))
+    elif isinstance(error, SyntaxError):
+        return f"{_short(error.filename or '?')}:{error.lineno}: {error.msg}"
+    elif isinstance(error, CommandError):
+        whole = said = _one_line(str(error))
+    else:
+        whole = said = f"{type(error).__name__}: {_one_line(str(error))}"
+    place = revision_line(error)
+    advice = next((text for pattern, text in _ADVICE if re.search(pattern, whole)), None)
+    return redacted((f"{place}: " if place else "") + said + (f": {advice}" if advice else ""))
+
+
+def revision_line(error: BaseException) -> str | None:
+    """The line of a revision file in which it happened: `migrations/versions/auth_db/auth_0002_x.py:17`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    found = [frame for frame in frames if Path(frame.filename).parts[-3:-2] == ("versions",)]
+    return f"{_short(found[-1].filename)}:{found[-1].lineno}" if found else None
+
+
+def redacted(text: str) -> str:
+    """The text without what looks like a password in a URL or a connection option."""
+    return _OPTION_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", text))
+
+
+def _short(filename: str) -> str:
+    """A path from `migrations` on, as it is written in the project."""
+    parts = Path(filename).parts
+    start = parts.index("migrations") if "migrations" in parts else 0
+    return str(Path(*parts[start:]))
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0].strip() if text.strip() else "no message"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
