@@ -19,6 +19,8 @@ from sqlalchemy.exc import ArgumentError
 
 from multidb.errors import MigrationError
 
+# Where the server is that the databases are on, unless they say otherwise.
+SERVER_VARIABLE = "DATABASE_SERVER_URL"
 SECRET_OPTIONS = frozenset({"password", "sslpassword"})
 DIALECTS = {
     "postgres": "postgresql+psycopg2",
@@ -137,7 +139,7 @@ class Configuration:
         return found
 
     def _url(self, entry: Entry) -> URL:
-        override = self._override(entry.name)
+        override = self._override(variable(entry.name))
         if override:
             return self._parsed(*override)
         if entry.url:
@@ -151,9 +153,17 @@ class Configuration:
         where = f"{self.path.name}:{self.server.line}: server"
         return self._parsed(self._expanded(self.server), where, database=entry.name)
 
-    def _override(self, name: str) -> tuple[str, str] | None:
-        """The URL that the environment gives a database, and where from."""
-        key = variable(name)
+    def url_variable(self, key: str) -> URL | None:
+        """The URL that an environment variable holds, or the file that its `_FILE` names, or None.
+
+        Raises:
+            ConfigError: it can't be read.
+        """
+        found = self._override(key)
+        return self._parsed(*found) if found else None
+
+    def _override(self, key: str) -> tuple[str, str] | None:
+        """What an environment variable holds, or the file that its `_FILE` names, and which it was."""
         text, file = self.environment.get(key), self.environment.get(f"{key}_FILE")
         if text and file:
             raise ConfigError(f"{key} and {key}_FILE are both set: unset one")

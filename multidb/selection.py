@@ -94,9 +94,19 @@ def _chosen(x_arguments: Sequence[str], names: Sequence[str]) -> set[str]:
             if not wanted:
                 raise MigrationError("-x db= names no database: write -x db=NAME,NAME")
             chosen |= wanted
-    for name in sorted(chosen - set(names)):
-        raise _unknown(name, names)
-    return chosen
+    return set(known_names(sorted(chosen), names))
+
+
+def known_names(wanted: Sequence[str], names: Sequence[str]) -> Sequence[str]:
+    """The wanted names, if each is a database's.
+
+    Raises:
+        MigrationError: one is not.
+    """
+    for name in wanted:
+        if name not in names:
+            raise _unknown(name, names)
+    return wanted
 
 
 def _unknown(name: str, names: Sequence[str]) -> MigrationError:
