@@ -59,9 +59,7 @@ class Notification(Base):
     content: Mapped[str | None] = mapped_column(Text)
     related_id: Mapped[uuid.UUID | None]  # the row that it is about, in the database of its type, by value
     delivery_method: Mapped[DeliveryMethod] = mapped_column(text_enum(DeliveryMethod))
-    delivery_status: Mapped[DeliveryStatus | None] = mapped_column(
-        text_enum(DeliveryStatus), server_default="pending"
-    )
+    delivery_status: Mapped[DeliveryStatus | None] = mapped_column(text_enum(DeliveryStatus), server_default="pending")
     is_read: Mapped[bool | None] = mapped_column(server_default="false")
     read_at: Mapped[datetime | None]
     created_at: Mapped[datetime | None] = mapped_column(default=utc_now)

@@ -61,9 +61,7 @@ class Payment(Base):
     payer_id: Mapped[uuid.UUID]  # auth_db.users.user_id, by value
     payee_id: Mapped[uuid.UUID]  # auth_db.users.user_id, by value
     amount: Mapped[Decimal] = mapped_column(Numeric(10, 2))
-    payment_status: Mapped[PaymentStatus | None] = mapped_column(
-        text_enum(PaymentStatus), server_default="pending"
-    )
+    payment_status: Mapped[PaymentStatus | None] = mapped_column(text_enum(PaymentStatus), server_default="pending")
     payment_method: Mapped[PaymentMethod] = mapped_column(text_enum(PaymentMethod))
     transaction_id: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -97,9 +95,7 @@ class Refund(Base):
 
 class UserPaymentMethod(Base):
     __tablename__ = "user_payment_methods"
-    __table_args__ = (
-        CheckConstraint("NOT (is_default = true AND is_active = false)", name="default_must_be_active"),
-    )
+    __table_args__ = (CheckConstraint("NOT (is_default = true AND is_active = false)", name="default_must_be_active"),)
 
     method_id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     user_id: Mapped[uuid.UUID]  # auth_db.users.user_id, by value

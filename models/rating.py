@@ -22,9 +22,7 @@ class Rating(Base):
         UniqueConstraint("rater_user_id", "service_request_id", name="unique_rating_per_request"),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(
-        primary_key=True, default=uuid.uuid4, server_default=func.gen_random_uuid()
-    )
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4, server_default=func.gen_random_uuid())
     rating_score: Mapped[int]
     comment: Mapped[str | None] = mapped_column(Text)
     rated_user_id: Mapped[uuid.UUID]  # auth_db.users.user_id, by value

@@ -22,9 +22,7 @@ from multidb.errors import MigrationError, explain
 try:
     import alembic_postgresql_enum  # noqa: F401 - its import adds it to Alembic's comparators
 except ModuleNotFoundError as error:
-    raise MigrationError(
-        f"comparing needs {error.name}: `pip install --require-hashes -r constraints.txt`"
-    ) from error
+    raise MigrationError(f"comparing needs {error.name}: `pip install --require-hashes -r constraints.txt`") from error
 
 PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
 # PostGIS keeps spatial_ref_sys in the database's own schema, and other extensions do alike.

@@ -108,9 +108,7 @@ def check_id(revision: str, database: str) -> None:
     """
     prefix = revision_prefix(database)
     if not re.fullmatch(rf"{prefix}_\d{{{NUMBER_WIDTH},}}", revision):
-        raise MigrationError(
-            f"{database}: the revision id {revision!r} should be like {prefix}_{2:0{NUMBER_WIDTH}}"
-        )
+        raise MigrationError(f"{database}: the revision id {revision!r} should be like {prefix}_{2:0{NUMBER_WIDTH}}")
 
 
 def versions_folder(script: ScriptDirectory) -> Path:

@@ -328,9 +328,7 @@ class _Reader:
             self._fail(node, "no databases: list them under `databases:`")
         return entries
 
-    def _mapping(
-        self, node: yaml.Node | None, what: str, known: Iterable[str] | None = None
-    ) -> dict[str, yaml.Node]:
+    def _mapping(self, node: yaml.Node | None, what: str, known: Iterable[str] | None = None) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):
             self._fail(node, f"{what} should be a mapping of names to values")
         found: dict[str, yaml.Node] = {}

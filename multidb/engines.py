@@ -34,6 +34,11 @@ def connect_to_migrate(database: Database) -> Connection:
     return (_sqlite_writer(database) if database.is_sqlite else _postgresql(database)).connect()
 
 
+def connect_in_memory(database: Database) -> Connection:
+    """An empty SQLite database in memory, to try this one's revisions on."""
+    return _sqlite(database, lambda: sqlite3.connect(":memory:"), migrating=True).connect()
+
+
 def _postgresql(database: Database) -> Engine:
     arguments: dict[str, Any] = dict(database.secrets)
     given = database.url.query

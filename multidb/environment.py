@@ -56,6 +56,7 @@ class Environment:
     def __init__(self) -> None:
         self.config = context.config
         self.script = context.script
+        self.offline = context.is_offline_mode()
         self.request = Request.received()
         self.configuration: Configuration = config.load(self.root / "databases.yaml")
         branches.check_folders(self.script, self.configuration.names)
@@ -108,6 +109,7 @@ class Environment:
         metadata: MetaData | None = None,
         output: TextIO | None = None,
         start: str | None = None,
+        as_sql: bool | None = None,
         **comparison: Any,
     ) -> MigrationContext:
         """Make Alembic's context that of one database.
@@ -122,8 +124,11 @@ class Environment:
             metadata: the models', where they are compared.
             output: where the SQL goes.
             start: the revision that the SQL starts from.
+            as_sql: write SQL, whatever the command line says; None does as it says.
             comparison: options of autogenerate.
         """
+        # The one option that configure() can set but not unset.
+        context.get_context().opts["starting_rev"] = start
         context.configure(
             connection=connection,
             url=None if connection is not None else database.public_url,
@@ -135,9 +140,9 @@ class Environment:
             compare_server_default=True,
             render_as_batch=database.is_sqlite,
             output_buffer=output,
-            starting_rev=start,
             fn=work or self.request.work,
             dont_mutate=reading,
+            as_sql=self.offline if as_sql is None else as_sql,
             **comparison,
         )
         return context.get_context()

@@ -31,7 +31,7 @@ def up(root: Path) -> None:
         Server(root / ".local").start()
     configuration = config.load(root / "databases.yaml")
     databases = configuration.databases(configuration.names)
-    bootstrap.create(databases, configuration.url_variable(bootstrap.ADMIN_VARIABLE), print)
+    bootstrap.create(databases, configuration.url_variable(bootstrap.ADMIN_VARIABLE), _say)
     migrated = subprocess.run([sys.executable, "-m", "alembic", "upgrade", "heads"], cwd=root, check=False)
     if migrated.returncode:
         raise SystemExit(migrated.returncode)
@@ -39,7 +39,11 @@ def up(root: Path) -> None:
         with engines.connect(database) as connection:
             revision = MigrationContext.configure(connection).get_current_revision()
         url = database.public_url.set(drivername=database.public_url.get_backend_name())
-        print(f"{database.name:16} {revision or '<base>':18} {url.render_as_string()}")
+        _say(f"{database.name:16} {revision or '<base>':18} {url.render_as_string()}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # in its place among the lines of the programs that are started
 
 
 def down(root: Path, *, wipe: bool) -> None:

@@ -40,5 +40,16 @@ def naming(database: str) -> Iterator[None]:
         _database.reset(token)
 
 
+@contextmanager
+def silent() -> Iterator[None]:
+    """Say nothing of the migrations run inside: they are no news."""
+    migrations = logging.getLogger("alembic.runtime.migration")
+    migrations.disabled = True
+    try:
+        yield
+    finally:
+        migrations.disabled = False
+
+
 def _says_something(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith(_NOISE)

@@ -1,6 +1,7 @@
 """`--sql`: what a command would run, as scripts for psql and sqlite3."""
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from alembic import context
 
-from multidb import release, selection
+from multidb import recording, release, selection
 from multidb.config import Database
 from multidb.environment import Environment
 from multidb.errors import MigrationError
@@ -20,7 +21,8 @@ _SQLITE_CHECK = (
     'INSERT INTO temp.dangling SELECT "table" FROM pragma_foreign_key_check',
     "DROP TABLE temp.dangling",
 )
-_CREATE_VERSION_TABLE = "CREATE TABLE alembic_version ("
+_CREATE_VERSION_TABLE = re.compile(r"^CREATE TABLE alembic_version \(", re.MULTILINE)
+_RETURNING = re.compile(r"^(INSERT INTO alembic_version .*) RETURNING \S+;$", re.MULTILINE)
 
 
 class SqlScript:
@@ -35,32 +37,34 @@ class SqlScript:
     def writing(self) -> Iterator[None]:
         """Alembic's context in this database, inside a transaction of the script."""
         request = self.environment.request
+        start = (request.start or "").rpartition("@")[2] or None
         with self.environment.working_on(self.database.name) as branch:
             if request.command == "upgrade":
                 _ = branch.head
-            self.environment.configure(
-                self.database,
-                work=release.work_in(self.environment, self.database),
-                output=self.output,
-                start=(request.start or "").rpartition("@")[2] or None,
-            )
-            context.get_context().impl.static_output(f"-- {self.database.name}: {request.command}")
+            self.output.write(f"-- {self.database.name}: {request.command}\n\n")
             if self.database.is_sqlite:
-                context.execute("PRAGMA foreign_keys = OFF")
+                self._line("PRAGMA foreign_keys = OFF", "BEGIN")
+                with recording.recorded(self.environment, self.database, start, self.output):
+                    yield
+                self._line(*_SQLITE_CHECK, "COMMIT")
             else:
-                context.execute("SET client_encoding = 'UTF8'")
-            with context.begin_transaction():
-                yield
-                if self.database.is_sqlite:
-                    for statement in _SQLITE_CHECK:
-                        context.execute(statement)
+                self._line("SET client_encoding = 'UTF8'")
+                work = release.work_in(self.environment, self.database)
+                self.environment.configure(self.database, work=work, output=self.output, start=start)
+                with context.begin_transaction():
+                    yield
+
+    def _line(self, *statements: str) -> None:
+        self.output.writelines(f"{statement};\n\n" for statement in statements)
 
     @property
     def text(self) -> str:
-        # A database that was taken down to its base has kept the table.
-        return self.output.getvalue().replace(
-            _CREATE_VERSION_TABLE, _CREATE_VERSION_TABLE.replace("TABLE", "TABLE IF NOT EXISTS")
-        )
+        """The script, with what Alembic says of its own table made fit for a client.
+
+        A database that was taken down to its base has kept the table, and nobody reads what an INSERT returns.
+        """
+        text = _CREATE_VERSION_TABLE.sub("CREATE TABLE IF NOT EXISTS alembic_version (", self.output.getvalue())
+        return _RETURNING.sub(r"\1;", text)
 
 
 @contextmanager

@@ -22,9 +22,7 @@ class Installation:
     @property
     def major(self) -> int:
         """Its major version."""
-        said = subprocess.run(
-            [self.binaries / "postgres", "--version"], capture_output=True, text=True, check=True
-        )
+        said = subprocess.run([self.binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
         match = re.search(r"(\d+)", said.stdout)
         return int(match[1]) if match else 0
 

@@ -37,9 +37,7 @@ class Participant:
         """Alembic's context in this database, inside a transaction that stays open."""
         with self.environment.working_on(self.database.name), _autocommit_refused():
             self.connection.begin()
-            self.environment.configure(
-                self.database, self.connection, work=work_in(self.environment, self.database)
-            )
+            self.environment.configure(self.database, self.connection, work=work_in(self.environment, self.database))
             yield
 
     def verify(self) -> None:

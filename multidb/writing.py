@@ -117,9 +117,7 @@ def _placed(branch: Branch, arguments: dict[str, Any]) -> dict[str, Any]:
     """A revision's arguments with its id, its place in the branch, and its folder."""
     asked_path = arguments["version_path"]
     if asked_path is not None and Path(asked_path).resolve() != branch.folder.resolve():
-        raise MigrationError(
-            f"{branch.database}: its revisions belong in its own folder: leave --version-path out"
-        )
+        raise MigrationError(f"{branch.database}: its revisions belong in its own folder: leave --version-path out")
     placed = dict(arguments)
     placed["rev_id"] = arguments["rev_id"] or branch.next_id()
     placed["version_path"] = str(branch.folder)
@@ -131,9 +129,7 @@ def _placed(branch: Branch, arguments: dict[str, Any]) -> dict[str, Any]:
     elif arguments["head"] in (None, "head", f"{branch.database}@head"):
         placed["head"] = branch.head
     elif not branch.directory.get_revisions(arguments["head"]):
-        raise MigrationError(
-            f"{branch.database}: the branch has its first revision: use --head {branch.database}@head"
-        )
+        raise MigrationError(f"{branch.database}: the branch has its first revision: use --head {branch.database}@head")
     return placed
 
 

@@ -1,0 +1,1 @@
+"""Tests, against a real PostgreSQL with PostGIS and real SQLite files."""

@@ -1,0 +1,78 @@
+"""One PostgreSQL for the whole run, and for each test a checkout of its own with databases of its own."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from multidb.server import Server
+from tests.project import NAMES, ON_POSTGRESQL, Postgres, Project
+
+FOLDER = "NEIGHBOR_TEST_SERVER"
+# The data are gone when the run ends: nothing needs to survive a crash.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+_numbers = count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The controller of the workers decides where the server is; they inherit the variable."""
+    if not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp(prefix="neighbor-tests-"))
+        folder.chmod(0o755)  # for the user that PostgreSQL runs as
+        os.environ[FOLDER] = str(folder)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        folder = os.environ.pop(FOLDER, None)
+        if folder:
+            Server(Path(folder)).remove()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Postgres:
+    """The server, with a template for an empty database and one for each database at head."""
+    return Postgres.started(Path(os.environ[FOLDER]), FAST)
+
+
+@pytest.fixture
+def project(tmp_path: Path, postgres: Postgres) -> Project:
+    """A checkout with ten empty databases: location_db has PostGIS, which the role could not create."""
+    return _project(tmp_path, postgres, {name: postgres.empty_template(name) for name in ON_POSTGRESQL})
+
+
+@pytest.fixture
+def migrated(tmp_path: Path, postgres: Postgres) -> Project:
+    """A checkout with ten databases at head."""
+    made = _project(tmp_path, postgres, {name: f"head_{name}" for name in ON_POSTGRESQL})
+    shutil.copy(postgres.folder / "investment.db", made.root / "investment.db")
+    return made
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Project:
+    """A checkout whose databases nobody made and no server has: nothing listens on port 1."""
+    nowhere = {f"{name.upper()}_URL": f"postgresql://neighbor:s3cret@127.0.0.1:1/{name}" for name in ON_POSTGRESQL}
+    return Project.copied(tmp_path / "checkout", nowhere)
+
+
+@pytest.fixture
+def spare(postgres: Postgres) -> Iterator[str]:
+    """The name of an empty database of the role's."""
+    name = f"spare_{os.getpid()}_{next(_numbers)}"
+    postgres.clone("template_empty", name)
+    yield name
+
+
+def _project(tmp_path: Path, postgres: Postgres, templates: dict[str, str]) -> Project:
+    prefix = f"t{os.getpid()}_{next(_numbers)}"
+    urls = {}
+    for name, template in templates.items():
+        postgres.clone(template, f"{prefix}_{name}")
+        urls[f"{name.upper()}_URL"] = postgres.url(f"{prefix}_{name}")
+    assert set(NAMES) - set(templates) == {"investment_db"}
+    return Project.copied(tmp_path / "checkout", urls)
