@@ -94,7 +94,7 @@ def explain(error: BaseException) -> str:
         error: what was raised.
     """
     if isinstance(error, MigrationError):
-        return redacted(str(error))
+        return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, DBAPIError) and error.orig is not None:

@@ -4,7 +4,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alembic import context
@@ -101,7 +101,8 @@ def _write_files(scripts: list[SqlScript], folder: Path) -> None:
                 log.info("written to %s", place)
     except OSError as error:
         for part in temporary:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
         raise MigrationError(
             f"{folder}: the SQL can't be written: {error.strerror}: name another directory with -x sql_dir=DIR"
         ) from error

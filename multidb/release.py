@@ -74,9 +74,12 @@ def opened(environment: Environment) -> Iterator[list[Participant]]:
         participants = plan(environment, connections)
         if not participants:
             log.info("nothing to do in %s", _count(len(environment.databases)))
-        yield participants
-        for participant in participants:
-            participant.verify()
+        try:
+            yield participants
+            for participant in participants:
+                participant.verify()
+        except KeyboardInterrupt as error:
+            raise MigrationError("interrupted; no database was changed") from error
         _commit(participants)
 
 
@@ -171,7 +174,8 @@ def work_in(environment: Environment, database: Database) -> Work:
 
 
 def _commit(participants: list[Participant]) -> None:
-    for participant in participants:
+    # SQLite writes when it commits, and a full disk shows only then: while all others can still be rolled back.
+    for participant in sorted(participants, key=lambda each: not each.database.is_sqlite):
         try:
             participant.commit()
         except Exception as error:

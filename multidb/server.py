@@ -39,11 +39,21 @@ class Server:
 
     def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
         self.folder = folder.absolute()
-        self.home = self.folder / "postgres"
-        self.data = self.home / "data"
-        self.log = self.home / "log"
         self.env = self.folder / "env"
         self.settings = SETTINGS | (settings or {})
+
+    @property
+    def home(self) -> Path:
+        """The server's own directory, which may be a link to where its user can reach it."""
+        return (self.folder / "postgres").resolve()
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "log"
 
     @property
     def user(self) -> pwd.struct_passwd | None:
@@ -84,7 +94,7 @@ class Server:
             with self._locked():
                 if (self.data / "PG_VERSION").exists():
                     self.stop()
-                shutil.rmtree(self.home.resolve(), ignore_errors=True)
+                shutil.rmtree(self.home, ignore_errors=True)
             shutil.rmtree(self.folder)
 
     def is_running(self) -> bool:
@@ -118,7 +128,7 @@ class Server:
             file.writelines(f"{key} = {value}\n" for key, value in self.settings.items())
 
     def _make_home(self) -> None:
-        """The server's own directory, where its user can reach it.
+        """Make the server's own directory, where its user can reach it.
 
         A checkout below a directory of root's own, such as /root, is closed to it; the files then go to that
         user's home, with a link in their place.
@@ -129,7 +139,7 @@ class Server:
             elsewhere.mkdir(parents=True, exist_ok=True)
             self._own(elsewhere.parent)
             self._own(elsewhere)
-            self.home.symlink_to(elsewhere)
+            (self.folder / "postgres").symlink_to(elsewhere)
         else:
             self.home.mkdir(exist_ok=True)
             self._own(self.home)

@@ -40,17 +40,17 @@ def postgres() -> Postgres:
 
 
 @pytest.fixture
-def project(tmp_path: Path, postgres: Postgres) -> Project:
+def project(tmp_path: Path, postgres: Postgres) -> Iterator[Project]:
     """A checkout with ten empty databases: location_db has PostGIS, which the role could not create."""
-    return _project(tmp_path, postgres, {name: postgres.empty_template(name) for name in ON_POSTGRESQL})
+    yield from _project(tmp_path, postgres, {name: postgres.empty_template(name) for name in ON_POSTGRESQL})
 
 
 @pytest.fixture
-def migrated(tmp_path: Path, postgres: Postgres) -> Project:
+def migrated(tmp_path: Path, postgres: Postgres) -> Iterator[Project]:
     """A checkout with ten databases at head."""
-    made = _project(tmp_path, postgres, {name: f"head_{name}" for name in ON_POSTGRESQL})
-    shutil.copy(postgres.folder / "investment.db", made.root / "investment.db")
-    return made
+    for made in _project(tmp_path, postgres, {name: f"head_{name}" for name in ON_POSTGRESQL}):
+        shutil.copy(postgres.folder / "investment.db", made.root / "investment.db")
+        yield made
 
 
 @pytest.fixture
@@ -66,13 +66,16 @@ def spare(postgres: Postgres) -> Iterator[str]:
     name = f"spare_{os.getpid()}_{next(_numbers)}"
     postgres.clone("template_empty", name)
     yield name
+    postgres.drop(name)
 
 
-def _project(tmp_path: Path, postgres: Postgres, templates: dict[str, str]) -> Project:
+def _project(tmp_path: Path, postgres: Postgres, templates: dict[str, str]) -> Iterator[Project]:
     prefix = f"t{os.getpid()}_{next(_numbers)}"
     urls = {}
     for name, template in templates.items():
         postgres.clone(template, f"{prefix}_{name}")
         urls[f"{name.upper()}_URL"] = postgres.url(f"{prefix}_{name}")
     assert set(NAMES) - set(templates) == {"investment_db"}
-    return Project.copied(tmp_path / "checkout", urls)
+    yield Project.copied(tmp_path / "checkout", urls)
+    for name in templates:
+        postgres.drop(f"{prefix}_{name}")

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ class Project:
     def rows(self, database: str, sql: str) -> list[tuple[Any, ...]]:
         """Ask, or change, a database directly."""
         if database == "investment_db" and "INVESTMENT_DB_URL" not in self.variables:
-            with sqlite3.connect(self.root / "investment.db") as connection:
+            with closing(sqlite3.connect(self.root / "investment.db")) as connection, connection:
                 return list(connection.execute(sql))
         return query(self.variables[f"{database.upper()}_URL"], sql)
 
@@ -182,6 +183,9 @@ class Postgres:
 
     def clone(self, template: str, name: str) -> None:
         self.as_admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER neighbor')
+
+    def drop(self, name: str) -> None:
+        self.as_admin(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     def as_admin(self, sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         return query(self.url(database, admin=True), sql)

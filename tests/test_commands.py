@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 
 import pytest
 
@@ -315,8 +316,6 @@ def test_downgrade_leaves_the_extension_alone(migrated: Project) -> None:
 
 def test_two_runs_at_once_leave_one_row_each(project: Project) -> None:
     """Without a lock yet, the slower one may fail, but it must not leave a mixture."""
-    import threading
-
     results = []
     runs = [threading.Thread(target=lambda: results.append(project.alembic("upgrade", "heads"))) for _ in range(2)]
     for run in runs:
@@ -331,11 +330,6 @@ def test_two_runs_at_once_leave_one_row_each(project: Project) -> None:
 def _objects(project: Project, name: str) -> set[str]:
     """The tables, indexes, sequences and types of a database."""
     url = project.variables[f"{name.upper()}_URL"]
-    relations = query(
-        url, "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'public'"
-    )
-    types = query(
-        url,
-        "SELECT typname FROM pg_type JOIN pg_namespace n ON n.oid = typnamespace WHERE nspname = 'public' AND typtype = 'e'",
-    )
+    relations = query(url, "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+    types = query(url, "SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'")
     return {row[0] for row in relations + types}

@@ -1,0 +1,397 @@
+"""What bad input gets: one line that says what is wrong, where, and what to do; exit code 1; nothing changed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+
+from multidb.server import Server
+from tests.project import NAMES, ON_POSTGRESQL, Postgres, Project, query
+
+BASE: dict[str, list[str]] = {name: [] for name in NAMES}
+
+BROKEN_FILES = {
+    "a YAML error": ("databases: {auth_db: [", "databases.yaml:2: not YAML: "),
+    "an unknown key": (
+        "databases:\n  auth_db: {models: models.auth, extension: [postgis]}\n",
+        "databases.yaml:2: unknown key 'extension' in auth_db; did you mean extensions?",
+    ),
+    "an unknown key at the top": (
+        "servers: x\ndatabases:\n  auth_db: {models: models.auth}\n",
+        "databases.yaml:1: unknown key 'servers' in the file; did you mean server?",
+    ),
+    "a database without models": (
+        "server: postgresql://h\ndatabases:\n  auth_db: {}\n",
+        "databases.yaml:3: auth_db has no models: add `models: models.auth`",
+    ),
+    "no databases": ("server: postgresql://h\n", "databases.yaml: no databases: list them under `databases:`"),
+    "an empty list of databases": (
+        "databases: {}\n",
+        "databases.yaml:1: no databases: list them under `databases:`",
+    ),
+    "a list where names should be": (
+        "databases: [auth_db]\n",
+        "databases.yaml:1: databases should be a mapping of names to values",
+    ),
+    "an empty file": ("", "databases.yaml:1: the file should be a mapping of names to values"),
+    "a database twice": (
+        "databases:\n  auth_db: {models: models.auth}\n  auth_db: {models: models.user}\n",
+        "databases.yaml:3: auth_db is there twice",
+    ),
+    "two databases that number alike": (
+        "databases:\n  auth_db: {models: models.auth}\n  auth: {models: models.user}\n",
+        "databases.yaml:3: auth_db and auth would number their revisions alike: rename one",
+    ),
+    "a name that can't be one": (
+        "databases:\n  Auth-DB: {models: models.auth}\n",
+        "databases.yaml:2: 'Auth-DB' can't be a database's name: use a-z, 0-9 and _",
+    ),
+    "extensions that are no list": (
+        "databases:\n  auth_db: {models: models.auth, extensions: postgis}\n",
+        "databases.yaml:2: extensions should be a list, such as [postgis]",
+    ),
+}
+ONE = "databases:\n  auth_db: {models: models.auth, url: '%s'}\n"
+BROKEN_URLS = {
+    "a variable that isn't set": (
+        "${NOT_THERE}",
+        "databases.yaml:2: ${NOT_THERE} is not set: set it, or write ${NOT_THERE:-default}",
+    ),
+    "no URL": ("localhost", "databases.yaml:2: auth_db: not a URL: write postgresql://user:password@host:port/name"),
+    "a port that isn't one": ("postgresql://u:s3cret@h:port/d", "databases.yaml:2: auth_db: not a URL"),
+    "a password with an @": ("postgresql://u:p@s3cret@h/d", "databases.yaml:2: auth_db: the password has an @ in it"),
+    "another dialect": ("mysql://h/d", "databases.yaml:2: auth_db: mysql:// is not supported: use postgresql://"),
+    "another driver": (
+        "postgresql+asyncpg://h/d",
+        "databases.yaml:2: auth_db: postgresql+asyncpg:// is not supported: use postgresql://",
+    ),
+    "no database": ("postgresql://h", "databases.yaml:2: auth_db: the URL names no database"),
+    "SQLite in memory": ("sqlite://", "databases.yaml:2: auth_db: the URL names no database"),
+}
+
+
+@pytest.mark.parametrize("problem", BROKEN_FILES)
+def test_databases_yaml_with(checkout: Project, problem: str) -> None:
+    text, expected = BROKEN_FILES[problem]
+    checkout.write("databases.yaml", text)
+    assert checkout.alembic("upgrade", "heads").error.startswith(f"error: {expected}")
+
+
+@pytest.mark.parametrize("problem", BROKEN_URLS)
+def test_a_url_with(checkout: Project, problem: str) -> None:
+    url, expected = BROKEN_URLS[problem]
+    checkout.write("databases.yaml", ONE % url)
+    for name in NAMES[1:]:
+        shutil.rmtree(checkout.root / "migrations/versions" / name)
+    del checkout.variables["AUTH_DB_URL"]
+    result = checkout.alembic("upgrade", "heads")
+    assert result.error.startswith(f"error: {expected}")
+    assert "s3cret" not in result.err
+
+
+def test_no_databases_yaml(checkout: Project) -> None:
+    (checkout.root / "databases.yaml").unlink()
+    assert checkout.alembic("current").error == (
+        f"error: {checkout.root}/databases.yaml is not there: it lists the databases, see README.md"
+    )
+
+
+def test_an_unreadable_databases_yaml(checkout: Project) -> None:
+    path = checkout.root / "databases.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert checkout.alembic("current").error.endswith("databases.yaml can't be read: not UTF-8 text")
+    path.unlink()
+    path.mkdir()
+    assert checkout.alembic("current").error.endswith("databases.yaml can't be read: Is a directory")
+
+
+def test_two_databases_with_the_same_url(migrated: Project) -> None:
+    migrated.variables["USER_DB_URL"] = migrated.variables["AUTH_DB_URL"].replace("neighbor:", "other:")
+    for arguments in (["upgrade", "heads"], ["upgrade", "user_db@head"]):
+        error = migrated.alembic(*arguments).error
+        assert error.startswith("error: auth_db and user_db have the same URL, postgresql+psycopg2://other:***@")
+        assert error.endswith("give each its own in databases.yaml or in AUTH_DB_URL and USER_DB_URL")
+
+
+def test_a_url_and_a_url_file_together(checkout: Project) -> None:
+    checkout.variables["AUTH_DB_URL_FILE"] = "/nowhere"
+    assert checkout.alembic("current").error == "error: AUTH_DB_URL and AUTH_DB_URL_FILE are both set: unset one"
+
+
+def test_a_url_file_that_is_not_there(checkout: Project) -> None:
+    del checkout.variables["AUTH_DB_URL"]
+    checkout.variables["AUTH_DB_URL_FILE"] = "/nowhere"
+    assert checkout.alembic("current").error == (
+        "error: AUTH_DB_URL_FILE: /nowhere can't be read: No such file or directory"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "there is no module models.auth: write it, or correct `models:` in databases.yaml"),
+        ("import nowhere", "models.auth can't be imported: No module named 'nowhere'"),
+        ("def broken(:", "models.auth can't be imported: "),
+        ("1 / 0", "models.auth can't be imported: ZeroDivisionError: division by zero"),
+        ("x = 1", "models.auth has no Base with a metadata: see models/auth.py"),
+    ],
+)
+def test_a_models_module_that_cannot_be_imported(migrated: Project, text: str | None, expected: str) -> None:
+    path = migrated.root / "models/auth.py"
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+    result = migrated.alembic("-x", "db=auth_db", "check")
+    assert f"auth_db          FAILED: {expected}" in result.out
+    assert result.error == "error: auth_db: could not be compared, as the lines above say"
+    migrated.done("upgrade", "heads")
+
+
+def _with(project: Project, variable: str, **parts: str) -> str:
+    """A database's URL with other parts."""
+    url = project.variables[variable]
+    credentials, _, place = url.removeprefix("postgresql://").partition("@")
+    user, _, password = credentials.partition(":")
+    host, _, rest = place.partition(":")
+    port, _, name = rest.partition("/")
+    found = {"user": user, "password": password, "host": host, "port": port, "name": name} | parts
+    return "postgresql://{user}:{password}@{host}:{port}/{name}".format(**found)
+
+
+UNREACHABLE = {
+    "a wrong password": ({"password": "s3cret"}, "password authentication failed", "correct the user or the password"),
+    "no such host": ({"host": "no-such-host.invalid"}, "could not translate host name", "correct the host"),
+    "connection refused": ({"port": "1"}, "Connection refused", "start the server, or correct host and port"),
+    "no such database": ({"name": "nowhere"}, 'database "nowhere" does not exist', "python -m multidb create"),
+}
+
+
+@pytest.mark.parametrize("problem", UNREACHABLE)
+def test_a_database_that_cannot_be_reached_because_of(project: Project, problem: str) -> None:
+    parts, said, advice = UNREACHABLE[problem]
+    project.variables["RATING_DB_URL"] = _with(project, "RATING_DB_URL", **parts)
+    result = project.alembic("upgrade", "heads")
+    assert result.error.startswith("error: rating_db: ")
+    assert said in result.error
+    assert advice in result.error
+    assert "s3cret" not in result.err
+    assert not any(project.has_version_table(name) for name in ON_POSTGRESQL[:-1])
+
+
+def test_no_password_in_a_traceback_that_was_asked_for(project: Project) -> None:
+    project.variables["AUTH_DB_URL"] = _with(project, "AUTH_DB_URL", password="s3cret") + "?sslpassword=s3cret"
+    result = project.alembic("--raiseerr", "upgrade", "heads")
+    assert "Traceback" in result.err
+    assert "password authentication failed" in result.err
+    assert "s3cret" not in result.err + result.out
+
+
+def test_missing_postgis_says_who_must_create_it(project: Project, postgres: Postgres) -> None:
+    name = project.variables["LOCATION_DB_URL"].rpartition("/")[2]
+    postgres.as_admin("DROP EXTENSION postgis", name)
+    error = project.alembic("upgrade", "heads").error
+    assert error.startswith("error: location_db: migrations/versions/location_db/location_0001_initial.py:18: ")
+    assert 'permission denied to create extension "postgis"' in error
+    assert "a superuser must create it once: `python -m multidb create`" in error
+    assert project.versions() == BASE
+
+
+def test_an_extension_that_the_server_does_not_have_says_which_package(project: Project) -> None:
+    project.add_revision("auth_db", 2, 'op.execute("CREATE EXTENSION postgis_nowhere")')
+    error = project.alembic("upgrade", "heads").error
+    assert (
+        'extension "postgis_nowhere" is not available: install it on the server (Debian: postgresql-NN-postgis-3'
+        in error
+    )
+    assert project.versions() == BASE
+
+
+def test_no_privilege_to_create(project: Project, postgres: Postgres) -> None:
+    name = project.variables["PAYMENT_DB_URL"].rpartition("/")[2]
+    postgres.as_admin(f'ALTER DATABASE "{name}" OWNER TO postgres')
+    error = project.alembic("upgrade", "heads").error
+    assert error.startswith("error: payment_db: permission denied for schema public: grant the role the privilege")
+    assert project.versions() == BASE
+
+
+@pytest.fixture
+def standby(tmp_path: Path) -> Iterator[Server]:
+    """A server in standby mode, which takes no writes."""
+    server = Server(tmp_path / "standby", {"fsync": "off"})
+    server.start()
+    query(server.variables["DATABASE_ADMIN_URL"], "CREATE DATABASE auth_db")
+    server.stop()
+    (server.data / "standby.signal").touch()
+    server.start()
+    yield server
+    server.remove()
+
+
+def test_a_read_only_standby(project: Project, standby: Server) -> None:
+    url = standby.variables["DATABASE_ADMIN_URL"].removesuffix("/postgres") + "/auth_db"
+    project.variables["AUTH_DB_URL"] = url
+    error = project.alembic("upgrade", "heads").error
+    assert error.startswith("error: auth_db: cannot execute CREATE TABLE in a read-only transaction: ")
+    assert error.endswith("the server is a read-only standby: use the URL of the primary")
+    assert not project.has_version_table("user_db")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-x", "db=auht_db", "upgrade", "heads"], "there is no database 'auht_db'; did you mean auth_db?"),
+        (["upgrade", "auht_db@head"], "there is no database 'auht_db'; did you mean auth_db?"),
+        (["-x", "db=", "upgrade", "heads"], "-x db= names no database: write -x db=NAME,NAME"),
+        (["-x", "bd=auth_db", "upgrade", "heads"], "-x bd= is not known: known are db=, sql_dir="),
+        (["-x", "db=auth_db", "upgrade", "user_0001"], "-x db= names auth_db, but user_0001 is of user_db"),
+        (["upgrade", "auth_db"], "auth_db is a database: say auth_db@head, auth_db@base or a revision of it"),
+        (["upgrade", "nothing"], "no database has a revision 'nothing': ids are like auth_0001"),
+        (["upgrade", "auth_0009"], "auth_db: Can't locate revision identified by 'auth_0009'"),
+        (["downgrade", "auth_0009"], "auth_db: Can't locate revision identified by 'auth_0009'"),
+    ],
+)
+def test_a_name_that_nothing_has(migrated: Project, arguments: list[str], expected: str) -> None:
+    before = migrated.versions()
+    assert migrated.alembic(*arguments).error.startswith(f"error: {expected}")
+    assert migrated.versions() == before
+
+
+@pytest.mark.parametrize("command_line", ["upgrade heads", "upgrade +1", "downgrade base", "stamp heads"])
+def test_a_recorded_revision_that_this_environment_does_not_know(migrated: Project, command_line: str) -> None:
+    migrated.rows("safety_db", "UPDATE alembic_version SET version_num = '0001'")
+    before = migrated.versions()
+    migrated.add_revision("auth_db", 2, "pass")
+    error = migrated.alembic(*command_line.split()).error
+    assert error.startswith("error: safety_db: alembic_version holds '0001', which is no revision of this branch")
+    assert migrated.versions() == before
+
+
+def test_a_branch_folder_without_a_database(checkout: Project) -> None:
+    (checkout.root / "migrations/versions/pet_db").mkdir()
+    assert checkout.alembic("upgrade", "heads").error == (
+        "error: migrations/versions/pet_db belongs to no database: add pet_db to databases.yaml, or remove it"
+    )
+
+
+def test_a_database_without_a_folder(checkout: Project) -> None:
+    shutil.rmtree(checkout.root / "migrations/versions/user_db")
+    assert checkout.alembic("upgrade", "heads").error == (
+        "error: user_db has no folder for its revisions: `mkdir -p migrations/versions/user_db` "
+        "(the first `alembic revision --autogenerate` fills it)"
+    )
+
+
+@pytest.mark.parametrize(
+    "command_line", ["upgrade heads", "current", "history", "check", "revision --autogenerate -m x"]
+)
+def test_two_files_with_one_id_are_both_named(migrated: Project, command_line: str) -> None:
+    migrated.add_revision("auth_db", 2, "pass")
+    first = migrated.root / "migrations/versions/auth_db/auth_0002_by_hand.py"
+    shutil.copy(first, first.with_name("auth_0002_by_somebody_else.py"))
+    result = migrated.alembic(*command_line.split())
+    folder = "migrations/versions/auth_db"
+    assert (
+        f"{folder}/auth_0002_by_hand.py and {folder}/auth_0002_by_somebody_else.py have the same id, auth_0002: "
+        "give the later one the next number"
+    ) in result.error + result.out
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "expected"),
+    [
+        ("pass\nimport nowhere", "migrations/versions/auth_db/auth_0002_by_hand.py:14: ModuleNotFoundError: No module"),
+        ("(", "migrations/versions/auth_db/auth_0002_by_hand.py:13: '(' was never closed"),
+    ],
+)
+def test_a_revision_that_cannot_be_imported(migrated: Project, upgrade: str, expected: str) -> None:
+    migrated.add_revision("auth_db", 2, upgrade)
+    assert migrated.alembic("upgrade", "heads").error.startswith(f"error: auth_db: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('down_revision = "auth_0001"', 'down_revision = "user_0001"', "user_0001"),
+        ("depends_on = None", 'depends_on = "user_0001"', "a revision can't depend on another database's"),
+        ('revision = "auth_0002"', 'revision = "abc"', "the revision id 'abc' should be like auth_0002"),
+        ('down_revision = "auth_0001"', "down_revision = None", "auth_0002 is the branch's first revision, or should"),
+    ],
+)
+def test_a_revision_that_is_not_its_branchs(migrated: Project, old: str, new: str, expected: str) -> None:
+    path = migrated.add_revision("auth_db", 2, "pass")
+    path.write_text(path.read_text().replace(old, new))
+    error = migrated.alembic("upgrade", "heads").error
+    assert error.startswith("error: auth_db: ")
+    assert expected in error
+
+
+def test_a_full_disk_under_sqlite_changes_nothing_anywhere(project: Project, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    project.variables["INVESTMENT_DB_URL"] = f"sqlite:///{disk}/investment.db"
+    mount = f'mount -t tmpfs -o size=8k none "{disk}" && exec "{sys.executable}" -m alembic upgrade heads'
+    own_mounts = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    result = project.run(*own_mounts, "sh", "-c", mount)
+    assert "investment_db: the commit failed: database or disk is full: make room on the disk" in result.error
+    assert result.error.endswith("no database was changed")
+    del project.variables["INVESTMENT_DB_URL"]
+    assert not any(project.has_version_table(name) for name in ON_POSTGRESQL)
+
+
+def test_an_sqlite_path_that_cannot_be_written(project: Project) -> None:
+    project.variables["INVESTMENT_DB_URL"] = "sqlite:///nowhere/investment.db"
+    error = project.alembic("upgrade", "heads").error
+    assert error == (
+        "error: investment_db: unable to open database file: see that the directory exists and may be written to"
+    )
+    assert not any(project.has_version_table(name) for name in ON_POSTGRESQL)
+
+
+def test_a_file_that_sqlite_did_not_write(project: Project) -> None:
+    project.write("investment.db", "something else\n" * 100)
+    assert "investment_db: file is not a database" in project.alembic("upgrade", "heads").error
+
+
+def test_an_autocommit_block_is_refused_in_words(migrated: Project) -> None:
+    migrated.add_revision(
+        "auth_db",
+        2,
+        'with op.get_context().autocommit_block(): op.execute("CREATE INDEX CONCURRENTLY i ON users (full_name)")',
+    )
+    error = migrated.alembic("upgrade", "heads").error
+    assert error.startswith("error: auth_db: ")
+    assert "autocommit_block() would commit this database before the others have migrated" in error
+
+
+def test_called_from_python_a_failure_is_a_command_error(checkout: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in checkout.variables.items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(CommandError, match=r"auth_db: connection to server at .* Connection refused"):
+        command.upgrade(Config(checkout.root / "alembic.ini"), "heads")
+
+
+def test_ctrl_c_is_one_line_and_changes_nothing(project: Project) -> None:
+    project.add_revision("rating_db", 2, 'op.execute("SELECT pg_sleep(60)")')
+    with subprocess.Popen(
+        [sys.executable, "-m", "alembic", "upgrade", "heads"],
+        cwd=project.root,
+        env=project.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "rating_0002" in line:
+                break
+        process.send_signal(2)
+        said = process.stderr.read()
+    assert process.returncode == 1
+    assert said == "error: interrupted; no database was changed\n"
+    assert not any(project.has_version_table(name) for name in ON_POSTGRESQL)

@@ -1,0 +1,80 @@
+"""investment_db on SQLite is migrated as carefully as the others."""
+
+import sqlite3
+import sys
+from contextlib import closing
+
+import pytest
+
+from multidb import config, engines
+from tests.project import Project
+
+CHILDREN = (
+    'op.execute("CREATE TABLE notes (id integer PRIMARY KEY, of_id varchar(36) NOT NULL '
+    'REFERENCES investments (investment_id) ON DELETE CASCADE)"); '
+    "op.execute(\"INSERT INTO investments VALUES ('a', 't', 's', 'i', 'e', 1, 'p', 'c')\"); "
+    "op.execute(\"INSERT INTO notes VALUES (1, 'a')\")"
+)
+REBUILD = """with op.batch_alter_table("investments", recreate="always") as batch:
+        batch.alter_column("partner", type_=sa.String(99))"""
+
+
+def test_a_revision_that_fails_half_way_leaves_nothing(migrated: Project) -> None:
+    migrated.add_revision("investment_db", 2, 'op.execute("CREATE TABLE half (id int)"); op.execute("NONSENSE")')
+    error = migrated.alembic("upgrade", "heads").error
+    assert error.startswith(
+        "error: investment_db: migrations/versions/investment_db/investment_0002_by_hand.py:13: near"
+    )
+    assert migrated.rows("investment_db", "SELECT name FROM sqlite_master WHERE name = 'half'") == []
+    assert migrated.versions()["investment_db"] == ["investment_0001"]
+
+
+def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(migrated: Project) -> None:
+    migrated.add_revision("investment_db", 2, CHILDREN)
+    migrated.add_revision("investment_db", 3, REBUILD)
+    migrated.done("upgrade", "investment_0002")
+    migrated.done("upgrade", "investment_0003")
+    assert migrated.rows("investment_db", "SELECT * FROM notes") == [(1, "a")]
+    assert (
+        "VARCHAR(99)"
+        in migrated.rows("investment_db", "SELECT sql FROM sqlite_master WHERE name = 'investments'")[0][0]
+    )
+
+
+def test_rows_that_would_refer_to_nothing_are_found_before_the_commit(migrated: Project) -> None:
+    migrated.add_revision("investment_db", 2, CHILDREN)
+    migrated.add_revision("investment_db", 3, 'op.execute("DELETE FROM investments")')
+    assert migrated.alembic("upgrade", "heads").error == (
+        "error: investment_db: 1 rows would refer to nothing, such as row 1 of notes, to investments: "
+        "correct the revision, or the data"
+    )
+    assert migrated.versions()["investment_db"] == ["investment_0001"]
+    assert migrated.rows("investment_db", "SELECT name FROM sqlite_master WHERE name = 'notes'") == []
+
+
+@pytest.mark.parametrize(("migrating", "expected"), [(True, 0), (False, 1)])
+def test_foreign_keys_are_off_while_migrating_and_on_otherwise(
+    migrated: Project, migrating: bool, expected: int
+) -> None:
+    database = config.load(migrated.root / "databases.yaml").databases(["investment_db"])[0]
+    connect = engines.connect_to_migrate if migrating else engines.connect
+    with connect(database) as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == expected
+
+
+def test_a_writer_that_holds_the_file_is_named(migrated: Project) -> None:
+    migrated.add_revision("investment_db", 2, "pass")
+    with closing(sqlite3.connect(migrated.root / "investment.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        error = migrated.alembic("upgrade", "heads").error
+    assert error == (
+        "error: investment_db: database is locked: another process writes to the file: run again when it is done"
+    )
+
+
+def test_a_relative_path_is_relative_to_the_file_not_to_where_the_command_was_typed(migrated: Project) -> None:
+    result = migrated.run(
+        sys.executable, "-m", "alembic", "-c", str(migrated.root / "alembic.ini"), "current", cwd=migrated.root.parent
+    )
+    assert "investment_db    investment_0001 (head)" in result.out
+    assert not (migrated.root.parent / "investment.db").exists()
