@@ -1,16 +1,40 @@
-"""Connections to the databases, that hold no secret which a log or a traceback could print."""
+"""Connections to the databases, that hold no secret which a log or a traceback could print.
+
+A look at a database takes the driver alone: an engine of SQLAlchemy's asks a server four questions before the first of
+ours. A connection that then has work gets its engine around it.
+"""
 
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+import psycopg2
+from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from multidb.config import Database
 
 CONNECT_TIMEOUT = 10  # seconds, where the URL gives no connect_timeout: a dead host must not hold up a run
+
+Driver = Any
+"""A connection of psycopg2's or of sqlite3's, which have no type in common."""
+
+
+def open_to_look(database: Database) -> Driver:
+    """A driver's connection that creates nothing, not even an SQLite file, and begins no transaction by itself.
+
+    Raises:
+        psycopg2.Error, sqlite3.Error: no connection could be had.
+    """
+    if not database.is_sqlite:
+        connection = _postgresql(database)
+        connection.autocommit = True
+        return connection
+    path = Path(database.url.database or "")
+    if not path.exists():  # a database that isn't there yet is an empty one
+        return _sqlite(":memory:", foreign_keys=True)
+    return _sqlite(f"{path.as_uri()}?mode=ro", foreign_keys=True)
 
 
 def connect(database: Database) -> Connection:
@@ -19,67 +43,75 @@ def connect(database: Database) -> Connection:
     Raises:
         DBAPIError: no connection could be had.
     """
-    return (_sqlite_reader(database) if database.is_sqlite else _postgresql(database)).connect()
+    return around(database, lambda: open_to_look(database))
 
 
-def connect_to_migrate(database: Database) -> Connection:
+def connect_to_migrate(database: Database, looked: Driver) -> Connection:
     """A connection whose transaction may change the schema. For SQLite, foreign keys are off.
 
-    With them on, the rebuild of a table in batch mode deletes the children of ON DELETE CASCADE, and says
-    nothing. They can only be switched outside a transaction, so here and not in a revision.
+    With them on, the rebuild of a table in batch mode deletes the children of ON DELETE CASCADE, and says nothing.
+    They can only be switched outside a transaction, so here and not in a revision.
+
+    Args:
+        database: which.
+        looked: the connection that looked at it; it goes on as this one if it can.
 
     Raises:
         DBAPIError: no connection could be had.
     """
-    return (_sqlite_writer(database) if database.is_sqlite else _postgresql(database)).connect()
+    if not database.is_sqlite:
+        return around(database, lambda: looked)
+    looked.close()
+    path = database.url.database or ""
+    return around(database, lambda: _sqlite(path, foreign_keys=False), begin="BEGIN IMMEDIATE")
 
 
 def connect_in_memory(database: Database) -> Connection:
     """An empty SQLite database in memory, to try this one's revisions on."""
-    return _sqlite(database, lambda: sqlite3.connect(":memory:"), migrating=True).connect()
+    return around(database, lambda: _sqlite(":memory:", foreign_keys=False))
 
 
-def _postgresql(database: Database) -> Engine:
-    arguments: dict[str, Any] = dict(database.secrets)
-    given = database.url.query
-    if "connect_timeout" not in given:
-        arguments["connect_timeout"] = CONNECT_TIMEOUT
-    if "application_name" not in given:
-        arguments["application_name"] = "neighbor-migrations"
-    # hstore's ids would cost a round trip per connection, and no migration needs them.
-    return create_engine(database.public_url, poolclass=NullPool, connect_args=arguments, use_native_hstore=False)
+def around(database: Database, creator: Callable[[], Driver], begin: str = "BEGIN") -> Connection:
+    """SQLAlchemy's connection around a driver's.
+
+    Args:
+        database: gives the dialect, and the URL that may be shown.
+        creator: makes the driver's connection.
+        begin: how a transaction begins on SQLite.
+    """
+    if database.is_sqlite:
+        engine = create_engine(database.public_url, creator=creator, poolclass=NullPool)
+
+        @event.listens_for(engine, "begin")
+        def begin_transaction(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+    else:
+        # hstore's ids would cost a round trip per connection, and no migration needs them.
+        engine = create_engine(database.public_url, creator=creator, poolclass=NullPool, use_native_hstore=False)
+
+        @event.listens_for(engine, "connect")
+        def leave_transactions_to_sqlalchemy(connection: Driver, _record: object) -> None:
+            connection.autocommit = False
+
+    return engine.connect()
 
 
-def _sqlite_reader(database: Database) -> Engine:
-    """Opens an existing file for reading; one that isn't there yet is an empty database."""
-    path = Path(database.url.database or "")
-    if path.exists():
-        location = f"{path.as_uri()}?mode=ro"
-        return _sqlite(database, lambda: sqlite3.connect(location, uri=True), migrating=False)
-    return _sqlite(database, lambda: sqlite3.connect(":memory:"), migrating=False)
+def _postgresql(database: Database) -> Driver:
+    arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "neighbor-migrations"}
+    arguments.update(database.url.get_dialect()().create_connect_args(database.url)[1])
+    return psycopg2.connect(**arguments)
 
 
-def _sqlite_writer(database: Database) -> Engine:
-    path = database.url.database or ""
-    return _sqlite(database, lambda: sqlite3.connect(path), migrating=True)
+def _sqlite(location: str, *, foreign_keys: bool) -> sqlite3.Connection:
+    """A connection whose transactions hold DDL, too.
 
-
-def _sqlite(database: Database, creator: Callable[[], sqlite3.Connection], *, migrating: bool) -> Engine:
-    """An engine whose transactions hold DDL, too.
-
-    In its default mode the driver commits before a CREATE TABLE, and a failed migration leaves tables behind;
-    with `isolation_level = None` it leaves BEGIN to us.
+    In its default mode the driver commits before a CREATE TABLE, and a failed migration leaves tables behind; with
+    `isolation_level = None` it leaves BEGIN to us.
     https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
     """
-    engine = create_engine(database.public_url, creator=creator, poolclass=NullPool)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None
-        connection.execute(f"PRAGMA foreign_keys = {'OFF' if migrating else 'ON'}")
-
-    @event.listens_for(engine, "begin")
-    def begin_transaction(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if migrating else "BEGIN")
-
-    return engine
+    connection = sqlite3.connect(
+        location, uri=location.startswith("file:"), isolation_level=None, check_same_thread=False
+    )
+    connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+    return connection

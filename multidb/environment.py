@@ -36,7 +36,7 @@ class Request:
 
         `get_revision_argument()` would lose the label of `auth_db@+1`; the options have what was typed.
         """
-        context.configure(dialect_name="sqlite")
+        context.configure(dialect_name="postgresql+psycopg2")  # any would do; this one is needed anyway
         options = context.get_context().opts
         work: Work = options["fn"]
         destination = options.get("destination_rev") or ()

@@ -1,11 +1,13 @@
 """What a person reads when something goes wrong: one line with what, where, and what to do next."""
 
 import re
+import sqlite3
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg2
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
@@ -97,8 +99,9 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        whole, said = str(error.orig), _first_line(str(error.orig))
+    driver_error = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(driver_error, (psycopg2.Error, sqlite3.Error)):
+        whole, said = str(driver_error), _first_line(str(driver_error))
     elif isinstance(error, SyntaxError):
         return f"{_short(error.filename or '?')}:{error.lineno}: {error.msg}"
     elif isinstance(error, CommandError):

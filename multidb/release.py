@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
@@ -18,6 +19,7 @@ from multidb.config import Database
 from multidb.environment import Environment, Work
 from multidb.errors import MigrationError, explain, named
 from multidb.logs import log, naming
+from multidb.looking import Look, look_at
 
 MOVES = {"upgrade", "downgrade", "stamp"}
 _RELATIVE = re.compile(r"(?:.+@)?([+-]\d+)")
@@ -97,17 +99,15 @@ def plan(environment: Environment, connections: ExitStack) -> list[Participant]:
         _check_stamps(environment)
     participants: list[Participant] = []
     ends: list[str] = []
-    for database in environment.databases:
-        with environment.working_on(database.name) as branch, ExitStack() as looking:
-            connection = looking.enter_context(engines.connect(database))
-            if not _has_work(environment, database, branch, connection, ends):
-                continue
-            if database.is_sqlite:
-                connection = connections.enter_context(engines.connect_to_migrate(database))
-            else:
-                connection.rollback()
-                connections.enter_context(looking.pop_all())
-            participants.append(Participant(environment, database, connection))
+    looks = look_at(environment.databases)
+    for look in looks:
+        connections.callback(look.close)
+    for look in looks:
+        database = look.database
+        with environment.working_on(database.name) as branch:
+            if _has_work(environment, branch, look, ends):
+                connection = engines.connect_to_migrate(database, look.connection)
+                participants.append(Participant(environment, database, connections.enter_context(connection)))
     if ends and len(ends) == len(environment.databases):
         raise MigrationError(
             f"{environment.request.symbols[0]} can move nothing: {', '.join(ends)} "
@@ -116,29 +116,24 @@ def plan(environment: Environment, connections: ExitStack) -> list[Participant]:
     return participants
 
 
-def _has_work(
-    environment: Environment, database: Database, branch: Branch, connection: Connection, ends: list[str]
-) -> bool:
-    request = environment.request
-    if request.command not in MOVES:
+def _has_work(environment: Environment, branch: Branch, look: Look, ends: list[str]) -> bool:
+    """Whether the command would move a database; one that a relative step can't move is added to `ends`."""
+    request, heads = environment.request, look.heads
+    if request.command not in MOVES or context.get_context().purge:
         return True
     if request.command != "downgrade":
         _ = branch.head
-    alembic = environment.configure(database, connection, reading=True)
-    heads = alembic.get_current_heads()
-    if alembic.purge:
-        return True
     branch.check_known(heads)
     relative = _RELATIVE.fullmatch(request.symbols[0]) if request.symbols else None
     if relative and request.command != "stamp":
         left = _steps_left(branch, heads, up=request.command == "upgrade")
         asked = abs(int(relative[1]))
         if not left:
-            ends.append(database.name)
+            ends.append(look.database.name)
             return False
         if left < asked:
             raise MigrationError(f"{relative[1]} asks for {asked} steps, {left} left; no database was moved")
-    return bool(list(work_in(environment, database)(heads, alembic)))
+    return bool(list(work_in(environment, look.database)(heads, context.get_context())))
 
 
 def _check_stamps(environment: Environment) -> None:

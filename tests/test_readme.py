@@ -1,0 +1,68 @@
+"""The README's lists, followed literally, and its claims about what exists."""
+
+import re
+import textwrap
+
+import pytest
+
+from tests.project import ROOT, Project
+from tests.test_local import clone
+
+README = (ROOT / "README.md").read_text()
+__all__ = ["clone"]
+
+
+def _steps(heading: str) -> list[tuple[str, str, str]]:
+    """What each code block of a section is: the text before it, its language, and its content."""
+    section = README.split(f"## {heading}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"(.*?)^ *```(\w+)\n(.*?)^ *```$", section, re.DOTALL | re.MULTILINE)
+    return [(text, language, textwrap.dedent(code)) for text, language, code in blocks]
+
+
+@pytest.mark.parametrize("heading", ["Add a table", "Add a database"])
+def test_the_list_can_be_followed_literally(clone: Project, heading: str) -> None:
+    assert clone.run("bin/up").code == 0
+    before = {path: path.read_text() for path in (clone.root / "migrations/versions").glob("*/*.py")}
+    for text, language, code in _steps(heading):
+        if language == "sh":
+            for line in code.splitlines():
+                result = clone.run("sh", "-c", line)
+                assert result.code == 0, (line, result)
+        else:
+            path = clone.root / re.findall(r"`(models/\w+\.py|databases\.yaml)`", text)[-1]
+            existing = path.read_text() if path.exists() else ""
+            indent = "  " if language == "yaml" else ""
+            path.write_text(existing + textwrap.indent(code, indent) if existing else code)
+    assert clone.run(".venv/bin/alembic", "check").out == "No new upgrade operations detected.\n"
+    after = {path: path.read_text() for path in (clone.root / "migrations/versions").glob("*/*.py")}
+    assert len(after) == len(before) + 1
+    assert before.items() <= after.items()
+    named = re.search(r"`(migrations/versions/\S+\.py)`", README.split(f"## {heading}\n")[1].split("\n## ")[0])
+    assert named is None or (clone.root / named[1]).exists()
+
+
+def test_it_names_the_two_commands() -> None:
+    assert [line.split()[0] for line in _steps("Start")[0][2].splitlines()] == ["bin/up", "bin/test"]
+
+
+def test_every_place_of_the_layout_is_there() -> None:
+    places = re.findall(r"^\| `([^`<]+)", README.split("## Layout")[1], re.MULTILINE)
+    assert len(places) > 8
+    for place in places:
+        assert (ROOT / place).exists(), place
+
+
+def test_every_message_of_the_troubleshooting_is_one_that_is_said() -> None:
+    """By the program, or by a driver or server that a test makes say it."""
+    files = [*ROOT.glob("multidb/*.py"), ROOT / "tests/test_errors.py", ROOT / "tests/test_sqlite.py"]
+    said = _bare("".join(path.read_text() for path in files))
+    rows = re.findall(r"^\| (`.*?) \|", README.split("## Troubleshooting")[1].split("## Layout")[0], re.MULTILINE)
+    assert len(rows) > 15
+    for message in re.findall(r"`([^`]+)`", "".join(rows)):
+        for part in re.split(r"…|'0001'|\d", message):
+            assert _bare(part).strip() in said, message
+
+
+def _bare(text: str) -> str:
+    """The text without the names in quotation marks, which differ."""
+    return re.sub(r'"[\w…]*"', "", text)
