@@ -66,7 +66,7 @@ class Project:
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():
-                shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, root / part)  # with the bytecode, which is not made again then
             elif source.exists():
                 shutil.copy(source, root / part)
         return cls(root, dict(variables))
