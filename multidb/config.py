@@ -8,33 +8,19 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
 import yaml
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import URL
 
-from multidb.errors import MigrationError
+from multidb import urls
+from multidb.errors import ConfigError, nearest
 
 # Where the server is that the databases are on, unless they say otherwise.
 SERVER_VARIABLE = "DATABASE_SERVER_URL"
-SECRET_OPTIONS = frozenset({"password", "sslpassword"})
-DIALECTS = {
-    "postgres": "postgresql+psycopg2",
-    "postgresql": "postgresql+psycopg2",
-    "postgresql+psycopg2": "postgresql+psycopg2",
-    "sqlite": "sqlite+pysqlite",
-    "sqlite+pysqlite": "sqlite+pysqlite",
-}
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-class ConfigError(MigrationError):
-    """Something in databases.yaml, or in a variable that overrides it, is wrong."""
 
 
 @dataclass(frozen=True)
@@ -55,26 +41,15 @@ class Database:
     def is_sqlite(self) -> bool:
         return self.url.get_backend_name() == "sqlite"
 
-    @cached_property
+    @property
     def secrets(self) -> dict[str, str]:
         """What nobody may see of the URL, by libpq's name for it."""
-        found = {key: str(value) for key, value in self.url.query.items() if key in SECRET_OPTIONS}
-        if self.url.password is not None:
-            found["password"] = str(self.url.password)
-        return found
+        return urls.secrets_of(self.url)
 
-    @cached_property
+    @property
     def public_url(self) -> URL:
         """The URL without its secrets, to be shown and to be handed to whatever might print it."""
-        return URL.create(
-            self.url.drivername,
-            self.url.username,
-            None,
-            self.url.host,
-            self.url.port,
-            self.url.database,
-            self.url.difference_update_query(sorted(SECRET_OPTIONS)).query,
-        )
+        return urls.without_secrets(self.url)
 
 
 @dataclass(frozen=True)
@@ -127,7 +102,7 @@ class Configuration:
                 if entry.name in wanted:
                     raise
                 continue
-            place = _place(url)
+            place = urls.place(url)
             other = owners.setdefault(place, entry.name)
             if other != entry.name:
                 raise ConfigError(
@@ -190,7 +165,7 @@ class Configuration:
         return _VARIABLE.sub(expand, value.text)
 
     def _parsed(self, text: str, where: str, database: str | None = None) -> URL:
-        url = parse_url(text, where)
+        url = urls.parse(text, where)
         if database is not None:
             url = url.set(database=database)
         if not url.database or url.database == ":memory:":
@@ -230,42 +205,6 @@ def revision_prefix(name: str) -> str:
     return name.removesuffix("_db")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """ " did you mean …?" with the nearest known word, or nothing."""
-    close = get_close_matches(word, list(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def parse_url(text: str, where: str) -> URL:
-    """A URL of one of the two dialects, with psycopg2 as PostgreSQL's driver whatever the form.
-
-    SQLAlchemy 2.1 takes `postgresql://` for psycopg 3 and does not know `postgres://`; both are what people paste.
-
-    Args:
-        text: the URL.
-        where: who gave it, for messages.
-
-    Raises:
-        ConfigError: it isn't one, or of another dialect.
-    """
-    try:
-        url = make_url(text.strip())
-    except (ArgumentError, ValueError) as error:
-        raise ConfigError(
-            f"{where}: not a URL: write postgresql://user:password@host:port/name, "
-            "with special characters of the password percent-encoded"
-        ) from error
-    if url.host and "@" in url.host:
-        raise ConfigError(f"{where}: the password has an @ in it: write it as %40")
-    driver = DIALECTS.get(url.drivername)
-    if driver is None:
-        raise ConfigError(
-            f"{where}: {url.drivername}:// is not supported: use postgresql:// or sqlite:///"
-            + nearest(url.drivername, DIALECTS)
-        )
-    return url.set(drivername=driver)
-
-
 def local_environment(root: Path) -> dict[str, str]:
     """The process's environment over the variables that `bin/up` left in .local/env."""
     try:
@@ -274,13 +213,6 @@ def local_environment(root: Path) -> dict[str, str]:
         lines = []
     local = dict(line.split("=", 1) for line in lines if "=" in line)
     return local | dict(os.environ)
-
-
-def _place(url: URL) -> tuple[object, ...]:
-    """What makes two URLs the same database, whoever connects and however."""
-    if url.get_backend_name() == "sqlite":
-        return ("sqlite", url.database)
-    return (url.host, url.port or 5432, url.database, url.query.get("host"), url.query.get("port"))
 
 
 class _Reader:

@@ -3,7 +3,7 @@
 import re
 import sqlite3
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,10 @@ from sqlalchemy.exc import DBAPIError
 
 class MigrationError(CommandError):
     """A failure whose message is already what a person should read."""
+
+
+class ConfigError(MigrationError):
+    """Something in databases.yaml, or in a variable that overrides it, is wrong."""
 
 
 # What the driver says, and what to do about it. The first that matches is taken.
@@ -111,6 +115,19 @@ def explain(error: BaseException) -> str:
     place = revision_line(error)
     advice = next((text for pattern, text in _ADVICE if re.search(pattern, whole)), None)
     return redacted((f"{place}: " if place else "") + said + (f": {advice}" if advice else ""))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What to add to a message about an unknown word: the known one that is nearest, or nothing.
+
+    Args:
+        word: what was written.
+        known: what could have been.
+    """
+    from difflib import get_close_matches  # only a failure has to wait for it
+
+    close = get_close_matches(word, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def revision_line(error: BaseException) -> str | None:

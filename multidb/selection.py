@@ -8,8 +8,8 @@ revision loaded and nothing connected to.
 import re
 from collections.abc import Sequence
 
-from multidb.config import nearest, revision_prefix
-from multidb.errors import MigrationError
+from multidb.config import revision_prefix
+from multidb.errors import MigrationError, nearest
 
 KNOWN_X = ("db", "sql_dir")
 _STEPS = re.compile(r"(.*?)([+-]\d+)?")

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from multidb import config
-from multidb.config import ConfigError, Database
+from multidb import config, urls
+from multidb.config import Database
+from multidb.errors import ConfigError
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 PASSWORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
@@ -59,7 +60,7 @@ def test_no_password_is_in_what_is_shown(folder: Path, password: str, option: st
 @given(st.text(string.printable))
 def test_any_text_is_a_url_or_one_line_of_error(text: str) -> None:
     try:
-        config.parse_url(text, "AUTH_DB_URL")
+        urls.parse(text, "AUTH_DB_URL")
     except ConfigError as error:
         assert str(error).startswith("AUTH_DB_URL: ")
         assert "\n" not in str(error)
