@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alembic import context
 
-from multidb import recording, release, selection
+from multidb import planning, recording, selection
 from multidb.config import Database
 from multidb.environment import Environment
 from multidb.errors import MigrationError
@@ -49,7 +49,7 @@ class SqlScript:
                 self._line(*_SQLITE_CHECK, "COMMIT")
             else:
                 self._line("SET client_encoding = 'UTF8'")
-                work = release.work_in(self.environment, self.database)
+                work = planning.work_in(self.environment, self.database)
                 self.environment.configure(self.database, work=work, output=self.output, start=start)
                 with context.begin_transaction():
                     yield

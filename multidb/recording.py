@@ -12,7 +12,7 @@ from typing import TextIO
 from alembic import context
 from sqlalchemy import Connection
 
-from multidb import engines, logs, release
+from multidb import engines, logs, planning
 from multidb.config import Database
 from multidb.environment import Environment
 from multidb.errors import MigrationError
@@ -42,7 +42,7 @@ def recorded(environment: Environment, database: Database, start: str | None, ou
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         driver.set_trace_callback(lambda statement: _write(statement, output, refused))
-        work = release.work_in(environment, database)
+        work = planning.work_in(environment, database)
         environment.configure(database, connection, work=work, as_sql=False)
         yield
         driver.set_trace_callback(None)

@@ -4,34 +4,28 @@ Every database that has work is migrated in an open transaction. Nothing is comm
 if one fails, all are rolled back.
 """
 
-import re
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection
 
-from multidb import engines, selection
-from multidb.branches import Branch
-from multidb.config import Database
-from multidb.environment import Environment, Work
+from multidb import engines, planning
+from multidb.environment import Environment
 from multidb.errors import MigrationError, explain, named
 from multidb.logs import log, naming
 from multidb.looking import Look, look_at
-
-MOVES = {"upgrade", "downgrade", "stamp"}
-_RELATIVE = re.compile(r"(?:.+@)?([+-]\d+)")
 
 
 class Participant:
     """A database that has work, and the connection that does it."""
 
-    def __init__(self, environment: Environment, database: Database, connection: Connection) -> None:
+    def __init__(self, environment: Environment, look: Look, connections: ExitStack) -> None:
         self.environment = environment
-        self.database = database
-        self.connection = connection
+        self.database = look.database
+        with named(self.database.name):
+            connection = engines.connect_to_migrate(self.database, look.connection)
+        self.connection = connections.enter_context(connection)
         self.committed = False
 
     @contextmanager
@@ -39,7 +33,9 @@ class Participant:
         """Alembic's context in this database, inside a transaction that stays open."""
         with self.environment.working_on(self.database.name), _autocommit_refused():
             self.connection.begin()
-            self.environment.configure(self.database, self.connection, work=work_in(self.environment, self.database))
+            self.environment.configure(
+                self.database, self.connection, work=planning.work_in(self.environment, self.database)
+            )
             yield
 
     def verify(self) -> None:
@@ -73,7 +69,10 @@ def opened(environment: Environment) -> Iterator[list[Participant]]:
             committed then, unless a commit itself failed: the message says which were before it.
     """
     with ExitStack() as connections:
-        participants = plan(environment, connections)
+        looks = look_at(environment.databases)
+        for look in looks:
+            connections.callback(look.close)
+        participants = [Participant(environment, look, connections) for look in planning.with_work(environment, looks)]
         if not participants:
             log.info("nothing to do in %s", _count(len(environment.databases)))
         try:
@@ -83,89 +82,6 @@ def opened(environment: Environment) -> Iterator[list[Participant]]:
         except KeyboardInterrupt as error:
             raise MigrationError("interrupted; no database was changed") from error
         _commit(participants)
-
-
-def plan(environment: Environment, connections: ExitStack) -> list[Participant]:
-    """Ask every database for its revision, before any is touched, and find those that have work.
-
-    Args:
-        environment: the command and its databases.
-        connections: closes, and so rolls back, the connections in the end.
-
-    Raises:
-        MigrationError: one can't be reached, or can't move as asked.
-    """
-    if environment.request.command == "stamp":
-        _check_stamps(environment)
-    participants: list[Participant] = []
-    ends: list[str] = []
-    looks = look_at(environment.databases)
-    for look in looks:
-        connections.callback(look.close)
-    for look in looks:
-        database = look.database
-        with environment.working_on(database.name) as branch:
-            if _has_work(environment, branch, look, ends):
-                connection = engines.connect_to_migrate(database, look.connection)
-                participants.append(Participant(environment, database, connections.enter_context(connection)))
-    if ends and len(ends) == len(environment.databases):
-        raise MigrationError(
-            f"{environment.request.symbols[0]} can move nothing: {', '.join(ends)} "
-            f"{'is' if len(ends) == 1 else 'are'} already at the end"
-        )
-    return participants
-
-
-def _has_work(environment: Environment, branch: Branch, look: Look, ends: list[str]) -> bool:
-    """Whether the command would move a database; one that a relative step can't move is added to `ends`."""
-    request, heads = environment.request, look.heads
-    if request.command not in MOVES or context.get_context().purge:
-        return True
-    if request.command != "downgrade":
-        _ = branch.head
-    branch.check_known(heads)
-    relative = _RELATIVE.fullmatch(request.symbols[0]) if request.symbols else None
-    if relative and request.command != "stamp":
-        left = _steps_left(branch, heads, up=request.command == "upgrade")
-        asked = abs(int(relative[1]))
-        if not left:
-            ends.append(look.database.name)
-            return False
-        if left < asked:
-            raise MigrationError(f"{relative[1]} asks for {asked} steps, {left} left; no database was moved")
-    return bool(list(work_in(environment, look.database)(heads, context.get_context())))
-
-
-def _check_stamps(environment: Environment) -> None:
-    """Refuse a stamp of several revisions unless each is of another database."""
-    symbols = environment.request.symbols
-    if len(symbols) == 1:
-        return
-    owners = [selection.databases_of(symbol, environment.configuration.names) for symbol in symbols]
-    if not all(owners) or len(set().union(*owners)) < len(symbols):
-        raise MigrationError(
-            f"stamp {' '.join(symbols)}: with several revisions each must name a database of its own, "
-            "as in `stamp user_db@head payment_db@head`"
-        )
-
-
-def _steps_left(branch: Branch, heads: tuple[str, ...], *, up: bool) -> int:
-    upper, lower = ("heads", heads) if up else (heads, "base")
-    return sum(1 for _ in branch.revision_map.iterate_revisions(upper, lower, implicit_base=up))
-
-
-def work_in(environment: Environment, database: Database) -> Work:
-    """What the command does in one database: Alembic's own, but for a stamp of several databases.
-
-    `stamp user_db@head payment_db@head` would look for both in each.
-    """
-    request = environment.request
-    if request.command != "stamp" or len(request.symbols) == 1:
-        return request.work
-    names = environment.configuration.names
-    mine = [symbol for symbol in request.symbols if database.name in selection.databases_of(symbol, names)]
-    # The private half of `alembic stamp`; MigrationContext.stamp() would stamp where a plan only asks.
-    return lambda heads, _context: environment.script._stamp_revs(mine[0], heads)
 
 
 def _commit(participants: list[Participant]) -> None:
