@@ -20,7 +20,8 @@ def uuid_text() -> str:
 def text_enum(values: type[StrEnum]) -> Enum:
     """The type of a `varchar(50)` column whose values Python knows as an enum.
 
-    The database holds the text and checks nothing, so a value can be added by a service alone.
+    The database holds the text and checks nothing. A new value needs no migration, but every service that reads the
+    column has to know it before another writes it.
     """
     return Enum(
         values,

@@ -4,18 +4,19 @@ Imported only by the commands that compare: it is what loads the models and the 
 """
 
 import importlib
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from alembic import context
 from alembic.autogenerate import RevisionContext
-from alembic.operations.ops import MigrationScript, UpgradeOps
+from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
 
 from multidb import engines
 from multidb.config import Database
+from multidb.differences import sentences
 from multidb.environment import Environment
 from multidb.errors import MigrationError, explain
 
@@ -29,37 +30,32 @@ PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
 _EXTENSION_TABLES = """
     SELECT relname FROM pg_class JOIN pg_depend ON objid = pg_class.oid
     WHERE classid = 'pg_class'::regclass AND deptype = 'e' AND relkind IN ('r', 'p')
+    AND pg_table_is_visible(pg_class.oid)
 """
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one database lacks to be like its models, ready to be written as a revision."""
+    """What one database lacks to be like its models."""
 
     database: Database
-    context: RevisionContext
+    differences: list[tuple[Any, ...]]
+    sentences: list[str]
+    revision: RevisionContext
 
-    @property
-    def script(self) -> MigrationScript:
-        return self.context.generated_revisions[-1]
-
-    @property
-    def upgrade_operations(self) -> UpgradeOps:
-        operations = self.script.upgrade_ops
-        assert operations is not None
-        return operations
+    def write(self) -> None:
+        """Write the revision that makes them alike. Alembic's context has to be on the database's branch."""
+        for _ in self.revision.generate_scripts():
+            pass
 
 
-def compare(
-    environment: Environment, database: Database, arguments: dict[str, Any], *, writing: bool = False
-) -> Comparison:
+def compare(environment: Environment, database: Database, arguments: dict[str, Any]) -> Comparison:
     """Compare one database with its models. Alembic's context has to be on its branch.
 
     Args:
         environment: the command and its databases.
         database: which; it has to be at the head of its branch.
         arguments: of the revision that would make them alike, as Alembic's RevisionContext takes them.
-        writing: it will be written, so its operations have to be such that an upgrade needs no plugin.
 
     Raises:
         MigrationError: it is not at head, or its models can't be imported.
@@ -67,16 +63,21 @@ def compare(
     metadata = models_metadata(database)
     branch = environment.branch(database.name)
     own = RevisionContext(environment.config, branch.directory, arguments)
+    differences: list[tuple[Any, ...]] = []
+    said: list[str] = []
 
     def compare_once(revision: Any, alembic: MigrationContext) -> list[Any]:
         # A copy: the next database's configure() would change the options that this one is rendered with.
         alembic.opts = dict(alembic.opts)
         own.run_autogenerate(revision, alembic)
-        if writing:
-            _self_contained(database, alembic, revision, own.generated_revisions)
+        [script] = own.generated_revisions
+        assert script.upgrade_ops is not None
+        differences.extend(script.upgrade_ops.as_diffs())
+        said.extend(sentences(script.upgrade_ops, alembic.dialect))
+        _self_contained(database, alembic, revision, script)
         return []
 
-    with engines.connect(database) as connection:
+    with engines.connect(database.url) as connection:
         heads = environment.configure(database, connection, reading=True).get_current_heads()
         branch.check_known(heads)
         if set(heads) != {branch.head} - {None}:
@@ -84,7 +85,6 @@ def compare(
                 f"{database.name}: at {', '.join(heads) or '<base>'}, not at its head {branch.head}: "
                 f"run `alembic upgrade {database.name}@head` first"
             )
-        spatial = "postgis" in database.extensions
         environment.configure(
             database,
             connection,
@@ -93,10 +93,10 @@ def compare(
             metadata=metadata,
             autogenerate_plugins=PLUGINS,
             include_name=_not_an_extensions(connection, database),
-            render_item=_spatial_types if spatial else _no_special_types,
+            render_item=_spatial_types if "postgis" in database.extensions else _no_special_types,
         )
         context.run_migrations()
-    return Comparison(database, own)
+    return Comparison(database, differences, said, own)
 
 
 def models_metadata(database: Database) -> MetaData:
@@ -149,9 +149,7 @@ def _spatial_types(kind: str, item: object, autogen_context: Any) -> str | bool:
     return rendered
 
 
-def _self_contained(
-    database: Database, alembic: MigrationContext, revision: Any, scripts: list[MigrationScript]
-) -> None:
+def _self_contained(database: Database, alembic: MigrationContext, revision: Any, script: MigrationScript) -> None:
     """Turn the plugins' operations into what a revision can hold by itself."""
     from multidb import enums
 
@@ -159,17 +157,18 @@ def _self_contained(
         from geoalchemy2 import alembic_helpers
 
         # Without it a spatial index would be made twice, by GeoAlchemy2's column and by name.
-        alembic_helpers.writer(alembic, revision, scripts)
-    for script in scripts:
-        for operations in (script.upgrade_ops, script.downgrade_ops):
-            if operations is not None and not database.is_sqlite:
-                enums.in_plain_sql(operations, alembic.dialect)
-        if "geospatial" in " ".join(_operation_names(script.upgrade_ops)):
+        alembic_helpers.writer(alembic, revision, [script])
+        if any(type(each).__module__ == alembic_helpers.__name__ for each in _all_operations(script.upgrade_ops)):
             # A new set: Alembic gives every script the same one.
             script.imports = script.imports | {"import geoalchemy2.alembic_helpers  # registers its operations"}
+    if not database.is_sqlite:
+        for operations in (script.upgrade_ops, script.downgrade_ops):
+            assert operations is not None
+            enums.in_plain_sql(operations, alembic.dialect)
 
 
-def _operation_names(operation: Any) -> list[str]:
-    """The classes of an operation and of all those inside it."""
-    inner = [name for each in getattr(operation, "ops", ()) for name in _operation_names(each)]
-    return [type(operation).__name__.lower(), *inner]
+def _all_operations(operation: Any) -> Iterator[Any]:
+    """An operation and all those inside it."""
+    yield operation
+    for each in getattr(operation, "ops", ()):
+        yield from _all_operations(each)

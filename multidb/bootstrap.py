@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from multidb import engines
+from multidb import engines, urls
 from multidb.config import Database
 from multidb.errors import MigrationError, named
 
@@ -19,7 +19,6 @@ ADMIN_VARIABLE = "DATABASE_ADMIN_URL"
 _MISSING = ("does not exist", "password authentication failed")
 # Another run made it a moment ago: duplicate_database, duplicate_object, unique_violation.
 _ALREADY_THERE = {"42P04", "42710", "23505"}
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 Say = Callable[[str], None]
 
@@ -50,7 +49,7 @@ def create(databases: Iterable[Database], admin: URL | None, say: Say) -> None:
                 created = True
                 say(f"{database.name}: created {thing}")
             # What is there already may still not let the role in: another password, or no right to connect.
-            engines.connect(database).close()
+            engines.connect(database.url).close()
     if not created:
         say("nothing to create")
 
@@ -58,7 +57,7 @@ def create(databases: Iterable[Database], admin: URL | None, say: Say) -> None:
 def _missing(database: Database) -> str | None:
     """What keeps the role from finding its database and the extensions there, as the server says it."""
     try:
-        with engines.connect(database) as connection:
+        with engines.connect(database.url) as connection:
             extensions = _missing_extensions(connection, database)
     except DBAPIError as error:
         said = str(error.orig).strip().splitlines()[0]
@@ -70,15 +69,11 @@ def _missing(database: Database) -> str | None:
 
 def _check_same_server(database: Database, admin: URL) -> None:
     """An administrator's password is sent to no other server than its own."""
-    if _server(database.url) != _server(admin):
+    if urls.server_of(database.url) != urls.server_of(admin):
         raise MigrationError(
             f"{database.name}: is on {database.url.host}:{database.url.port or 5432}, "
             f"the administrator's URL on {admin.host}:{admin.port or 5432}: create each server's databases by itself"
         )
-
-
-def _server(url: URL) -> tuple[str | None, int]:
-    return ("localhost" if url.host in _LOOPBACK else url.host), url.port or 5432
 
 
 def _create(database: Database, admin: URL) -> Iterable[str]:
@@ -102,8 +97,7 @@ def _create(database: Database, admin: URL) -> Iterable[str]:
 
 
 def _as_admin(url: URL) -> Connection:
-    connection = engines.connect(Database("admin", url, models=""))
-    return connection.execution_options(isolation_level="AUTOCOMMIT")
+    return engines.connect(url).execution_options(isolation_level="AUTOCOMMIT")
 
 
 def _user_of(connection: Connection) -> str:

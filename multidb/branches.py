@@ -17,6 +17,7 @@ from multidb.config import revision_prefix
 from multidb.errors import MigrationError, explain, named
 
 NUMBER_WIDTH = 4
+LONGEST_ID = 32
 
 
 class Branch:
@@ -49,12 +50,20 @@ class Branch:
         Raises:
             MigrationError: there are several.
         """
+        self.check_one_head()
+        return self.heads[0] if self.heads else None
+
+    def check_one_head(self) -> None:
+        """Refuse a branch of which nobody can say what its newest revision is.
+
+        Raises:
+            MigrationError: it has several heads.
+        """
         if len(self.heads) > 1:
             raise MigrationError(
                 f"{self.database}: the branch has {len(self.heads)} heads, {', '.join(sorted(self.heads))}: "
                 f"join them first with `alembic merge {self.database}@heads`"
             )
-        return self.heads[0] if self.heads else None
 
     def knows(self, revision: str) -> bool:
         return any(script.revision == revision for script in self._revisions())
@@ -104,11 +113,16 @@ def check_id(revision: str, database: str) -> None:
     """Refuse an id that is not numbered as the branch's.
 
     Raises:
-        MigrationError: it is not like `auth_0002`.
+        MigrationError: it is not like `auth_0002`, or longer than `alembic_version` can hold.
     """
     prefix = revision_prefix(database)
     if not re.fullmatch(rf"{prefix}_\d{{{NUMBER_WIDTH},}}", revision):
         raise MigrationError(f"{database}: the revision id {revision!r} should be like {prefix}_{2:0{NUMBER_WIDTH}}")
+    if len(revision) > LONGEST_ID:
+        raise MigrationError(
+            f"{database}: the revision id {revision!r} is longer than the {LONGEST_ID} characters of alembic_version: "
+            "give the database a shorter name"
+        )
 
 
 def versions_folder(script: ScriptDirectory) -> Path:
@@ -133,9 +147,22 @@ def check_folders(script: ScriptDirectory, names: Iterable[str]) -> None:
             f"{name} has no folder for its revisions: `mkdir -p migrations/versions/{name}` "
             "(the first `alembic revision --autogenerate` fills it)"
         )
+    _check_no_strays(folder, known)
     for name in sorted(there - known):
         raise MigrationError(
             f"migrations/versions/{name} belongs to no database: add {name} to databases.yaml, or remove it"
+        )
+
+
+def _check_no_strays(versions: Path, names: Iterable[str]) -> None:
+    """Refuse revision files that no run would apply, though `alembic heads` would list them."""
+    stray = next(versions.glob("*.py"), None)
+    for name in names:
+        stray = stray or next((versions / name).glob("[!_.]*/**/*.py"), None)
+    if stray is not None:
+        place = stray.relative_to(versions)
+        raise MigrationError(
+            f"migrations/versions/{place}: a revision's file belongs in migrations/versions/<database>/ itself"
         )
 
 

@@ -33,13 +33,8 @@ class Database:
     extensions: tuple[str, ...] = ()
 
     @property
-    def prefix(self) -> str:
-        """What its revision ids begin with: `auth` for auth_db."""
-        return revision_prefix(self.name)
-
-    @property
     def is_sqlite(self) -> bool:
-        return self.url.get_backend_name() == "sqlite"
+        return urls.is_sqlite(self.url)
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -78,7 +73,7 @@ class Configuration:
     path: Path
     server: Scalar | None
     entries: Mapping[str, Entry]
-    environment: Mapping[str, str]
+    variables: Mapping[str, str]
 
     @property
     def names(self) -> list[str]:
@@ -102,11 +97,11 @@ class Configuration:
                 if entry.name in wanted:
                     raise
                 continue
-            place = urls.place(url)
+            place = urls.place_of(url)
             other = owners.setdefault(place, entry.name)
             if other != entry.name:
                 raise ConfigError(
-                    f"{other} and {entry.name} have the same URL, {url.render_as_string()}: "
+                    f"{other} and {entry.name} have the same URL, {urls.without_secrets(url)}: "
                     f"give each its own in {self.path.name} or in {variable(other)} and {variable(entry.name)}"
                 )
             if entry.name in wanted:
@@ -139,7 +134,7 @@ class Configuration:
 
     def _override(self, key: str) -> tuple[str, str] | None:
         """What an environment variable holds, or the file that its `_FILE` names, and which it was."""
-        text, file = self.environment.get(key), self.environment.get(f"{key}_FILE")
+        text, file = self.variables.get(key), self.variables.get(f"{key}_FILE")
         if text and file:
             raise ConfigError(f"{key} and {key}_FILE are both set: unset one")
         if file:
@@ -154,7 +149,7 @@ class Configuration:
         """The value with `${VAR}` and `${VAR:-default}` replaced."""
 
         def expand(match: re.Match[str]) -> str:
-            found = self.environment.get(match[1]) or match[2]
+            found = self.variables.get(match[1]) or match[2]
             if found is None:
                 raise ConfigError(
                     f"{self.path.name}:{value.line}: ${{{match[1]}}} is not set: "
@@ -170,7 +165,7 @@ class Configuration:
             url = url.set(database=database)
         if not url.database or url.database == ":memory:":
             raise ConfigError(f"{where}: the URL names no database: end it with /NAME, or a path for SQLite")
-        if url.get_backend_name() == "sqlite":
+        if urls.is_sqlite(url):
             # Relative to the file: where the command was typed must not decide which database is meant.
             return url.set(database=str((self.path.parent / url.database).resolve()))
         return url
@@ -205,14 +200,14 @@ def revision_prefix(name: str) -> str:
     return name.removesuffix("_db")
 
 
-def local_environment(root: Path) -> dict[str, str]:
-    """The process's environment over the variables that `bin/up` left in .local/env."""
+def variables_of(root: Path) -> dict[str, str]:
+    """The process's environment, and where it says nothing, what `bin/up` left in .local/env."""
     try:
         lines = (root / ".local" / "env").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     local = dict(line.split("=", 1) for line in lines if "=" in line)
-    return local | dict(os.environ)
+    return local | {key: value for key, value in os.environ.items() if value}
 
 
 class _Reader:
@@ -232,7 +227,7 @@ class _Reader:
         top = self._mapping(root, "the file", {"server", "databases"})
         entries = self._entries(top.get("databases"))
         server = self._scalar(top["server"], "server") if "server" in top else None
-        return Configuration(self.path, server, entries, local_environment(self.path.parent))
+        return Configuration(self.path, server, entries, variables_of(self.path.parent))
 
     def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
         if node is None:

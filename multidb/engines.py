@@ -11,9 +11,10 @@ from typing import Any
 
 import psycopg2
 from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from multidb.config import Database
+from multidb import urls
 
 CONNECT_TIMEOUT = 10  # seconds, where the URL gives no connect_timeout: a dead host must not hold up a run
 
@@ -21,66 +22,62 @@ Driver = Any
 """A connection of psycopg2's or of sqlite3's, which have no type in common."""
 
 
-def open_to_look(database: Database) -> Driver:
+def open_to_look(url: URL) -> Driver:
     """A driver's connection that creates nothing, not even an SQLite file, and begins no transaction by itself.
 
     Raises:
         psycopg2.Error, sqlite3.Error: no connection could be had.
     """
-    if not database.is_sqlite:
-        connection = _postgresql(database)
+    if not urls.is_sqlite(url):
+        connection = _postgresql(url)
         connection.autocommit = True
         return connection
-    path = Path(database.url.database or "")
+    path = Path(url.database or "")
     if not path.exists():  # a database that isn't there yet is an empty one
         return _sqlite(":memory:", foreign_keys=True)
-    return _sqlite(f"{path.as_uri()}?mode=ro", foreign_keys=True)
+    # Not `ro`: after a crash, the first to look has to roll back what the journal holds; `rw` creates nothing either.
+    return _sqlite(f"{path.as_uri()}?mode=rw", foreign_keys=True)
 
 
-def connect(database: Database) -> Connection:
+def connect(url: URL) -> Connection:
     """A connection to look at a database; it creates nothing, not even an SQLite file.
 
     Raises:
         DBAPIError: no connection could be had.
     """
-    return around(database, lambda: open_to_look(database))
+    return around(url, lambda: open_to_look(url))
 
 
-def connect_to_migrate(database: Database, looked: Driver) -> Connection:
+def connect_to_migrate(url: URL, looked: Driver) -> Connection:
     """A connection whose transaction may change the schema. For SQLite, foreign keys are off.
 
     With them on, the rebuild of a table in batch mode deletes the children of ON DELETE CASCADE, and says nothing.
     They can only be switched outside a transaction, so here and not in a revision.
 
     Args:
-        database: which.
+        url: of the database.
         looked: the connection that looked at it; it goes on as this one if it can.
 
     Raises:
         DBAPIError: no connection could be had.
     """
-    if not database.is_sqlite:
-        return around(database, lambda: looked)
+    if not urls.is_sqlite(url):
+        return around(url, lambda: looked)
     looked.close()
-    path = database.url.database or ""
-    return around(database, lambda: _sqlite(path, foreign_keys=False), begin="BEGIN IMMEDIATE")
+    return around(url, lambda: _sqlite(url.database or "", foreign_keys=False), begin="BEGIN IMMEDIATE")
 
 
-def connect_in_memory(database: Database) -> Connection:
-    """An empty SQLite database in memory, to try this one's revisions on."""
-    return around(database, lambda: _sqlite(":memory:", foreign_keys=False))
-
-
-def around(database: Database, creator: Callable[[], Driver], begin: str = "BEGIN") -> Connection:
+def around(url: URL, creator: Callable[[], Driver], begin: str = "BEGIN") -> Connection:
     """SQLAlchemy's connection around a driver's.
 
     Args:
-        database: gives the dialect, and the URL that may be shown.
+        url: of the database; the engine gets it without its secrets.
         creator: makes the driver's connection.
         begin: how a transaction begins on SQLite.
     """
-    if database.is_sqlite:
-        engine = create_engine(database.public_url, creator=creator, poolclass=NullPool)
+    shown = urls.without_secrets(url)
+    if urls.is_sqlite(url):
+        engine = create_engine(shown, creator=creator, poolclass=NullPool)
 
         @event.listens_for(engine, "begin")
         def begin_transaction(connection: Connection) -> None:
@@ -88,7 +85,7 @@ def around(database: Database, creator: Callable[[], Driver], begin: str = "BEGI
 
     else:
         # hstore's ids would cost a round trip per connection, and no migration needs them.
-        engine = create_engine(database.public_url, creator=creator, poolclass=NullPool, use_native_hstore=False)
+        engine = create_engine(shown, creator=creator, poolclass=NullPool, use_native_hstore=False)
 
         @event.listens_for(engine, "connect")
         def leave_transactions_to_sqlalchemy(connection: Driver, _record: object) -> None:
@@ -97,9 +94,9 @@ def around(database: Database, creator: Callable[[], Driver], begin: str = "BEGI
     return engine.connect()
 
 
-def _postgresql(database: Database) -> Driver:
+def _postgresql(url: URL) -> Driver:
     arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "neighbor-migrations"}
-    arguments.update(database.url.get_dialect()().create_connect_args(database.url)[1])
+    arguments.update(url.get_dialect()().create_connect_args(url)[1])
     return psycopg2.connect(**arguments)
 
 

@@ -7,6 +7,7 @@ put a new value after the one that it should come before; these say the same in 
 from collections.abc import Sequence
 
 from alembic.operations.ops import ExecuteSQLOp, MigrateOperation, OpContainer
+from alembic_postgresql_enum import ColumnType
 from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
 from alembic_postgresql_enum.operations.sync_enum_values import SyncEnumValuesOp
 from sqlalchemy.engine import Dialect
@@ -58,7 +59,7 @@ def _replace_type(operation: SyncEnumValuesOp, dialect: Dialect) -> list[str]:
     for reference in operation.affected_columns:
         table = _qualified(reference.table_schema, reference.table_name, dialect)
         column = quote(reference.column_name)
-        array = "[]" if reference.is_column_type_import_needed else ""
+        array = "[]" if reference.column_type is ColumnType.ARRAY else ""
         alter = f"ALTER TABLE {table} ALTER COLUMN {column}"
         default = reference.existing_server_default
         if default:

@@ -21,35 +21,36 @@ class ConfigError(MigrationError):
     """Something in databases.yaml, or in a variable that overrides it, is wrong."""
 
 
-# What the driver says, and what to do about it. The first that matches is taken.
-_ADVICE: tuple[tuple[str, str], ...] = (
+# What a driver says, and what to do about it; the first that matches is taken. Of a connection that was not had:
+_CONNECTING: tuple[tuple[str, str], ...] = (
     (r"password authentication failed", "correct the user or the password in the URL"),
     (r"no password supplied", "put a password into the URL, or use a .pgpass file"),
-    (r'database "[^"]*" does not exist', "create it with `python -m multidb create`"),
-    (r'role "[^"]*" does not exist', "create it with `python -m multidb create`"),
+    (r'(database|role) "[^"]*" does not exist', "create it with `python -m multidb create`"),
     (r"could not translate host name", "correct the host in the URL"),
     (r"Connection refused", "start the server, or correct host and port in the URL; bin/up starts a private one"),
-    (r"No such file or directory.*\n?.*socket", "start the server, or give a host in the URL"),
+    (r"No such file or directory", "start the server, or give a host in the URL"),
     (r"starting up|shutting down|in recovery mode", "wait until the server accepts connections, then run again"),
     (r"timeout expired|timed out", "see whether a firewall is in the way, then run again"),
     (r"too many (clients|connections)|connection slots", "let other clients go, or raise max_connections"),
     (r"no pg_hba\.conf entry", "let this host in through the server's pg_hba.conf"),
     (r"SSL|certificate", "correct the sslmode and the certificates in the URL"),
-    (r"read-only transaction", "the server is a read-only standby: use the URL of the primary"),
-    (
-        r'extension "(\w+)" is not available|could not open extension control file.*?(\w+)\.control',
-        "install it on the server (Debian: postgresql-NN-postgis-3 for server version NN)",
-    ),
+)
+# Of a statement, or of an SQLite file:
+_WORKING: tuple[tuple[str, str], ...] = (
+    (r"read-only transaction", "the server takes no writes, as a standby does not: use the URL of the primary"),
+    (r"postgis.*(is not available|\.control)", "install PostGIS on the server (Debian: postgresql-NN-postgis-3)"),
+    (r'extension "[^"]*" is not available|\.control"', "install the extension on the server"),
     (
         r"permission denied to create extension",
         "a superuser must create it once: `python -m multidb create` with an admin URL",
     ),
     (r"permission denied|must be owner", "grant the role the privilege, or make it the owner of the database"),
+    (r"terminat|closed the connection|connection already closed", "see the server's log, then run again"),
     (r"unable to open database file", "see that the directory exists and may be written to"),
+    (r"file is not a database", "the URL names a file that SQLite did not write"),
     (r"readonly database", "make the file and its directory writable"),
     (r"disk is full|disk I/O error", "make room on the disk, then run again"),
     (r"database is locked", "another process writes to the file: run again when it is done"),
-    (r"file is not a database", "the URL names a file that SQLite did not write"),
 )
 _URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s@]*@")
 _OPTION_PASSWORD = re.compile(r"((?:ssl)?password=)[^\s&'\"]+", re.IGNORECASE)
@@ -70,6 +71,8 @@ def reported(config: Config) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:
         if config.cmd_opts is None:
+            if isinstance(error, KeyboardInterrupt):
+                raise
             raise error if isinstance(error, CommandError) else MigrationError(explain(error)) from error
         if config.cmd_opts.raiseerr:
             raise
@@ -100,7 +103,7 @@ def explain(error: BaseException) -> str:
         error: what was raised.
     """
     if isinstance(error, MigrationError):
-        return str(error)
+        return redacted(str(error))
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     driver_error = error.orig if isinstance(error, DBAPIError) else error
@@ -113,8 +116,18 @@ def explain(error: BaseException) -> str:
     else:
         whole = said = f"{type(error).__name__}: {_one_line(str(error))}"
     place = revision_line(error)
-    advice = next((text for pattern, text in _ADVICE if re.search(pattern, whole)), None)
+    advice = _advice(driver_error, whole)
     return redacted((f"{place}: " if place else "") + said + (f": {advice}" if advice else ""))
+
+
+def _advice(error: BaseException | None, said: str) -> str | None:
+    """What to do about what a driver said."""
+    if not isinstance(error, (psycopg2.Error, sqlite3.Error)):
+        return None
+    # libpq says "connection to server at …"; the message of a server that is not there has no more than that.
+    connecting = isinstance(error, psycopg2.OperationalError) and error.pgcode is None and "onnection to" in said
+    known = _CONNECTING if connecting else _WORKING
+    return next((text for pattern, text in known if re.search(pattern, said)), None)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -8,13 +8,15 @@ import argparse
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
-from alembic.runtime.migration import MigrationContext
-
-from multidb import bootstrap, config, engines
+from multidb import bootstrap, config
 from multidb.config import SERVER_VARIABLE
 from multidb.errors import explain
+from multidb.looking import look_at
+from multidb.packages import need_programs, newest_installation
+from multidb.reading import NAME_WIDTH
 from multidb.server import Server
 
 
@@ -35,11 +37,11 @@ def up(root: Path) -> None:
     migrated = subprocess.run([sys.executable, "-m", "alembic", "upgrade", "heads"], cwd=root, check=False)
     if migrated.returncode:
         raise SystemExit(migrated.returncode)
-    for database in databases:
-        with engines.connect(database) as connection:
-            revision = MigrationContext.configure(connection).get_current_revision()
-        url = database.public_url.set(drivername=database.public_url.get_backend_name())
-        _say(f"{database.name:16} {revision or '<base>':18} {url.render_as_string()}")
+    for look in look_at(databases):
+        with closing(look):
+            url = look.database.public_url
+            shown = url.set(drivername=url.get_backend_name()).render_as_string()
+            _say(f"{look.database.name:{NAME_WIDTH}} {', '.join(look.heads) or '<base>':18} {shown}")
 
 
 def _say(line: str) -> None:
@@ -62,15 +64,19 @@ def down(root: Path, *, wipe: bool) -> None:
 
 
 def main() -> int:
-    """`python -m multidb.local up`, or `down`, from the checkout's root."""
+    """`python -m multidb.local up`, `down`, or `prepare` (what the tests need), from the checkout's root."""
     parser = argparse.ArgumentParser(prog="python -m multidb.local")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up")
+    commands.add_parser("prepare").add_argument("programs", nargs="*", help="that the tests run")
     commands.add_parser("down").add_argument("--wipe", action="store_true", help="remove its data, too")
     options = parser.parse_args()
     try:
         if options.command == "up":
             up(Path.cwd())
+        elif options.command == "prepare":
+            newest_installation()
+            need_programs(options.programs)
         else:
             down(Path.cwd(), wipe=options.wipe)
     except (Exception, KeyboardInterrupt) as error:

@@ -4,15 +4,19 @@ A run that has nothing to do ends here: it costs what the slowest database costs
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 from threading import Thread
 
-from multidb.config import Database
+from multidb.config import Database, variable
 from multidb.engines import Driver, open_to_look
+from multidb.errors import MigrationError
 
-_HAS_VERSION_TABLE = {
-    True: "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'",
-    False: "SELECT (to_regclass('alembic_version') IS NOT NULL)::int",
-}
+# Whether it has an `alembic_version`, and which database of which server it is: a server starts once at an instant.
+_POSTGRESQL = """
+    SELECT to_regclass('alembic_version') IS NOT NULL, pg_postmaster_start_time(), oid
+    FROM pg_database WHERE datname = current_database()
+"""
+_SQLITE = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
 
 
 class Look:
@@ -25,6 +29,7 @@ class Look:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.connection: Driver = None
+        self.identity: tuple[object, ...] | None = None
         self._answer: tuple[str, ...] = ()
         self._error: Exception | None = None
         self._thread = Thread(target=self._ask, daemon=True)
@@ -49,10 +54,12 @@ class Look:
 
     def _ask(self) -> None:
         try:
-            self.connection = open_to_look(self.database)
+            self.connection = open_to_look(self.database.url)
             cursor = self.connection.cursor()
-            cursor.execute(_HAS_VERSION_TABLE[self.database.is_sqlite])
-            if cursor.fetchone()[0]:
+            cursor.execute(_SQLITE if self.database.is_sqlite else _POSTGRESQL)
+            has_version_table, *identity = cursor.fetchone()
+            self.identity = tuple(identity) or _file_identity(self.database.url.database or "")
+            if has_version_table:
                 cursor.execute("SELECT version_num FROM alembic_version")
                 self._answer = tuple(row[0] for row in cursor.fetchall())
         except Exception as error:  # raised again where the database's turn has come
@@ -60,12 +67,31 @@ class Look:
 
 
 def look_at(databases: Iterable[Database]) -> list[Look]:
-    """Ask every database for its revision, all at the same time.
-
-    Args:
-        databases: which.
-
-    Returns:
-        A Look for each, in the same order, that the caller closes.
-    """
+    """Ask every database for its revision, all at the same time. The caller closes the looks."""
     return [Look(database) for database in databases]
+
+
+def check_distinct(looks: Iterable[Look]) -> None:
+    """Refuse two entries that lead to one database by different URLs.
+
+    Raises:
+        MigrationError: there are two; each branch would take the other's tables for its own.
+    """
+    owners: dict[tuple[object, ...], str] = {}
+    for look in looks:
+        name = look.database.name
+        other = owners.setdefault(look.identity, name) if look.identity else name
+        if other != name:
+            raise MigrationError(
+                f"{other} and {name} lead to the same database, {look.database.public_url}: "
+                f"correct {variable(other)} or {variable(name)}, or the entries in databases.yaml"
+            )
+
+
+def _file_identity(path: str) -> tuple[object, ...] | None:
+    """Of an SQLite file, which may have several names; none while it isn't there."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

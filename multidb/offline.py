@@ -37,10 +37,10 @@ class SqlScript:
     def writing(self) -> Iterator[None]:
         """Alembic's context in this database, inside a transaction of the script."""
         request = self.environment.request
-        start = (request.start or "").rpartition("@")[2] or None
+        start = (request.start or "base").rpartition("@")[2]
         with self.environment.working_on(self.database.name) as branch:
             if request.command == "upgrade":
-                _ = branch.head
+                branch.check_one_head()
             self.output.write(f"-- {self.database.name}: {request.command}\n\n")
             if self.database.is_sqlite:
                 self._line("PRAGMA foreign_keys = OFF", "BEGIN")

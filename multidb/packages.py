@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +54,19 @@ def newest_installation() -> Installation:
             if installation.has_postgis:
                 return installation
         if attempt == 1:
-            _install_packages()
+            _install(lambda: [_package()], "PostgreSQL with PostGIS")
     raise MigrationError(f"PostGIS is still not there after its packages were installed: set {SERVER_VARIABLE}")
+
+
+def need_programs(programs: Iterable[str]) -> None:
+    """Install the packages of programs that are not there; a package is called like its program.
+
+    Raises:
+        MigrationError: it may not be done here, or it failed.
+    """
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        _install(lambda: missing, " and ".join(missing))
 
 
 def installation_of(major: int) -> Installation:
@@ -81,23 +93,31 @@ def _on_path() -> list[Installation]:
     return [Installation(Path(said[0]), Path(said[1]))] if len(said) == 2 else []
 
 
-def _install_packages() -> None:
-    wanted = _package()
+def _install(packages: Callable[[], list[str]], what: str) -> None:
+    """Install packages of the system's.
+
+    Args:
+        packages: their names, which may depend on the package lists being there.
+        what: they are for.
+
+    Raises:
+        MigrationError: it may not be done here, or it failed.
+    """
     if shutil.which("apt-get") is None:
-        raise MigrationError(f"there is no PostgreSQL with PostGIS here: install both, or set {SERVER_VARIABLE}")
+        raise MigrationError(f"there is no {what} here: install it, or set {SERVER_VARIABLE}")
     prefix = [] if os.geteuid() == 0 else _sudo()
     if prefix is None:
-        raise MigrationError(
-            f"there is no PostgreSQL with PostGIS here: `apt-get install {wanted}` as root, or set {SERVER_VARIABLE}"
-        )
-    print("installing PostgreSQL with PostGIS from the system's packages ...", flush=True)
-    settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _apt([*prefix, "apt-get", "update"], settings)
-    _apt([*prefix, "apt-get", "install", "-y", "--no-install-recommends", _package()], settings)
+        names = " ".join(packages())
+        raise MigrationError(f"there is no {what} here: `apt-get install {names}` as root, or set {SERVER_VARIABLE}")
+    print(f"installing {what} from the system's packages ...", flush=True)
+    # Nobody may answer a question that nobody sees. sudo would drop the variables.
+    quiet = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=a", "apt-get"]
+    _apt([*quiet, "update"])
+    _apt([*quiet, "install", "-y", "--no-install-recommends", *packages()])
 
 
-def _apt(command: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+def _apt(command: list[str]) -> None:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("E:")] or ["no reason given"]
         raise MigrationError(f"{' '.join(command)} failed: {errors[0]}")

@@ -1,22 +1,24 @@
 """What a command means to do in each database, decided before any is touched."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from alembic import context
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
 
 from multidb import selection
 from multidb.branches import Branch
 from multidb.config import Database
 from multidb.environment import Environment, Work
 from multidb.errors import MigrationError
-from multidb.looking import Look
+from multidb.looking import Look, check_distinct
 
 MOVES = {"upgrade", "downgrade", "stamp"}
 _RELATIVE = re.compile(r"(?:.+@)?([+-]\d+)")
 
 
-def with_work(environment: Environment, looks: Iterable[Look]) -> list[Look]:
+def with_work(environment: Environment, looks: Sequence[Look]) -> list[Look]:
     """The databases that the command would move.
 
     Args:
@@ -34,6 +36,7 @@ def with_work(environment: Environment, looks: Iterable[Look]) -> list[Look]:
         with environment.working_on(look.database.name) as branch:
             if _has_work(environment, branch, look, ends):
                 found.append(look)
+    check_distinct(looks)
     if ends and len(ends) == len(environment.databases):
         raise MigrationError(
             f"{environment.request.symbols[0]} can move nothing: {', '.join(ends)} "
@@ -62,18 +65,31 @@ def _has_work(environment: Environment, branch: Branch, look: Look, ends: list[s
     if request.command not in MOVES or context.get_context().purge:
         return True
     if request.command != "downgrade":
-        _ = branch.head
+        branch.check_one_head()
     branch.check_known(heads)
     relative = _RELATIVE.fullmatch(request.symbols[0]) if request.symbols else None
     if relative and request.command != "stamp":
-        left = _steps_left(branch, heads, up=request.command == "upgrade")
+        up = request.command == "upgrade"
+        if (int(relative[1]) > 0) is not up:
+            raise MigrationError(f"{request.command} {relative[1]} is the wrong way: say {'+' if up else '-'}N")
+        left = _steps_left(branch, heads, up=up)
         asked = abs(int(relative[1]))
         if not left:
             ends.append(look.database.name)
             return False
         if left < asked:
             raise MigrationError(f"{relative[1]} asks for {asked} steps, {left} left; no database was moved")
-    return bool(list(work_in(environment, look.database)(heads, context.get_context())))
+    try:
+        return bool(list(work_in(environment, look.database)(heads, context.get_context())))
+    except (AssertionError, RevisionError) as error:
+        # Alembic's walk left the tree, or came to a merge.
+        raise MigrationError(f"{request.symbols[0]} leads nowhere from here: name the revision you mean") from error
+    except CommandError as error:
+        if "Ambiguous walk" in str(error):
+            raise MigrationError(
+                f"{request.symbols[0]} is ambiguous from a merge: name the revision you mean"
+            ) from error
+        raise
 
 
 def _check_stamps(environment: Environment) -> None:

@@ -4,10 +4,11 @@ SQLite alters a table by building it anew, for which Alembic has to see the tabl
 SQLite needs no server: the same revisions run in memory, and what they execute is the script.
 """
 
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, Self, TextIO
 
 from alembic import context
 from sqlalchemy import Connection
@@ -17,37 +18,68 @@ from multidb.config import Database
 from multidb.environment import Environment
 from multidb.errors import MigrationError
 
-_CHANGES = ("CREATE ", "ALTER ", "DROP ", "INSERT ", "UPDATE ", "DELETE ", "REPLACE ")
-_CATALOG = ("SQLITE_MASTER", "SQLITE_TEMP_MASTER", "ALEMBIC_VERSION")
+_COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
+_CATALOG = re.compile(r"\b(sqlite_master|sqlite_temp_master|sqlite_schema|alembic_version)\b", re.IGNORECASE)
+_CHANGE_BEHIND_WITH = re.compile(r"\)\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
+_READING_PRAGMA = re.compile(
+    r"PRAGMA\s+(\w+\.)?(table_x?info|table_list|index_list|index_x?info|foreign_key_list|foreign_key_check)\b",
+    re.IGNORECASE,
+)
+
+
+class Recorder(sqlite3.Connection):
+    """A connection that notes each statement that it is given, with its parameters in place."""
+
+    noted: Callable[[str], None] | None = None
+
+    def cursor(self, factory: Any = None) -> Any:  # noqa: ARG002 - SQLAlchemy asks for the plain one
+        return super().cursor(_RecordingCursor)
+
+
+class _RecordingCursor(sqlite3.Cursor):
+    def execute(self, sql: str, parameters: Any = (), /) -> Self:
+        connection = self.connection
+        assert isinstance(connection, Recorder)
+        # SQLite reports the statement again for each trigger that it fires; the first report is the statement's own.
+        reports: list[str] = []
+        connection.set_trace_callback(reports.append)
+        try:
+            super().execute(sql, parameters)
+        finally:
+            connection.set_trace_callback(None)
+        if connection.noted is not None and reports:
+            connection.noted(reports[0])
+        return self
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Self:
+        for each in parameters:
+            self.execute(sql, each)
+        return self
 
 
 @contextmanager
-def recorded(environment: Environment, database: Database, start: str | None, output: TextIO) -> Iterator[None]:
+def recorded(environment: Environment, database: Database, start: str, output: TextIO) -> Iterator[None]:
     """Alembic's context in an empty database in memory, whose changes are written down.
 
     Args:
         environment: the command and its databases.
         database: an SQLite database; it is not touched.
-        start: the revision that the script starts from, or None for an empty database.
+        start: the revision that the script starts from; `base` is an empty database.
         output: where the SQL goes.
 
     Raises:
         MigrationError: a revision reads rows, of which a script can know nothing.
     """
-    with engines.connect_in_memory(database) as connection:
-        if start is not None:
+    recorder = sqlite3.connect(":memory:", isolation_level=None, factory=Recorder)
+    with engines.around(database.url, lambda: recorder) as connection:
+        if start != "base":
             _replay(environment, database, connection, start)
-        refused: list[str] = []
         connection.begin()
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
-        driver.set_trace_callback(lambda statement: _write(statement, output, refused))
+        recorder.noted = lambda statement: _write(statement, output)
         work = planning.work_in(environment, database)
         environment.configure(database, connection, work=work, as_sql=False)
         yield
-        driver.set_trace_callback(None)
-        if refused:
-            raise MigrationError(f"{database.name}: a revision reads rows, which --sql can't know: {refused[0]}")
+        recorder.noted = None
 
 
 def _replay(environment: Environment, database: Database, connection: Connection, start: str) -> None:
@@ -60,11 +92,16 @@ def _replay(environment: Environment, database: Database, connection: Connection
         context.run_migrations()
 
 
-def _write(statement: str, output: TextIO, refused: list[str]) -> None:
-    text = statement.strip()
-    # A statement that a trigger runs is reported as a comment, and the trigger will run it.
-    upper = text.upper()
-    if upper.startswith(_CHANGES):
-        output.write(f"{text.rstrip(';')};\n\n")
-    elif upper.startswith(("SELECT ", "WITH ")) and not any(name in upper for name in _CATALOG):
-        refused.append(text.splitlines()[0])
+def _write(statement: str, output: TextIO) -> None:
+    """Write a statement down, unless it only looked at the catalog, as Alembic does.
+
+    Raises:
+        MigrationError: it read rows.
+    """
+    text = _COMMENTS.sub("", statement, count=1)
+    verb = text.split(None, 1)[0].upper() if text else ""
+    reads = verb == "SELECT" or (verb == "WITH" and not _CHANGE_BEHIND_WITH.search(text))
+    if reads and not _CATALOG.search(text):
+        raise MigrationError(f"it reads rows, which --sql can't know: {text.splitlines()[0]}")
+    if text and not reads and verb not in ("BEGIN", "EXPLAIN") and not _READING_PRAGMA.match(text):
+        output.write(f"{statement.strip().rstrip(';')};\n\n")

@@ -4,17 +4,25 @@ Every database that has work is migrated in an open transaction. Nothing is comm
 if one fails, all are rolled back.
 """
 
+import re
+import sqlite3
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from alembic.util import CommandError
+from sqlalchemy import Connection, event
 
 from multidb import engines, planning
 from multidb.environment import Environment
 from multidb.errors import MigrationError, explain, named
 from multidb.logs import log, naming
 from multidb.looking import Look, look_at
+
+_ENDS_TRANSACTION = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/|;)*(COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class Participant:
@@ -24,19 +32,36 @@ class Participant:
         self.environment = environment
         self.database = look.database
         with named(self.database.name):
-            connection = engines.connect_to_migrate(self.database, look.connection)
+            connection = engines.connect_to_migrate(self.database.url, look.connection)
         self.connection = connections.enter_context(connection)
         self.committed = False
+        self._may_commit = False
 
     @contextmanager
     def migrating(self) -> Iterator[None]:
         """Alembic's context in this database, inside a transaction that stays open."""
         with self.environment.working_on(self.database.name), _autocommit_refused():
             self.connection.begin()
+            event.listen(self.connection, "before_cursor_execute", _refuse_to_end_it)
+            event.listen(self.connection, "commit", self._refuse_to_commit)
+            began = self._transaction()
             self.environment.configure(
                 self.database, self.connection, work=planning.work_in(self.environment, self.database)
             )
             yield
+            if self._transaction() != began:
+                raise MigrationError(
+                    f"{self.database.name}: a revision ended the transaction that all databases commit together; "
+                    "what it did before that may have been committed: take its commit or rollback out"
+                )
+
+    def _transaction(self) -> object:
+        """What tells the transaction from any other: on PostgreSQL, when it began."""
+        driver = self.connection.connection.driver_connection
+        if self.database.is_sqlite:
+            assert isinstance(driver, sqlite3.Connection)
+            return driver.in_transaction
+        return self.connection.exec_driver_sql("SELECT transaction_timestamp()").scalar_one()
 
     def verify(self) -> None:
         """Find what a commit would refuse, while everything can still be rolled back."""
@@ -53,8 +78,13 @@ class Participant:
                 )
 
     def commit(self) -> None:
+        self._may_commit = True
         self.connection.commit()
         self.committed = True
+
+    def _refuse_to_commit(self, _connection: Connection) -> None:
+        if not self._may_commit:
+            raise MigrationError("a revision may not commit: all databases are committed together: leave it out")
 
 
 @contextmanager
@@ -89,7 +119,7 @@ def _commit(participants: list[Participant]) -> None:
     for participant in sorted(participants, key=lambda each: not each.database.is_sqlite):
         try:
             participant.commit()
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             done = [each.database.name for each in participants if each.committed]
             raise MigrationError(
                 f"{participant.database.name}: the commit failed: {explain(error)}; "
@@ -97,6 +127,17 @@ def _commit(participants: list[Participant]) -> None:
             ) from error
     if participants:
         log.info("committed in %s", _count(len(participants)))
+
+
+def _refuse_to_end_it(
+    _connection: Connection, _cursor: object, statement: str, _parameters: object, _context: object, _many: bool
+) -> None:
+    """Refuse a statement of a revision's that would end the transaction, before it is sent."""
+    match = _ENDS_TRANSACTION.match(statement)
+    if match:
+        raise MigrationError(
+            f"{match[1].upper()} in a revision would end the transaction of all databases: leave it out"
+        )
 
 
 @contextmanager

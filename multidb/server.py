@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ class Server:
         """Stop it and remove all that it has."""
         if self.folder.exists():
             with self._locked():
-                if (self.data / "PG_VERSION").exists():
+                with suppress(MigrationError):  # of a version that is gone, which no pg_ctl can stop
                     self.stop()
                 shutil.rmtree(self.home, ignore_errors=True)
             shutil.rmtree(self.folder)
@@ -114,18 +114,17 @@ class Server:
         password_file = self.home / "password"
         password_file.write_text(make_url(self.variables[ADMIN_VARIABLE]).password or "", encoding="utf-8")
         self._own(password_file)
+        # Under another name until it is whole: what a killed run leaves must not pass for a server.
+        part = self.home / "data.part"
+        shutil.rmtree(part, ignore_errors=True)
+        options = ["--username=postgres", f"--pwfile={password_file}", "--auth=scram-sha-256"]
         try:
-            options = ["--username=postgres", f"--pwfile={password_file}", "--auth=scram-sha-256"]
-            self._execute(
-                [installation.binaries / "initdb", "-D", self.data, "--no-locale", "--encoding=UTF8", *options]
-            )
-        except MigrationError:
-            shutil.rmtree(self.data, ignore_errors=True)
-            raise
+            self._execute([installation.binaries / "initdb", "-D", part, "--no-locale", "--encoding=UTF8", *options])
         finally:
             password_file.unlink()
-        with (self.data / "postgresql.conf").open("a", encoding="utf-8") as file:
+        with (part / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.writelines(f"{key} = {value}\n" for key, value in self.settings.items())
+        part.rename(self.data)
 
     def _make_home(self) -> None:
         """Make the server's own directory, where its user can reach it.
@@ -139,7 +138,9 @@ class Server:
             elsewhere.mkdir(parents=True, exist_ok=True)
             self._own(elsewhere.parent)
             self._own(elsewhere)
-            (self.folder / "postgres").symlink_to(elsewhere)
+            link = self.folder / "postgres"
+            link.unlink(missing_ok=True)
+            link.symlink_to(elsewhere)
         else:
             self.home.mkdir(exist_ok=True)
             self._own(self.home)
@@ -188,7 +189,8 @@ class Server:
             file.seek(0)
             said = file.read().split("\n")
         if check and done.returncode:
-            reason = _last_words(self.log) or next((line for line in reversed(said) if line.strip()), "no output")
+            starting = _last_words(self.log) if "start" in command else None
+            reason = starting or next((line for line in reversed(said) if line.strip()), "no output")
             raise MigrationError(f"PostgreSQL: {Path(command[0]).name} failed: {reason}: see {self.log}")
         return done
 

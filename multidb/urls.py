@@ -6,6 +6,7 @@ from sqlalchemy.exc import ArgumentError
 from multidb.errors import ConfigError, nearest
 
 SECRET_OPTIONS = frozenset({"password", "sslpassword"})
+_LOOPBACK = frozenset({None, "localhost", "127.0.0.1", "::1"})
 DIALECTS = {
     "postgres": "postgresql+psycopg2",
     "postgresql": "postgresql+psycopg2",
@@ -29,12 +30,13 @@ def parse(text: str, where: str) -> URL:
     """
     try:
         url = make_url(text.strip())
-    except (ArgumentError, ValueError) as error:
+    except (ArgumentError, ValueError):
+        # Not chained: what SQLAlchemy says may repeat a piece of the password.
         raise ConfigError(
-            f"{where}: not a URL: write postgresql://user:password@host:port/name, "
+            f"{where}: not a URL: write postgresql://user:***@host:port/name, "
             "with special characters of the password percent-encoded"
-        ) from error
-    if url.host and "@" in url.host:
+        ) from None
+    if not is_sqlite(url) and text.count("@") > 1:
         raise ConfigError(f"{where}: the password has an @ in it: write it as %40")
     driver = DIALECTS.get(url.drivername)
     if driver is None:
@@ -42,7 +44,13 @@ def parse(text: str, where: str) -> URL:
             f"{where}: {url.drivername}:// is not supported: use postgresql:// or sqlite:///"
             + nearest(url.drivername, DIALECTS)
         )
+    if driver.startswith("sqlite") and url.query:
+        raise ConfigError(f"{where}: options are not supported for SQLite: leave out what follows the ?")
     return url.set(drivername=driver)
+
+
+def is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
 
 
 def secrets_of(url: URL) -> dict[str, str]:
@@ -59,8 +67,14 @@ def without_secrets(url: URL) -> URL:
     return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, shown.query)
 
 
-def place(url: URL) -> tuple[object, ...]:
-    """What makes two URLs the same database, whoever connects and however."""
-    if url.get_backend_name() == "sqlite":
+def server_of(url: URL) -> tuple[object, ...]:
+    """What makes the servers of two PostgreSQL URLs the same, as far as the URLs say."""
+    hosts, ports = url.query.get("host", url.host), url.query.get("port", url.port or 5432)
+    return ("localhost" if hosts in _LOOPBACK else hosts, str(ports))
+
+
+def place_of(url: URL) -> tuple[object, ...]:
+    """What makes two URLs lead to the same database, whoever connects, as far as the URLs say."""
+    if is_sqlite(url):
         return ("sqlite", url.database)
-    return (url.host, url.port or 5432, url.database, url.query.get("host"), url.query.get("port"))
+    return (*server_of(url), url.query.get("dbname", url.database))

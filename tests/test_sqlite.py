@@ -57,9 +57,9 @@ def test_foreign_keys_are_off_while_migrating_and_on_otherwise(
     migrated: Project, migrating: bool, expected: int
 ) -> None:
     database = config.load(migrated.root / "databases.yaml").databases(["investment_db"])[0]
-    looked = engines.open_to_look(database)
+    looked = engines.open_to_look(database.url)
     with (
-        engines.connect_to_migrate(database, looked) if migrating else engines.around(database, lambda: looked)
+        engines.connect_to_migrate(database.url, looked) if migrating else engines.around(database.url, lambda: looked)
     ) as connection:
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == expected
 
