@@ -35,6 +35,7 @@ _CONNECTING: tuple[tuple[str, str], ...] = (
     (r"no pg_hba\.conf entry", "let this host in through the server's pg_hba.conf"),
     (r"SSL|certificate", "correct the sslmode and the certificates in the URL"),
 )
+_BROKE = r"terminat|closed the connection|connection already closed"
 # Of a statement, or of an SQLite file:
 _WORKING: tuple[tuple[str, str], ...] = (
     (r"read-only transaction", "the server takes no writes, as a standby does not: use the URL of the primary"),
@@ -45,7 +46,7 @@ _WORKING: tuple[tuple[str, str], ...] = (
         "a superuser must create it once: `python -m multidb create` with an admin URL",
     ),
     (r"permission denied|must be owner", "grant the role the privilege, or make it the owner of the database"),
-    (r"terminat|closed the connection|connection already closed", "see the server's log, then run again"),
+    (_BROKE, "see the server's log, then run again"),
     (r"unable to open database file", "see that the directory exists and may be written to"),
     (r"file is not a database", "the URL names a file that SQLite did not write"),
     (r"readonly database", "make the file and its directory writable"),
@@ -124,8 +125,8 @@ def _advice(error: BaseException | None, said: str) -> str | None:
     """What to do about what a driver said."""
     if not isinstance(error, (psycopg2.Error, sqlite3.Error)):
         return None
-    # libpq says "connection to server at …"; the message of a server that is not there has no more than that.
-    connecting = isinstance(error, psycopg2.OperationalError) and error.pgcode is None and "onnection to" in said
+    # A failed connection comes from libpq and has no SQLSTATE, and neither has one that broke, which says so.
+    connecting = isinstance(error, psycopg2.OperationalError) and error.pgcode is None and not re.search(_BROKE, said)
     known = _CONNECTING if connecting else _WORKING
     return next((text for pattern, text in known if re.search(pattern, said)), None)
 

@@ -47,6 +47,10 @@ class Look:
             raise self._error
         return self._answer
 
+    def wait(self) -> None:
+        """Until it has answered, or could not be asked."""
+        self._thread.join()
+
     def close(self) -> None:
         self._thread.join()
         if self.connection is not None:
@@ -79,6 +83,7 @@ def check_distinct(looks: Iterable[Look]) -> None:
     """
     owners: dict[tuple[object, ...], str] = {}
     for look in looks:
+        look.wait()
         name = look.database.name
         other = owners.setdefault(look.identity, name) if look.identity else name
         if other != name:

@@ -32,11 +32,14 @@ def with_work(environment: Environment, looks: Sequence[Look]) -> list[Look]:
         _check_stamps(environment)
     found: list[Look] = []
     ends: list[str] = []
+    for look in looks:  # the branches are loaded while the databases think
+        with environment.working_on(look.database.name):
+            pass
+    check_distinct(looks)
     for look in looks:
         with environment.working_on(look.database.name) as branch:
             if _has_work(environment, branch, look, ends):
                 found.append(look)
-    check_distinct(looks)
     if ends and len(ends) == len(environment.databases):
         raise MigrationError(
             f"{environment.request.symbols[0]} can move nothing: {', '.join(ends)} "

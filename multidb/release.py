@@ -35,7 +35,7 @@ class Participant:
             connection = engines.connect_to_migrate(self.database.url, look.connection)
         self.connection = connections.enter_context(connection)
         self.committed = False
-        self._may_commit = False
+        self._migrating = False
 
     @contextmanager
     def migrating(self) -> Iterator[None]:
@@ -43,12 +43,17 @@ class Participant:
         with self.environment.working_on(self.database.name), _autocommit_refused():
             self.connection.begin()
             event.listen(self.connection, "before_cursor_execute", _refuse_to_end_it)
-            event.listen(self.connection, "commit", self._refuse_to_commit)
+            for ending in ("commit", "rollback"):
+                event.listen(self.connection, ending, self._refuse_in_a_revision)
             began = self._transaction()
             self.environment.configure(
                 self.database, self.connection, work=planning.work_in(self.environment, self.database)
             )
-            yield
+            self._migrating = True
+            try:
+                yield
+            finally:
+                self._migrating = False
             if self._transaction() != began:
                 raise MigrationError(
                     f"{self.database.name}: a revision ended the transaction that all databases commit together; "
@@ -78,13 +83,12 @@ class Participant:
                 )
 
     def commit(self) -> None:
-        self._may_commit = True
         self.connection.commit()
         self.committed = True
 
-    def _refuse_to_commit(self, _connection: Connection) -> None:
-        if not self._may_commit:
-            raise MigrationError("a revision may not commit: all databases are committed together: leave it out")
+    def _refuse_in_a_revision(self, _connection: Connection) -> None:
+        if self._migrating:
+            raise MigrationError("a revision may not commit or roll back: all databases are committed together")
 
 
 @contextmanager

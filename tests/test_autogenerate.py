@@ -57,7 +57,7 @@ CHANGES = {
         "ALTER TABLE ratings DROP CONSTRAINT check_rating_score_range",
         "CHECK check_rating_score_range of ratings is missing",
     ),
-    "a missing enum value": (
+    "an enum value too many": (
         "request_db",
         "ALTER TYPE servicetype ADD VALUE 'CHILDCARE'",
         (
@@ -107,6 +107,22 @@ def test_check_finds(migrated: Project, change: str) -> None:
     assert result.error == f"error: {name}: not like the models, as the lines above say"
 
 
+def test_check_finds_a_missing_enum_value(migrated: Project) -> None:
+    for sql in (
+        "ALTER TABLE user_profiles ALTER COLUMN default_mode DROP DEFAULT",
+        "ALTER TYPE user_mode RENAME TO old",
+        "CREATE TYPE user_mode AS ENUM ('NIN')",
+        "ALTER TABLE user_profiles ALTER COLUMN default_mode TYPE user_mode USING default_mode::text::user_mode",
+        "DROP TYPE old",
+        "ALTER TABLE user_profiles ALTER COLUMN default_mode SET DEFAULT 'NIN'",
+    ):
+        migrated.rows("user_db", sql)
+    assert migrated.alembic("check").out.splitlines() == [
+        "user_db",
+        "    enum of user_profiles.default_mode has NIN, the model says NIN, LAH",
+    ]
+
+
 def test_check_prints_the_differences_of_each_database_under_its_name(migrated: Project) -> None:
     migrated.rows("auth_db", "ALTER TABLE users DROP COLUMN full_name")
     migrated.rows("investment_db", "ALTER TABLE investments DROP COLUMN partner")
@@ -133,6 +149,7 @@ def test_one_autogenerate_writes_one_revision_for_each_database_that_changed(mig
     migrated.edit("models/user.py", 'LAH = "LAH"', 'MIX = "MIX"\n    LAH = "LAH"')
     result = migrated.done("revision", "--autogenerate", "-m", "Three at once")
     assert result.out.count("Generating") == 3
+    assert "enum of user_profiles.default_mode has NIN, LAH, the model says NIN, MIX, LAH" in result.out
     assert migrated.revisions("auth_db")[1:] == ["auth_0002_three_at_once.py"]
     assert migrated.revisions("user_db")[1:] == ["user_0002_three_at_once.py"]
     assert migrated.revisions("investment_db")[1:] == ["investment_0002_three_at_once.py"]
@@ -228,6 +245,14 @@ def test_a_failed_comparison_leaves_no_file_behind(migrated: Project) -> None:
     migrated.edit("models/rating.py", "import uuid", "import uuid, nowhere")
     error = migrated.alembic("revision", "--autogenerate", "-m", "half").error
     assert error == "error: rating_db: models.rating can't be imported: No module named 'nowhere'"
+    assert sum(len(migrated.revisions(name)) for name in NAMES) == 10
+
+
+def test_a_revision_that_cannot_be_written_takes_the_others_with_it(migrated: Project) -> None:
+    for module in ("auth", "payment"):
+        migrated.edit(f"models/{module}.py", "String(255)", "String(256)")
+    migrated.edit("migrations/script.py.mako", "${message}", "${message}${1 // ('payment' not in up_revision)}")
+    migrated.alembic("revision", "--autogenerate", "-m", "half")
     assert sum(len(migrated.revisions(name)) for name in NAMES) == 10
 
 

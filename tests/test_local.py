@@ -1,9 +1,9 @@
 """`bin/up` and `bin/down`, typed in a fresh clone."""
 
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,13 +74,49 @@ def test_a_second_up_at_the_same_moment_makes_no_second_server(clone: Project) -
         run.join()
     assert any(result.code == 0 for result in results), results
     assert clone.run("bin/up").code == 0
-    servers = subprocess.run(
-        ["pgrep", "-f", f"postgres -D {(clone.root / '.local/postgres').resolve()}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert len(servers.stdout.split()) == 1
+    assert len(_servers(clone.root / ".local/postgres/data")) == 1
+
+
+def _servers(data: Path) -> list[Path]:
+    """The processes that serve a data directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = process.read_bytes().split(b"\0")
+            if words[0].endswith(b"/postgres") and str(data.resolve()).encode() in words:
+                found.append(process.parent)
+    return found
+
+
+def test_wipe_removes_data_that_no_installed_version_can_read(clone: Project) -> None:
+    clone.run("bin/up")
+    clone.run("bin/down")
+    (clone.root / ".local/postgres/data/PG_VERSION").resolve().write_text("9\n")
+    error = clone.run("bin/up").error
+    assert "the private server's data are of PostgreSQL 9, which is not installed" in error
+    assert clone.run("bin/down", "--wipe").out == "removed .local\n"
+    assert not (clone.root / ".local").exists()
+
+
+def test_an_empty_variable_is_as_good_as_none(clone: Project) -> None:
+    clone.variables["DATABASE_SERVER_URL"] = ""
+    assert clone.run("bin/up").code == 0
+    assert clone.run(".venv/bin/alembic", "current").code == 0
+
+
+def test_what_a_killed_first_start_left_is_made_anew(clone: Project) -> None:
+    clone.run("bin/up")
+    clone.run("bin/down")
+    data = (clone.root / ".local/postgres/data").resolve()
+    data.rename(data.with_name("data.part"))
+    assert clone.run("bin/up").out.count("created database") == 9
+
+
+def test_down_without_the_venv_does_not_pretend(clone: Project) -> None:
+    clone.run("bin/up")
+    (clone.root / ".venv").rename(clone.root / "away")
+    assert "run bin/up, then bin/down again" in clone.run("bin/down").error
+    (clone.root / "away").rename(clone.root / ".venv")
 
 
 def test_up_uses_the_server_that_is_exported_and_starts_none(migrated: Project, postgres: Postgres) -> None:

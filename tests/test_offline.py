@@ -99,11 +99,35 @@ def test_an_sqlite_script_that_would_leave_dangling_rows_stops_before_its_commit
     assert migrated.versions()["investment_db"] == ["investment_0001"]
 
 
+def test_an_sqlite_script_has_every_statement_once(migrated: Project) -> None:
+    """Whatever stands in front of it, and whatever triggers it fires."""
+    log = "CREATE TRIGGER log AFTER UPDATE ON notes BEGIN INSERT INTO logged VALUES (new.id); END"
+    statements = [
+        "-- a note\nCREATE TABLE notes (id integer)",
+        "/* another\n */ CREATE TABLE logged (id integer)",
+        log,
+        "INSERT INTO notes VALUES (1), (2)",
+        "UPDATE notes SET id = id + 10",
+        "WITH more AS (SELECT 7 AS id) INSERT INTO notes SELECT id FROM more",
+        "PRAGMA user_version = 7",
+    ]
+    lines = "; ".join(f"op.execute({statement!r})" for statement in statements)
+    insert = 'op.bulk_insert(sa.table("notes", sa.column("id")), [{"id": 21}, {"id": 22}])'
+    migrated.add_revision("investment_db", 2, f"{lines}; {insert}")
+    script = migrated.done("upgrade", "investment_db@base:investment_db@head", "--sql").out
+    _sqlite3(migrated, script, migrated.root / "new.db")
+    migrated.done("upgrade", "heads")
+    ask = "SELECT 'notes', id FROM notes UNION ALL SELECT 'logged', id FROM logged ORDER BY 1, 2"
+    with closing(sqlite3.connect(migrated.root / "new.db")) as made:
+        assert made.execute(ask).fetchall() == migrated.rows("investment_db", ask)
+        assert len(made.execute(ask).fetchall()) == 7
+        assert made.execute("PRAGMA user_version").fetchall() == [(7,)]
+
+
 def test_a_revision_that_reads_rows_cannot_be_a_script(migrated: Project) -> None:
     migrated.add_revision("investment_db", 2, 'op.get_bind().execute(sa.text("SELECT title FROM investments")).all()')
-    assert migrated.alembic("upgrade", "heads", "--sql").error == (
-        "error: investment_db: a revision reads rows, which --sql can't know: SELECT title FROM investments"
-    )
+    error = migrated.alembic("upgrade", "heads", "--sql").error
+    assert error == "error: investment_db: it reads rows, which --sql can't know: SELECT title FROM investments"
     assert not (migrated.root / "sql").exists()
 
 
@@ -155,6 +179,16 @@ def test_special_characters_come_through_as_they_are(migrated: Project, postgres
 
 
 def test_sql_that_cannot_be_written_leaves_the_old_files_whole(checkout: Project) -> None:
+    checkout.done("upgrade", "heads", "--sql")
+    old = {path.name: path.read_text() for path in (checkout.root / "sql").iterdir()}
+    checkout.add_revision("auth_db", 2, "pass")
+    (checkout.root / "sql/rating_db.sql.part").mkdir()
+    error = checkout.alembic("upgrade", "heads", "--sql").error
+    assert error.startswith(
+        "error: sql: the SQL can't be written: Is a directory: name another directory with -x sql_dir="
+    )
+    (checkout.root / "sql/rating_db.sql.part").rmdir()
+    assert {path.name: path.read_text() for path in (checkout.root / "sql").iterdir()} == old
     checkout.write("taken", "a file")
     error = checkout.alembic("-x", "sql_dir=taken", "upgrade", "heads", "--sql").error
     assert error.startswith("error: taken: the SQL can't be written: File exists")

@@ -1,7 +1,6 @@
 """What the branches make is what the live databases are, to the last default."""
 
 import sqlite3
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,12 +62,3 @@ def test_the_models_describe_the_schema_that_the_live_database_has(
     engine.dispose()
     made = catalog.of_postgresql(lambda sql: query(postgres.url(spare), sql))
     assert made == catalog.of_postgresql(lambda sql: migrated.rows(name, sql))
-
-
-def test_the_legacy_schemas_are_the_ones_that_were_handed_over() -> None:
-    tables = subprocess.run(
-        ["grep", "-c", "^CREATE TABLE", *sorted(LEGACY.glob("*.sql"))], capture_output=True, text=True, check=True
-    )
-    counts = [int(line.rpartition(":")[2]) for line in tables.stdout.splitlines()]
-    # 23 tables of the services, and the eight alembic_version tables of those that had a project of their own.
-    assert sum(counts) == 23 + 8

@@ -64,6 +64,18 @@ def test_foreign_keys_are_off_while_migrating_and_on_otherwise(
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == expected
 
 
+def test_what_a_crash_left_is_rolled_back_by_whoever_comes_next(migrated: Project) -> None:
+    crash = (
+        "import os, sqlite3; c = sqlite3.connect('investment.db', isolation_level=None); "
+        "c.execute('PRAGMA cache_size = 1'); c.execute('BEGIN'); c.execute('CREATE TABLE half (x)'); "
+        "c.executemany('INSERT INTO half VALUES (?)', [('x' * 4000,)] * 100); os.kill(os.getpid(), 9)"
+    )
+    assert migrated.run(sys.executable, "-c", crash).code == -9
+    assert (migrated.root / "investment.db-journal").exists()
+    assert "investment_db    investment_0001 (head)" in migrated.done("current").out
+    assert migrated.rows("investment_db", "SELECT name FROM sqlite_master WHERE name = 'half'") == []
+
+
 def test_a_writer_that_holds_the_file_is_named(migrated: Project) -> None:
     migrated.add_revision("investment_db", 2, "pass")
     with closing(sqlite3.connect(migrated.root / "investment.db", isolation_level=None)) as other:
