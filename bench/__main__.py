@@ -121,8 +121,7 @@ def _cases(folder: Path, postgres: Postgres) -> dict[str, Case]:
         found[f"nothing {size}"] = Case(
             f"nothing to do, {count} each", [[*ALEMBIC, "upgrade", "heads"]], at_head.root, at_head.variables
         )
-        if size == "one":
-            found["ten projects"] = _ten_projects(folder / "ten", at_head)
+        found[f"ten {size}"] = _ten_projects(folder / f"ten_{size}", at_head, count)
         empty = _with_databases(project, postgres, f"{size}_empty")
         found[f"empty {size}"] = Case(
             f"from empty, {count} each", [[*ALEMBIC, "upgrade", "heads"]], empty.root, empty.variables,
@@ -176,7 +175,7 @@ def _clients(project: Project, empty: Project) -> list[list[str | Path]]:
     return [*commands, ["sqlite3", "-bail", "investment.db", f".read {scripts / 'investment_db.sql'}"]]
 
 
-def _ten_projects(root: Path, project: Project) -> Case:
+def _ten_projects(root: Path, project: Project, count: int) -> Case:
     """The same revisions as ten Alembic projects, each with the env.py that Alembic's own template has."""
     commands: list[list[str | Path]] = []
     for name in NAMES:
@@ -187,16 +186,18 @@ def _ten_projects(root: Path, project: Project) -> Case:
         url = project.variables.get(f"{name.upper()}_URL", f"sqlite:///{project.root}/investment.db")
         url = url.replace("postgresql://", "postgresql+psycopg2://")
         commands.append(["env", f"URL={url}", *ALEMBIC, "-c", folder / "alembic.ini", "upgrade", "head"])
-    return Case("ten separate projects, nothing to do", commands, root)
+    return Case(f"ten separate projects, nothing to do, {count} each", commands, root)
 
 
 def _print(cases: Mapping[str, Case], rounds: int) -> None:
     ratios = [
         ("(a) nothing to do / bare imports", "nothing one", "imports", 1.5),
-        ("(a) nothing to do / ten projects", "nothing one", "ten projects", 1 / 6),
+        ("(a) nothing to do / ten projects", "nothing one", "ten one", 1 / 6),
         ("(b) from empty / psql", "empty one", "psql one", 1.4),
-        (f"(c) from empty / psql, {MANY} revisions each", "empty many", "psql many", None),
         (f"(c) nothing to do, {MANY} revisions each / one", "nothing many", "nothing one", 1.9),
+        (f"(c) nothing to do / bare imports, {MANY} revisions each", "nothing many", "imports", None),
+        (f"(c) nothing to do / ten projects, {MANY} revisions each", "nothing many", "ten many", None),
+        (f"(c) from empty / psql, {MANY} revisions each", "empty many", "psql many", None),
     ]
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
     print(f"{machine}; medians of {rounds} rounds\n")
