@@ -93,6 +93,10 @@ def named(database: str) -> Iterator[None]:
         if str(error).startswith(f"{database}: "):
             raise
         raise MigrationError(f"{database}: {error}") from error
+    except SystemExit as error:
+        # Passed on, a revision's sys.exit() would end the run as a success with nothing done.
+        place = revision_line(error)
+        raise MigrationError(f"{database}: {f'{place}: ' if place else ''}sys.exit() was called") from error
     except Exception as error:
         raise MigrationError(f"{database}: {explain(error)}") from error
 

@@ -290,6 +290,34 @@ def test_a_revision_that_would_end_the_transaction_is_refused(
     assert versions[name] == [f"{name.removesuffix('_db')}_0001"]
 
 
+@pytest.mark.parametrize(
+    ("upgrade", "expected"),
+    [
+        ("raise SystemExit", "sys.exit() was called"),
+        ("raise SystemExit(0)", "sys.exit() was called"),
+        ("raise KeyError('x\\ny')", "KeyError: 'x\\ny'"),
+        ("raise RuntimeError('one\\ntwo')", "RuntimeError: one two"),
+        ("assert False", "AssertionError"),
+        ("raise KeyboardInterrupt", "interrupted; no database was changed"),
+    ],
+)
+def test_whatever_a_revision_raises_is_one_line(migrated: Project, upgrade: str, expected: str) -> None:
+    migrated.add_revision("auth_db", 2, upgrade)
+    migrated.add_revision("user_db", 2, "pass")
+    before = migrated.versions()
+    error = migrated.alembic("upgrade", "heads").error
+    assert expected in error
+    assert "interrupted" in expected or error.startswith(
+        "error: auth_db: migrations/versions/auth_db/auth_0002_by_hand.py:13: "
+    )
+    assert migrated.versions() == before
+
+
+def test_a_revision_that_exits_when_it_is_imported(migrated: Project) -> None:
+    migrated.add_revision("auth_db", 2, "pass\nraise SystemExit(0)")
+    assert "auth_0002_by_hand.py:14: sys.exit() was called" in migrated.alembic("upgrade", "heads").error
+
+
 def test_a_hidden_commit_is_found_before_the_others_commit(migrated: Project) -> None:
     migrated.add_revision("rating_db", 2, "pass")
     migrated.add_revision("auth_db", 2, 'op.execute("SELECT 1; COMMIT")')
