@@ -6,7 +6,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,6 +182,12 @@ class Postgres:
     def empty_template(self, name: str) -> str:
         return "template_postgis" if name == "location_db" else "template_empty"
 
+    def empty_like(self, name: str, database: str) -> str:
+        """The URL of an empty database, after it got the extensions that a database of that name has."""
+        if name == "location_db":
+            self.as_admin("CREATE EXTENSION postgis", database)
+        return self.url(database)
+
     def clone(self, template: str, name: str) -> None:
         self.as_admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER neighbor')
 
@@ -203,6 +210,12 @@ class Postgres:
         Project.copied(self.folder / "checkout", urls).done("upgrade", "heads")
         # The last to be made: it tells the other workers that all is there.
         shutil.move(self.folder / "checkout" / "investment.db", self.folder / "investment.db")
+
+
+def at_once(*actions: Callable[[], Result]) -> list[Result]:
+    """Do several things at the same moment."""
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return [each.result() for each in [pool.submit(action) for action in actions]]
 
 
 def query(url: str, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

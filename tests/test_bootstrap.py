@@ -1,14 +1,13 @@
 """`python -m multidb create`: the role, the databases and their extensions, on a server that lacks them."""
 
 import os
-import threading
 from collections.abc import Iterator
 from itertools import count
 from urllib.parse import quote
 
 import pytest
 
-from tests.project import ON_POSTGRESQL, Postgres, Project, query
+from tests.project import ON_POSTGRESQL, Postgres, Project, at_once, query
 
 _numbers = count()
 
@@ -67,12 +66,7 @@ def test_create_of_one_database_leaves_the_others(bare: Project) -> None:
 
 
 def test_create_twice_at_the_same_time(bare: Project) -> None:
-    results = []
-    runs = [threading.Thread(target=lambda: results.append(bare.multidb("create"))) for _ in range(2)]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
+    results = at_once(*[lambda: bare.multidb("create")] * 2)
     assert [result.code for result in results] == [0, 0], results
     bare.done("upgrade", "heads")
 

@@ -2,11 +2,10 @@
 
 import re
 import sys
-import threading
 
 import pytest
 
-from tests.project import NAMES, ON_POSTGRESQL, Project, query
+from tests.project import NAMES, ON_POSTGRESQL, Project, at_once, query
 
 HEADS = {name: [f"{name.removesuffix('_db')}_0001"] for name in NAMES}
 BASE: dict[str, list[str]] = {name: [] for name in NAMES}
@@ -316,12 +315,7 @@ def test_downgrade_leaves_the_extension_alone(migrated: Project) -> None:
 
 def test_two_runs_at_once_leave_one_row_each(project: Project) -> None:
     """Without a lock yet, the slower one may fail, but it must not leave a mixture."""
-    results = []
-    runs = [threading.Thread(target=lambda: results.append(project.alembic("upgrade", "heads"))) for _ in range(2)]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
+    results = at_once(*[lambda: project.alembic("upgrade", "heads")] * 2)
     assert any(result.code == 0 for result in results)
     assert all(result.code == 0 or result.error for result in results)
     assert project.versions() == HEADS

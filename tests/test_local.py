@@ -1,7 +1,6 @@
 """`bin/up` and `bin/down`, typed in a fresh clone."""
 
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from multidb import packages
 from multidb.errors import MigrationError
 from multidb.packages import Installation
-from tests.project import NAMES, ROOT, Postgres, Project
+from tests.project import NAMES, ROOT, Postgres, Project, at_once
 
 
 @pytest.fixture
@@ -66,12 +65,7 @@ def test_the_private_server_is_closed_to_others(clone: Project) -> None:
 
 
 def test_a_second_up_at_the_same_moment_makes_no_second_server(clone: Project) -> None:
-    results = []
-    runs = [threading.Thread(target=lambda: results.append(clone.run("bin/up"))) for _ in range(2)]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
+    results = at_once(*[lambda: clone.run("bin/up")] * 2)
     assert any(result.code == 0 for result in results), results
     assert clone.run("bin/up").code == 0
     assert len(_servers(clone.root / ".local/postgres/data")) == 1

@@ -41,13 +41,12 @@ def test_the_sql_of_one_database_goes_to_stdout(checkout: Project) -> None:
 def test_the_sql_makes_exactly_what_the_online_run_makes(
     migrated: Project, postgres: Postgres, spare: str, name: str
 ) -> None:
-    if name == "location_db":
-        postgres.as_admin("CREATE EXTENSION postgis", spare)
+    url = postgres.empty_like(name, spare)
     migrated.done("-x", "sql_dir=sql", "upgrade", f"{name}@head", "--sql")
-    _psql(migrated, migrated.root / f"sql/{name}.sql", postgres.url(spare))
-    parts = catalog.of_postgresql(lambda sql: query(postgres.url(spare), sql))
+    _psql(migrated, migrated.root / f"sql/{name}.sql", url)
+    parts = catalog.of_postgresql(lambda sql: query(url, sql))
     assert parts == catalog.of_postgresql(lambda sql: migrated.rows(name, sql))
-    versions = query(postgres.url(spare), "SELECT version_num FROM alembic_version")
+    versions = query(url, "SELECT version_num FROM alembic_version")
     assert versions == migrated.rows(name, "SELECT version_num FROM alembic_version")
 
 

@@ -19,10 +19,9 @@ LEGACY = Path(__file__).parent / "legacy"
 def test_the_branch_makes_the_schema_that_the_live_database_has(
     migrated: Project, postgres: Postgres, spare: str, name: str
 ) -> None:
-    if name == "location_db":
-        postgres.as_admin("CREATE EXTENSION postgis", spare)
-    query(postgres.url(spare), (LEGACY / f"{name}.sql").read_text())
-    live = catalog.of_postgresql(lambda sql: query(postgres.url(spare), sql))
+    url = postgres.empty_like(name, spare)
+    query(url, (LEGACY / f"{name}.sql").read_text())
+    live = catalog.of_postgresql(lambda sql: query(url, sql))
     made = catalog.of_postgresql(lambda sql: migrated.rows(name, sql))
     assert live["columns"]
     for part in live:
@@ -54,11 +53,10 @@ def test_the_models_describe_the_schema_that_the_live_database_has(
     postgres: Postgres, migrated: Project, spare: str, name: str
 ) -> None:
     """`create_all()` from the models makes the same, so the models say neither more nor less."""
-    if name == "location_db":
-        postgres.as_admin("CREATE EXTENSION postgis", spare)
-    database = config.Database(name, make_url(postgres.url(spare)), f"models.{name.removesuffix('_db')}")
-    engine = create_engine(make_url(postgres.url(spare)).set(drivername="postgresql+psycopg2"))
+    url = postgres.empty_like(name, spare)
+    database = config.Database(name, make_url(url), f"models.{name.removesuffix('_db')}")
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg2"))
     models_metadata(database).create_all(engine)
     engine.dispose()
-    made = catalog.of_postgresql(lambda sql: query(postgres.url(spare), sql))
+    made = catalog.of_postgresql(lambda sql: query(url, sql))
     assert made == catalog.of_postgresql(lambda sql: migrated.rows(name, sql))
