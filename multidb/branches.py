@@ -102,6 +102,8 @@ class Branch:
     def _check(self) -> None:
         for script in self._revisions():
             check_id(script.revision, self.database)
+            for label in script.branch_labels - {self.database}:
+                check_label(label, self.database, self.folder.parent)
             if script.is_base and self.database not in script.branch_labels:
                 raise MigrationError(
                     f"{self.database}: {script.revision} is the branch's first revision, or should follow one: "
@@ -123,6 +125,16 @@ def check_id(revision: str, database: str) -> None:
             f"{database}: the revision id {revision!r} is longer than the {LONGEST_ID} characters of alembic_version: "
             "give the database a shorter name"
         )
+
+
+def check_label(label: str, database: str, versions: Path) -> None:
+    """Refuse a branch label that is a database's name: it is that database's first revision's alone.
+
+    Raises:
+        MigrationError: it is one.
+    """
+    if (versions / label).is_dir():
+        raise MigrationError(f"{database}: the branch label {label} names a database: take another, or none")
 
 
 def versions_folder(script: ScriptDirectory) -> Path:

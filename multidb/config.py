@@ -139,10 +139,13 @@ class Configuration:
             raise ConfigError(f"{key} and {key}_FILE are both set: unset one")
         if file:
             try:
-                return Path(file).read_text(encoding="utf-8"), f"the file that {key}_FILE names"
+                text = Path(file).read_text(encoding="utf-8-sig").strip()
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
                 raise ConfigError(f"{key}_FILE: {file} can't be read: {reason}") from error
+            if not text:
+                raise ConfigError(f"{key}_FILE: {file} is empty: it should hold a URL")
+            return text, f"{key}_FILE: {file}"
         return (text, key) if text else None
 
     def _expanded(self, value: Scalar) -> str:
@@ -162,6 +165,8 @@ class Configuration:
     def _parsed(self, text: str, where: str, database: str | None = None) -> URL:
         url = urls.parse(text, where)
         if database is not None:
+            if urls.is_sqlite(url) or url.database:
+                raise ConfigError(f"{where}: should be a postgresql:// URL without a database: end it with the port")
             url = url.set(database=database)
         if not url.database or url.database == ":memory:":
             raise ConfigError(f"{where}: the URL names no database: end it with /NAME, or a path for SQLite")
@@ -260,6 +265,8 @@ class _Reader:
             self._fail(node, f"{what} should be a mapping of names to values")
         found: dict[str, yaml.Node] = {}
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._fail(key, f"a name in {what} should be a text")
             if known is not None and key.value not in known:
                 hint = nearest(str(key.value), known)
                 self._fail(key, f"unknown key {key.value!r} in {what}{hint or ': known are ' + _and(known)}")

@@ -39,7 +39,7 @@ class Request:
         context.configure(dialect_name="postgresql+psycopg2")  # any would do; this one is needed anyway
         options = context.get_context().opts
         work: Work = options["fn"]
-        destination = options.get("destination_rev") or ()
+        destination = options.get("destination_rev", ())
         symbols = (destination,) if isinstance(destination, str) else tuple(destination)
         revision_context: RevisionContext | None = options.get("revision_context")
         if revision_context is not None:

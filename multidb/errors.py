@@ -70,9 +70,11 @@ def reported(config: Config) -> Iterator[None]:
     """
     try:
         yield
-    except (Exception, KeyboardInterrupt) as error:
+    except SystemExit:
+        raise
+    except BaseException as error:
         if config.cmd_opts is None:
-            if isinstance(error, KeyboardInterrupt):
+            if not isinstance(error, Exception):
                 raise
             raise error if isinstance(error, CommandError) else MigrationError(explain(error)) from error
         if config.cmd_opts.raiseerr:
@@ -90,9 +92,11 @@ def named(database: str) -> Iterator[None]:
     try:
         yield
     except MigrationError as error:
-        if str(error).startswith(f"{database}: "):
-            raise
-        raise MigrationError(f"{database}: {error}") from error
+        text = str(error).removeprefix(f"{database}: ")
+        place = revision_line(error)
+        if place and place not in text:
+            text = f"{place}: {text}"
+        raise MigrationError(f"{database}: {text}") from error
     except SystemExit as error:
         # Passed on, a revision's sys.exit() would end the run as a success with nothing done.
         place = revision_line(error)
@@ -119,7 +123,8 @@ def explain(error: BaseException) -> str:
     elif isinstance(error, CommandError):
         whole = said = _one_line(str(error))
     else:
-        whole = said = f"{type(error).__name__}: {_one_line(str(error))}"
+        text = _one_line(str(error)) or "no reason given; --raiseerr shows where"
+        whole = said = f"{type(error).__name__}: {text}"
     place = revision_line(error)
     advice = _advice(driver_error, whole)
     return redacted((f"{place}: " if place else "") + said + (f": {advice}" if advice else ""))

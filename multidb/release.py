@@ -8,12 +8,16 @@ import re
 import sqlite3
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
+import psycopg2
 from alembic.util import CommandError
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
 
 from multidb import engines, planning
+from multidb.engines import Driver
 from multidb.environment import Environment
 from multidb.errors import MigrationError, explain, named
 from multidb.logs import log, naming
@@ -22,6 +26,11 @@ from multidb.looking import Look, look_at
 _ENDS_TRANSACTION = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/|;)*(COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b",
     re.IGNORECASE | re.DOTALL,
+)
+
+_ENDED = (
+    "a revision ended the transaction that all databases commit together: what it did before that may have been "
+    "committed: take its commit or rollback out"
 )
 
 
@@ -33,7 +42,9 @@ class Participant:
         self.database = look.database
         with named(self.database.name):
             connection = engines.connect_to_migrate(self.database.url, look.connection)
-        self.connection = connections.enter_context(connection)
+        self.connection = connection
+        self._driver: Driver = connection.connection.driver_connection
+        connections.callback(self._close)
         self.committed = False
         self._migrating = False
 
@@ -52,21 +63,30 @@ class Participant:
             self._migrating = True
             try:
                 yield
+            except Exception as error:
+                if not _sqlite_rolled_back(error) and self._transaction() not in (began, None):
+                    raise MigrationError(f"{explain(error)}; and {_ENDED}") from error
+                raise
             finally:
                 self._migrating = False
             if self._transaction() != began:
-                raise MigrationError(
-                    f"{self.database.name}: a revision ended the transaction that all databases commit together; "
-                    "what it did before that may have been committed: take its commit or rollback out"
-                )
+                raise MigrationError(_ENDED)
 
     def _transaction(self) -> object:
-        """What tells the transaction from any other: on PostgreSQL, when it began."""
-        driver = self.connection.connection.driver_connection
-        if self.database.is_sqlite:
-            assert isinstance(driver, sqlite3.Connection)
+        """What tells the transaction from any other: on PostgreSQL, when it began. None if it can't be asked."""
+        driver = self._driver
+        if isinstance(driver, sqlite3.Connection):
             return driver.in_transaction
-        return self.connection.exec_driver_sql("SELECT transaction_timestamp()").scalar_one()
+        if driver.closed or driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
+            return None
+        with driver.cursor() as cursor:
+            cursor.execute("SELECT transaction_timestamp()")
+            return cursor.fetchone()[0]
+
+    def _close(self) -> None:
+        # A connection that broke can't be rolled back, which its server has done; the failure is already known.
+        with suppress(DBAPIError, psycopg2.Error, sqlite3.Error):
+            self.connection.close()
 
     def verify(self) -> None:
         """Find what a commit would refuse, while everything can still be rolled back."""
@@ -131,6 +151,18 @@ def _commit(participants: list[Participant]) -> None:
             ) from error
     if participants:
         log.info("committed in %s", _count(len(participants)))
+
+
+def _sqlite_rolled_back(error: Exception) -> bool:
+    """Whether it is one of the errors on which SQLite itself may roll back: https://sqlite.org/lang_transaction.html"""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_INTERRUPT,
+    }
 
 
 def _refuse_to_end_it(

@@ -46,6 +46,8 @@ def databases_of(symbol: str, names: Sequence[str]) -> set[str]:
         MigrationError: it names something that isn't there.
     """
     label, at, rest = symbol.rpartition("@")
+    if not rest:
+        raise MigrationError(f"{symbol!r} names no revision: say {label or 'NAME'}@head, or one of `alembic history`")
     if at:
         return {_labelled(label, names)}
     match = _STEPS.fullmatch(rest)

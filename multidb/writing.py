@@ -13,7 +13,7 @@ from typing import Any
 from alembic.autogenerate import RevisionContext
 from alembic.script import Script
 
-from multidb.branches import Branch, check_id
+from multidb.branches import Branch, check_id, check_label
 from multidb.environment import Environment
 from multidb.errors import MigrationError, reported
 from multidb.reading import print_differences
@@ -119,6 +119,8 @@ def _placed(branch: Branch, arguments: dict[str, Any]) -> dict[str, Any]:
     asked_path = arguments["version_path"]
     if asked_path is not None and Path(asked_path).resolve() != branch.folder.resolve():
         raise MigrationError(f"{branch.database}: its revisions belong in its own folder: leave --version-path out")
+    if arguments["branch_label"]:
+        check_label(arguments["branch_label"], branch.database, branch.folder.parent)
     placed = dict(arguments)
     placed["rev_id"] = arguments["rev_id"] or branch.next_id()
     placed["version_path"] = str(branch.folder)

@@ -44,6 +44,10 @@ BROKEN_FILES = {
         "databases:\n  Auth-DB: {models: models.auth}\n",
         "databases.yaml:2: 'Auth-DB' can't be a database's name: use a-z, 0-9 and _",
     ),
+    "a list for a name": (
+        "databases:\n  ? [a, b]\n  : {models: models.auth}\n",
+        "databases.yaml:2: a name in databases should be a text",
+    ),
     "extensions that are no list": (
         "databases:\n  auth_db: {models: models.auth, extensions: postgis}\n",
         "databases.yaml:2: extensions should be a list, such as [postgis]",
@@ -158,6 +162,20 @@ def test_a_url_that_cannot_be_read_is_not_repeated_in_a_traceback(checkout: Proj
 def test_a_url_and_a_url_file_together(checkout: Project) -> None:
     checkout.variables["AUTH_DB_URL_FILE"] = "/nowhere"
     assert checkout.alembic("current").error == "error: AUTH_DB_URL and AUTH_DB_URL_FILE are both set: unset one"
+
+
+def test_a_url_file_that_is_empty(checkout: Project) -> None:
+    del checkout.variables["AUTH_DB_URL"]
+    checkout.variables["AUTH_DB_URL_FILE"] = "/dev/null"
+    assert checkout.alembic("current").error == "error: AUTH_DB_URL_FILE: /dev/null is empty: it should hold a URL"
+
+
+@pytest.mark.parametrize("url", ["sqlite:///x.db", "postgresql://h:5432/postgres"])
+def test_a_server_url_that_names_a_database(checkout: Project, url: str) -> None:
+    checkout.variables = {"DATABASE_SERVER_URL": url}
+    assert checkout.alembic("current").error == (
+        "error: databases.yaml:2: server: should be a postgresql:// URL without a database: end it with the port"
+    )
 
 
 def test_a_url_file_that_is_not_there(checkout: Project) -> None:

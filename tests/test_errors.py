@@ -163,8 +163,41 @@ def test_a_hidden_commit_is_found_before_the_others_commit(migrated: Project) ->
     migrated.add_revision("rating_db", 2, "pass")
     migrated.add_revision("auth_db", 2, 'op.execute("SELECT 1; COMMIT")')
     error = migrated.alembic("upgrade", "heads").error
-    assert error.startswith("error: auth_db: a revision ended the transaction that all databases commit together; ")
+    assert error.startswith("error: auth_db: a revision ended the transaction that all databases commit together: ")
     assert migrated.versions()["rating_db"] == ["rating_0001"]
+
+
+@pytest.mark.parametrize(
+    ("name", "upgrade", "first"),
+    [
+        ("auth_db", 'op.execute("SELECT 1; COMMIT; SELECT 1/0")', "division by zero"),
+        ("auth_db", "op.get_bind().connection.dbapi_connection.commit(); 1 / 0", "ZeroDivisionError: division by zero"),
+        ("investment_db", "op.get_bind().connection.dbapi_connection.commit(); 1 / 0", "ZeroDivisionError: division"),
+    ],
+)
+def test_a_hidden_commit_before_a_failure_is_said(migrated: Project, name: str, upgrade: str, first: str) -> None:
+    migrated.add_revision(name, 2, upgrade)
+    error = migrated.alembic("upgrade", "heads").error
+    assert first in error
+    assert f"error: {name}: migrations/versions/{name}/" in error
+    assert error.endswith("may have been committed: take its commit or rollback out")
+
+
+def test_a_broken_connection_names_its_database_and_line(migrated: Project) -> None:
+    migrated.add_revision("auth_db", 2, 'op.execute("SELECT pg_terminate_backend(pg_backend_pid())")')
+    error = migrated.alembic("upgrade", "heads").error
+    assert error.startswith("error: auth_db: migrations/versions/auth_db/auth_0002_by_hand.py:13: ")
+    assert error.endswith("see the server's log, then run again")
+
+
+@pytest.mark.parametrize("arguments", [["revision", "-m", "x", "--branch-label", "user_db"], ["upgrade", "heads"]])
+def test_another_databases_label_is_refused(migrated: Project, arguments: list[str]) -> None:
+    if arguments[0] == "upgrade":
+        path = migrated.add_revision("auth_db", 2, "pass")
+        path.write_text(path.read_text().replace("branch_labels = None", 'branch_labels = ("user_db",)'))
+    error = migrated.alembic("-x", "db=auth_db", *arguments).error
+    assert error == "error: auth_db: the branch label user_db names a database: take another, or none"
+    assert len(migrated.revisions("auth_db")) == (2 if arguments[0] == "upgrade" else 1)
 
 
 def test_a_revision_may_use_savepoints(migrated: Project) -> None:
@@ -212,6 +245,8 @@ def test_a_read_only_standby(project: Project, standby: Server) -> None:
         (["-x", "bd=auth_db", "upgrade", "heads"], "-x bd= is not known: known are db=, sql_dir="),
         (["-x", "db=auth_db", "upgrade", "user_0001"], "-x db= names auth_db, but user_0001 is of user_db"),
         (["upgrade", "auth_db"], "auth_db is a database: say auth_db@head, auth_db@base or a revision of it"),
+        (["upgrade", ""], "'' names no revision: say NAME@head"),
+        (["upgrade", "auth_db@"], "'auth_db@' names no revision: say auth_db@head"),
         (["upgrade", "nothing"], "no database has a revision 'nothing': ids are like auth_0001"),
         (["upgrade", "auth_0009"], "auth_db: Can't locate revision identified by 'auth_0009'"),
         (["downgrade", "auth_0009"], "auth_db: Can't locate revision identified by 'auth_0009'"),

@@ -126,7 +126,10 @@ def test_an_sqlite_script_has_every_statement_once(migrated: Project) -> None:
 def test_a_revision_that_reads_rows_cannot_be_a_script(migrated: Project) -> None:
     migrated.add_revision("investment_db", 2, 'op.get_bind().execute(sa.text("SELECT title FROM investments")).all()')
     error = migrated.alembic("upgrade", "heads", "--sql").error
-    assert error == "error: investment_db: it reads rows, which --sql can't know: SELECT title FROM investments"
+    assert error == (
+        "error: investment_db: migrations/versions/investment_db/investment_0002_by_hand.py:13: "
+        "it reads rows, which --sql can't know: SELECT title FROM investments"
+    )
     assert not (migrated.root / "sql").exists()
 
 
