@@ -6,10 +6,13 @@ choice between them. What the databases are stands in databases.yaml; how it is 
 
 import gc
 from pkgutil import resolve_name
+from typing import Any
 
 from alembic import context
+from sqlalchemy import Connection
 
-from multidb import logs, release
+from multidb import logs, runs
+from multidb.config import Database
 from multidb.environment import Environment
 from multidb.errors import reported
 
@@ -36,11 +39,14 @@ def run_migrations_offline(environment: Environment) -> None:
 
 
 def run_migrations_online(environment: Environment) -> None:
-    """Migrate every database that has work in an open transaction, then commit them all."""
-    with release.opened(environment) as participants:
-        for participant in participants:
-            with participant.migrating():
-                context.run_migrations()
+    """Bring every database that has work to the release: all of them, or none."""
+
+    def migrate(database: Database, connection: Connection, **how: Any) -> None:
+        with environment.working_on(database.name):
+            environment.configure(database, connection, **how)
+            context.run_migrations()
+
+    runs.change(environment, migrate)
 
 
 logs.configure(context.config)

@@ -14,7 +14,7 @@ from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
 
-from multidb import engines
+from multidb import engines, journal
 from multidb.config import Database
 from multidb.differences import sentences
 from multidb.environment import Environment
@@ -92,7 +92,7 @@ def compare(environment: Environment, database: Database, arguments: dict[str, A
             reading=True,
             metadata=metadata,
             autogenerate_plugins=PLUGINS,
-            include_name=_not_an_extensions(connection, database),
+            include_name=_the_models_own(connection, database),
             render_item=_spatial_types if "postgis" in database.extensions else _no_special_types,
         )
         context.run_migrations()
@@ -126,11 +126,11 @@ def models_metadata(database: Database) -> MetaData:
     return metadata
 
 
-def _not_an_extensions(connection: Connection, database: Database) -> Callable[..., bool]:
-    """A filter that leaves out the tables which belong to an extension."""
-    owned: set[str] = set()
+def _the_models_own(connection: Connection, database: Database) -> Callable[..., bool]:
+    """A filter that leaves out the journal, and the tables which belong to an extension."""
+    owned = {journal.NAME}
     if not database.is_sqlite:
-        owned = set(connection.exec_driver_sql(_EXTENSION_TABLES).scalars())
+        owned |= set(connection.exec_driver_sql(_EXTENSION_TABLES).scalars())
 
     def include_name(name: str | None, kind: str, _parents: MutableMapping[str, str | None]) -> bool:
         return kind != "table" or name not in owned

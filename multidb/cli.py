@@ -1,12 +1,47 @@
 """`python -m multidb`: what Alembic has no command for."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from multidb import bootstrap, config
-from multidb.errors import explain
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from multidb import bootstrap, config, history, logs, settings, states, undoing
+from multidb.config import Configuration, Database
+from multidb.errors import exit_for
 from multidb.selection import known_names
+from multidb.settings import Settings
+
+
+class Command:
+    """A command's options, and what follows from them."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.file: Path = options.file.resolve()
+        self.configuration: Configuration = config.load(self.file)
+
+    @property
+    def databases(self) -> list[Database]:
+        """Those that the command names, or all."""
+        names = known_names(self.options.databases, self.configuration.names) or self.configuration.names
+        return self.configuration.databases(names)
+
+    @property
+    def alembic(self) -> Config:
+        """Alembic's own configuration, beside databases.yaml; what is logged goes where it says."""
+        found = Config(str(self.file.parent / "alembic.ini"), cmd_opts=self.options)
+        logs.configure(found)
+        return found
+
+    @property
+    def script(self) -> ScriptDirectory:
+        return ScriptDirectory.from_config(self.alembic)
+
+    @property
+    def settings(self) -> Settings:
+        return settings.of_a_run(self.configuration.options, self.options.x)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,40 +51,83 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line without the program's name; None takes the process's own.
 
     Returns:
-        The exit code, 0.
+        The exit code.
 
     Raises:
-        SystemExit: the command failed; its message is one line, and the exit code 1.
+        SystemExit: the command failed; its message is one line, and the exit code 1, or 3 where it says so.
     """
     options = _parser().parse_args(arguments)
+    run: Callable[[Command], int] = options.command
     try:
-        options.command(options)
+        return run(Command(options))
     except (Exception, KeyboardInterrupt) as error:
         if options.raiseerr:
             raise
-        raise SystemExit(f"error: {explain(error)}") from error
-    return 0
+        raise exit_for(error) from error
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m multidb", description="Commands for all databases together.")
     parser.add_argument("-f", "--file", type=Path, default=Path("databases.yaml"), help="default: databases.yaml")
+    parser.add_argument("-x", action="append", default=[], metavar="KEY=VALUE", help="a setting, as alembic takes it")
     parser.add_argument("--raiseerr", action="store_true", help="show an error's traceback")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    create = commands.add_parser(
-        "create",
-        help="create missing roles, databases and extensions",
-        description="Create the roles, databases and extensions that are missing, and nothing that is there. "
+
+    def add(name: str, run: Callable[[Command], int], summary: str, description: str = "") -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=summary, description=description or summary)
+        command.set_defaults(command=run)
+        if name != "rollback":
+            command.add_argument("databases", nargs="*", metavar="DATABASE", help="default: all")
+        return command
+
+    add("create", _create, "create missing roles, databases and extensions",
+        "Create the roles, databases and extensions that are missing, and nothing that is there. "
         f"The administrator's URL is read from {bootstrap.ADMIN_VARIABLE}, or from the file that "
-        f"{bootstrap.ADMIN_VARIABLE}_FILE names: on a command line everybody could see its password.",
+        f"{bootstrap.ADMIN_VARIABLE}_FILE names: on a command line everybody could see its password.")  # fmt: skip
+    add("status", _status, "where every database is; exit 0 at head, 2 work pending, 3 in doubt, 1 error").add_argument(
+        "--json", action="store_true", help="for programs"
     )
-    create.add_argument("databases", nargs="*", metavar="DATABASE", help="default: all")
-    create.set_defaults(command=_create)
+    add(
+        "recover",
+        _recover,
+        "finish what an interrupted run left in doubt; exit 0 nothing is left, 3 something, 1 error",
+    )
+    add("log", _log, "the runs, newest first").add_argument("--json", action="store_true", help="for programs")
+    add("verify", _verify, "applied revisions whose file has changed or is gone; exit 1 if there are any")
+    rollback = add("rollback", _rollback, "take every database that the last run changed back to where it was")
+    rollback.add_argument("--to", metavar="RELEASE", help="take back all that came after this release")
+    rollback.add_argument("--yes", action="store_true", help="don't ask")
     return parser
 
 
-def _create(options: argparse.Namespace) -> None:
-    configuration = config.load(options.file.resolve())
-    names = known_names(options.databases, configuration.names) or configuration.names
-    admin = configuration.url_variable(bootstrap.ADMIN_VARIABLE)
-    bootstrap.create(configuration.databases(names), admin, print)
+def _create(command: Command) -> int:
+    admin = command.configuration.url_variable(bootstrap.ADMIN_VARIABLE)
+    bootstrap.create(command.databases, admin, print)
+    return 0
+
+
+def _status(command: Command) -> int:
+    as_json = command.options.json
+    return states.status(command.configuration, command.script, command.databases, as_json=as_json, say=print)
+
+
+def _recover(command: Command) -> int:
+    logs.configure(command.alembic)
+    return states.recover(command.configuration, command.databases, command.settings, print)
+
+
+def _log(command: Command) -> int:
+    history.log(command.databases, as_json=command.options.json, say=print)
+    return 0
+
+
+def _verify(command: Command) -> int:
+    return history.verify(command.script, command.databases, print)
+
+
+def _rollback(command: Command) -> int:
+    options = command.options
+    undoing.rollback(
+        command.configuration, command.alembic, to=options.to, yes=options.yes, x_arguments=options.x, say=print
+    )
+    return 0

@@ -7,20 +7,22 @@ a URL that could not be read: it may hold a password that somebody forgot to esc
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 from sqlalchemy.engine import URL
 
-from multidb import urls
+from multidb import settings, urls
 from multidb.errors import ConfigError, nearest
 
 # Where the server is that the databases are on, unless they say otherwise.
 SERVER_VARIABLE = "DATABASE_SERVER_URL"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+# As PostgreSQL's; two of them fit into the 200 bytes of a prepared transaction's name.
+LONGEST_NAME = 63
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Database:
     url: URL
     models: str
     extensions: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_sqlite(self) -> bool:
@@ -64,6 +67,7 @@ class Entry:
     models: str
     url: Scalar | None
     extensions: tuple[str, ...]
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Configuration:
     server: Scalar | None
     entries: Mapping[str, Entry]
     variables: Mapping[str, str]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -105,7 +110,7 @@ class Configuration:
                     f"give each its own in {self.path.name} or in {variable(other)} and {variable(entry.name)}"
                 )
             if entry.name in wanted:
-                found.append(Database(entry.name, url, entry.models, entry.extensions))
+                found.append(Database(entry.name, url, entry.models, entry.extensions, entry.options))
         return found
 
     def _url(self, entry: Entry) -> URL:
@@ -229,10 +234,11 @@ class _Reader:
             raise ConfigError(f"{self.path.name}:{line}: not YAML: {error.problem}") from error
         except yaml.YAMLError as error:
             raise ConfigError(f"{self.path.name}: not YAML: {str(error).splitlines()[0]}") from error
-        top = self._mapping(root, "the file", {"server", "databases"})
+        top = self._mapping(root, "the file", {"server", "databases", *settings.OF_ALL})
         entries = self._entries(top.get("databases"))
         server = self._scalar(top["server"], "server") if "server" in top else None
-        return Configuration(self.path, server, entries, variables_of(self.path.parent))
+        options = self._options(top, settings.OF_ALL)
+        return Configuration(self.path, server, entries, variables_of(self.path.parent), options)
 
     def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
         if node is None:
@@ -243,10 +249,12 @@ class _Reader:
             line = value.start_mark.line + 1
             if not _NAME.fullmatch(name):
                 self._fail(value, f"{name!r} can't be a database's name: use a-z, 0-9 and _")
+            if len(name) > LONGEST_NAME:
+                self._fail(value, f"{name} is longer than {LONGEST_NAME} characters: give the database a shorter name")
             other = owners.setdefault(revision_prefix(name), name)
             if other != name:
                 self._fail(value, f"{other} and {name} would number their revisions alike: rename one")
-            fields = self._mapping(value, name, {"models", "url", "extensions"})
+            fields = self._mapping(value, name, {"models", "url", "extensions", *settings.OF_ONE})
             if "models" not in fields:
                 self._fail(value, f"{name} has no models: add `models: models.{revision_prefix(name)}`")
             entries[name] = Entry(
@@ -255,10 +263,19 @@ class _Reader:
                 models=self._scalar(fields["models"], "models").text,
                 url=self._scalar(fields["url"], "url") if "url" in fields else None,
                 extensions=self._list(fields["extensions"]) if "extensions" in fields else (),
+                options=self._options(fields, settings.OF_ONE),
             )
         if not entries:
             self._fail(node, "no databases: list them under `databases:`")
         return entries
+
+    def _options(self, fields: Mapping[str, yaml.Node], keys: Iterable[str]) -> dict[str, Any]:
+        """The settings among the fields, as values."""
+        written = {key: self._scalar(fields[key], key) for key in keys if key in fields}
+        return {
+            key: settings.value(key, scalar.text, f"{self.path.name}:{scalar.line}: {key}")
+            for key, scalar in written.items()
+        }
 
     def _mapping(self, node: yaml.Node | None, what: str, known: Iterable[str] | None = None) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):

@@ -4,6 +4,7 @@ A look at a database takes the driver alone: an engine of SQLAlchemy's asks a se
 ours. A connection that then has work gets its engine around it.
 """
 
+import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -16,27 +17,75 @@ from sqlalchemy.pool import NullPool
 
 from multidb import urls
 
-CONNECT_TIMEOUT = 10  # seconds, where the URL gives no connect_timeout: a dead host must not hold up a run
+# Where the URL says nothing else. A dead host must not hold up a run, and a dead peer is noticed within a minute.
+_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": 10,  # seconds, as all of these
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+_LONGEST_APPLICATION_NAME = 63  # PostgreSQL cuts there
 
 Driver = Any
 """A connection of psycopg2's or of sqlite3's, which have no type in common."""
 
 
-def open_to_look(url: URL) -> Driver:
+def application_name(run: str = "") -> str:
+    """What pg_stat_activity shows of our sessions: `multidb:20261123-062228-7f3a2c@host`.
+
+    Args:
+        run: the id of the run that they belong to.
+    """
+    return f"multidb{':' if run else ''}{run}@{socket.gethostname()}"[:_LONGEST_APPLICATION_NAME]
+
+
+def open_to_look(url: URL, run: str = "") -> Driver:
     """A driver's connection that creates nothing, not even an SQLite file, and begins no transaction by itself.
+
+    Args:
+        url: of the database.
+        run: the id of the run that the session belongs to.
 
     Raises:
         psycopg2.Error, sqlite3.Error: no connection could be had.
     """
     if not urls.is_sqlite(url):
-        connection = _postgresql(url)
+        arguments = _DEFAULTS | {"application_name": application_name(run)}
+        arguments.update(url.get_dialect()().create_connect_args(url)[1])
+        connection = psycopg2.connect(**arguments)
         connection.autocommit = True
         return connection
     path = Path(url.database or "")
     if not path.exists():  # a database that isn't there yet is an empty one
         return _sqlite(":memory:", foreign_keys=True)
-    # Not `ro`: after a crash, the first to look has to roll back what the journal holds; `rw` creates nothing either.
+    return open_existing(path)
+
+
+def open_existing(path: Path) -> sqlite3.Connection:
+    """An SQLite file that is there; none is created.
+
+    Not `ro`: after a crash, the first to look has to roll back what the journal holds; `rw` creates nothing either.
+
+    Raises:
+        sqlite3.Error: it is not there, or can't be opened.
+    """
     return _sqlite(f"{path.as_uri()}?mode=rw", foreign_keys=True)
+
+
+def open_to_migrate(path: str) -> sqlite3.Connection:
+    """An SQLite file whose schema may change; it is created if need be. Foreign keys are off.
+
+    With them on, the rebuild of a table in batch mode deletes the children of ON DELETE CASCADE, and says nothing.
+    They can only be switched outside a transaction, so here and not in a revision. A commit is on the disk when it
+    returns: it may decide for other databases. Whoever waits for a lock does so himself, and can be interrupted.
+
+    Raises:
+        sqlite3.Error: it can't be opened.
+    """
+    connection = _sqlite(path, foreign_keys=False)
+    connection.execute("PRAGMA synchronous = EXTRA")
+    connection.execute("PRAGMA busy_timeout = 0")
+    return connection
 
 
 def connect(url: URL) -> Connection:
@@ -48,44 +97,27 @@ def connect(url: URL) -> Connection:
     return around(url, lambda: open_to_look(url))
 
 
-def connect_to_migrate(url: URL, looked: Driver) -> Connection:
-    """A connection whose transaction may change the schema. For SQLite, foreign keys are off.
-
-    With them on, the rebuild of a table in batch mode deletes the children of ON DELETE CASCADE, and says nothing.
-    They can only be switched outside a transaction, so here and not in a revision.
-
-    Args:
-        url: of the database.
-        looked: the connection that looked at it; it goes on as this one if it can.
-
-    Raises:
-        DBAPIError: no connection could be had.
-    """
-    if not urls.is_sqlite(url):
-        return around(url, lambda: looked)
-    looked.close()
-    return around(url, lambda: _sqlite(url.database or "", foreign_keys=False), begin="BEGIN IMMEDIATE")
-
-
-def around(url: URL, creator: Callable[[], Driver], begin: str = "BEGIN") -> Connection:
+def around(url: URL, creator: Callable[[], Driver], begin: Callable[[Driver], object] | None = None) -> Connection:
     """SQLAlchemy's connection around a driver's.
 
     Args:
         url: of the database; the engine gets it without its secrets.
         creator: makes the driver's connection.
-        begin: how a transaction begins on SQLite.
+        begin: begins a transaction, where the caller wants to end it himself; SQLAlchemy's commit and rollback
+            then leave PostgreSQL's alone.
     """
     shown = urls.without_secrets(url)
-    if urls.is_sqlite(url):
-        engine = create_engine(shown, creator=creator, poolclass=NullPool)
+    # hstore's ids would cost a round trip per connection, and no migration needs them.
+    options = {} if urls.is_sqlite(url) else {"use_native_hstore": False}
+    engine = create_engine(shown, creator=creator, poolclass=NullPool, **options)
+    if begin is not None or urls.is_sqlite(url):
+        start = begin or (lambda driver: driver.execute("BEGIN"))
 
         @event.listens_for(engine, "begin")
         def begin_transaction(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
+            start(connection.connection.driver_connection)
 
     else:
-        # hstore's ids would cost a round trip per connection, and no migration needs them.
-        engine = create_engine(shown, creator=creator, poolclass=NullPool, use_native_hstore=False)
 
         @event.listens_for(engine, "connect")
         def leave_transactions_to_sqlalchemy(connection: Driver, _record: object) -> None:
@@ -94,10 +126,9 @@ def around(url: URL, creator: Callable[[], Driver], begin: str = "BEGIN") -> Con
     return engine.connect()
 
 
-def _postgresql(url: URL) -> Driver:
-    arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "neighbor-migrations"}
-    arguments.update(url.get_dialect()().create_connect_args(url)[1])
-    return psycopg2.connect(**arguments)
+def is_closed(driver: Driver) -> bool:
+    """Whether a PostgreSQL session has ended, as far as the driver knows."""
+    return bool(getattr(driver, "closed", False))
 
 
 def _sqlite(location: str, *, foreign_keys: bool) -> sqlite3.Connection:

@@ -12,10 +12,11 @@ from alembic.autogenerate import RevisionContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
 
-from multidb import branches, config, logs, naming, selection
+from multidb import branches, config, logs, naming, selection, settings
 from multidb.branches import Branch
 from multidb.config import Configuration, Database
 from multidb.errors import named
+from multidb.settings import Settings
 
 Work = Callable[[Any, MigrationContext], Any]
 
@@ -82,6 +83,11 @@ class Environment:
     def databases(self) -> list[Database]:
         return self.configuration.databases(self.selected)
 
+    @cached_property
+    def settings(self) -> Settings:
+        """What holds for this run, by databases.yaml and `-x`."""
+        return settings.of_a_run(self.configuration.options, self.x_arguments)
+
     def branch(self, name: str) -> Branch:
         if name not in self._branches:
             self._branches[name] = Branch(self.script, name)
@@ -110,6 +116,8 @@ class Environment:
         output: TextIO | None = None,
         start: str | None = None,
         as_sql: bool | None = None,
+        transactional_ddl: bool = True,
+        on_version_apply: Callable[..., None] | None = None,
         **comparison: Any,
     ) -> MigrationContext:
         """Make Alembic's context that of one database.
@@ -125,6 +133,8 @@ class Environment:
             output: where the SQL goes.
             start: the revision that the SQL starts from.
             as_sql: write SQL, whatever the command line says; None does as it says.
+            transactional_ddl: whether the migrations run in a transaction.
+            on_version_apply: called after each revision.
             comparison: options of autogenerate.
         """
         # The one option that configure() can set but not unset.
@@ -135,7 +145,8 @@ class Environment:
             dialect_opts={"paramstyle": "named"},
             target_metadata=metadata if metadata is not None else naming.metadata(),
             literal_binds=connection is None,
-            transactional_ddl=True,
+            transactional_ddl=transactional_ddl,
+            on_version_apply=on_version_apply,
             compare_type=True,
             compare_server_default=True,
             render_as_batch=database.is_sqlite,

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from sqlalchemy.exc import DBAPIError
 
 class MigrationError(CommandError):
     """A failure whose message is already what a person should read."""
+
+    exit_code = 1
+    """1: nothing was changed; 3: some databases were changed and others not, or are in doubt."""
 
 
 class ConfigError(MigrationError):
@@ -38,6 +42,10 @@ _CONNECTING: tuple[tuple[str, str], ...] = (
 _BROKE = r"terminat|closed the connection|connection already closed"
 # Of a statement, or of an SQLite file:
 _WORKING: tuple[tuple[str, str], ...] = (
+    (r"cannot PREPARE a transaction that has", "take that out of the revision, or run with -x two_phase=off"),
+    (r"unsafe use of new value", "write `outside_transaction = True` in the revision that adds the value"),
+    (r"due to lock timeout", "run again when it is done, or with a longer -x lock_timeout="),
+    (r"due to statement timeout", "run with a longer -x statement_timeout="),
     (r"read-only transaction", "the server takes no writes, as a standby does not: use the URL of the primary"),
     (r"postgis.*(is not available|\.control)", "install PostGIS on the server (Debian: postgresql-NN-postgis-3)"),
     (r'extension "[^"]*" is not available|\.control"', "install the extension on the server"),
@@ -59,7 +67,7 @@ _OPTION_PASSWORD = re.compile(r"((?:ssl)?password=)[^\s&'\"]+", re.IGNORECASE)
 
 @contextmanager
 def reported(config: Config) -> Iterator[None]:
-    """Turn whatever is raised inside into one line on stderr and exit code 1.
+    """Turn whatever is raised inside into one line on stderr and exit code 1, or 3 where some databases have changed.
 
     `alembic --raiseerr` lets the exception through, traceback and all. Called from Python, where there is no
     command line, the line becomes a CommandError.
@@ -79,7 +87,16 @@ def reported(config: Config) -> Iterator[None]:
             raise error if isinstance(error, CommandError) else MigrationError(explain(error)) from error
         if config.cmd_opts.raiseerr:
             raise
-        raise SystemExit(f"error: {explain(error)}") from error
+        raise exit_for(error) from error
+
+
+def exit_for(error: BaseException) -> SystemExit:
+    """The end of a process that failed: one line on stderr, and the exit code."""
+    line, code = f"error: {explain(error)}", getattr(error, "exit_code", 1)
+    if code == 1:
+        return SystemExit(line)
+    print(line, file=sys.stderr)
+    return SystemExit(code)
 
 
 @contextmanager

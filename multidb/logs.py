@@ -19,8 +19,14 @@ class DatabaseFormatter(logging.Formatter):
     """Gives `%(database)s`: the database that is being worked on, else who speaks."""
 
     def format(self, record: logging.LogRecord) -> str:
+        return super().format(named_record(record))
+
+
+def named_record(record: logging.LogRecord) -> logging.LogRecord:
+    """The record with its database's name; one that comes from a worker process has it already."""
+    if not hasattr(record, "database"):
         record.database = _database.get() or record.name.removeprefix("alembic.")
-        return super().format(record)
+    return record
 
 
 def configure(config: Config) -> None:

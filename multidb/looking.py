@@ -3,20 +3,42 @@
 A run that has nothing to do ends here: it costs what the slowest database costs, and not their sum.
 """
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Thread
 
+import psycopg2
+
+from multidb import journal
 from multidb.config import Database, variable
 from multidb.engines import Driver, open_to_look
-from multidb.errors import MigrationError
+from multidb.errors import MigrationError, explain
+from multidb.logs import log, naming
 
-# Whether it has an `alembic_version`, and which database of which server it is: a server starts once at an instant.
+# Asked before alembic_version, which a transaction that is in doubt may have locked; these never block. A server is
+# known by when it started, which it does once at an instant, and a database by its oid.
 _POSTGRESQL = """
-    SELECT to_regclass('alembic_version') IS NOT NULL, pg_postmaster_start_time(), oid
+    SELECT to_regclass('alembic_version') IS NOT NULL,
+           to_regclass('multidb_journal') IS NOT NULL,
+           pg_backend_pid(),
+           pg_postmaster_start_time(),
+           oid,
+           current_setting('max_prepared_transactions')::int - (SELECT count(*)::int FROM pg_prepared_xacts),
+           ARRAY(
+               SELECT gid || chr(10) || owner FROM pg_prepared_xacts
+               WHERE database = current_database() AND starts_with(gid, 'multidb:') ORDER BY gid
+           )
     FROM pg_database WHERE datname = current_database()
 """
-_SQLITE = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+_SQLITE = """
+    SELECT count(*) FILTER (WHERE name = 'alembic_version'), count(*) FILTER (WHERE name = 'multidb_journal')
+    FROM sqlite_master WHERE type = 'table'
+"""
+_VERSIONS = "SELECT version_num FROM alembic_version"
+# A server that is about to accept connections says one of these.
+_SOON = ("Connection refused", "No such file or directory", "starting up", "shutting down", "Temporary failure in name")
+_PAUSE = 0.25  # seconds between two tries to connect
 
 
 class Look:
@@ -24,16 +46,22 @@ class Look:
 
     Args:
         database: which.
+        wait: seconds to wait for a server that refuses connections or is starting up.
+        run: the id of the run that the session belongs to.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, wait: float = 0, run: str = "") -> None:
         self.database = database
         self.connection: Driver = None
         self.identity: tuple[object, ...] | None = None
+        self.in_doubt: list[journal.Prepared] = []
+        self.has_journal = False
+        self.backend = 0
+        self.free_slots = 0
+        self._wait, self._run = wait, run
         self._answer: tuple[str, ...] = ()
         self._error: Exception | None = None
-        self._thread = Thread(target=self._ask, daemon=True)
-        self._thread.start()
+        self._thread = self._started()
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -47,32 +75,100 @@ class Look:
             raise self._error
         return self._answer
 
+    @property
+    def error(self) -> Exception | None:
+        """Why it could not be asked, or None if it could."""
+        self._thread.join()
+        return self._error
+
+    @property
+    def server(self) -> object:
+        """What tells a PostgreSQL server from any other."""
+        return self.identity[0] if self.identity else None
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a proxy is between us and the server: it makes up the backend's number that libpq was told."""
+        return not self.database.is_sqlite and self.connection.info.backend_pid != self.backend
+
     def wait(self) -> None:
         """Until it has answered, or could not be asked."""
         self._thread.join()
+
+    def again(self) -> None:
+        """Ask once more, over the same connection."""
+        self._thread.join()
+        self._error = None
+        self._thread = self._started()
 
     def close(self) -> None:
         self._thread.join()
         if self.connection is not None:
             self.connection.close()
 
+    def _started(self) -> Thread:
+        thread = Thread(target=self._ask, daemon=True)
+        thread.start()
+        return thread
+
     def _ask(self) -> None:
         try:
-            self.connection = open_to_look(self.database.url)
+            if self.connection is None:
+                self.connection = self._connected()
             cursor = self.connection.cursor()
-            cursor.execute(_SQLITE if self.database.is_sqlite else _POSTGRESQL)
-            has_version_table, *identity = cursor.fetchone()
-            self.identity = tuple(identity) or _file_identity(self.database.url.database or "")
-            if has_version_table:
-                cursor.execute("SELECT version_num FROM alembic_version")
-                self._answer = tuple(row[0] for row in cursor.fetchall())
+            if self.database.is_sqlite:
+                self._ask_sqlite(cursor)
+            else:
+                self._ask_postgresql(cursor)
         except Exception as error:  # raised again where the database's turn has come
             self._error = error
 
+    def _ask_sqlite(self, cursor: Driver) -> None:
+        has_version_table, self.has_journal = map(bool, cursor.execute(_SQLITE).fetchone())
+        self.identity = _file_identity(self.database.url.database or "")
+        rows = cursor.execute(_VERSIONS).fetchall() if has_version_table else []
+        self._answer = tuple(row[0] for row in rows)
 
-def look_at(databases: Iterable[Database]) -> list[Look]:
-    """Ask every database for its revision, all at the same time. The caller closes the looks."""
-    return [Look(database) for database in databases]
+    def _ask_postgresql(self, cursor: Driver) -> None:
+        cursor.execute(_POSTGRESQL)
+        has_version_table, self.has_journal, self.backend, *identity, self.free_slots, prepared = cursor.fetchone()
+        self.identity = tuple(identity)
+        self.in_doubt = [journal.Prepared.read(*line.split("\n", 1)) for line in prepared]
+        self._answer = ()
+        if not has_version_table:
+            return
+        try:
+            cursor.execute(f"SET lock_timeout = '5s'; {_VERSIONS}")
+        except psycopg2.errors.LockNotAvailable:
+            if not self.in_doubt:
+                raise
+        else:
+            self._answer = tuple(row[0] for row in cursor.fetchall())
+
+    def _connected(self) -> Driver:
+        until, said = time.monotonic() + self._wait, False
+        while True:
+            try:
+                return open_to_look(self.database.url, self._run)
+            except psycopg2.OperationalError as error:
+                if time.monotonic() > until or not any(reason in str(error) for reason in _SOON):
+                    raise
+                if not said:
+                    said = True
+                    with naming(self.database.name):
+                        log.info("waits for its server, at most %g s: %s", self._wait, explain(error))
+            time.sleep(_PAUSE)
+
+
+def look_at(databases: Iterable[Database], wait: float = 0, run: str = "") -> list[Look]:
+    """Ask every database for its revision, all at the same time. The caller closes the looks.
+
+    Args:
+        databases: which.
+        wait: seconds to wait for a server that refuses connections or is starting up.
+        run: the id of the run that the sessions belong to.
+    """
+    return [Look(database, wait, run) for database in databases]
 
 
 def check_distinct(looks: Iterable[Look]) -> None:

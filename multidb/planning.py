@@ -1,13 +1,17 @@
 """What a command means to do in each database, decided before any is touched."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
-from multidb import selection
+from multidb import outside, selection
 from multidb.branches import Branch
 from multidb.config import Database
 from multidb.environment import Environment, Work
@@ -15,22 +19,101 @@ from multidb.errors import MigrationError
 from multidb.looking import Look, check_distinct
 
 MOVES = {"upgrade", "downgrade", "stamp"}
+TARGETS = "multidb.targets"
+"""The key of `Config.attributes` under which `rollback` says to which revision each database goes."""
+COMMAND = "multidb.command"
+"""The key of `Config.attributes` under which `rollback` says what the journal calls it."""
 _RELATIVE = re.compile(r"(?:.+@)?([+-]\d+)")
 
+Step = Any
+"""One of Alembic's steps: a revision to run, or to stamp."""
 
-def with_work(environment: Environment, looks: Sequence[Look]) -> list[Look]:
-    """The databases that the command would move.
+
+@dataclass(frozen=True)
+class Part:
+    """What one release brings to a database: revisions in a transaction, or one outside."""
+
+    steps: tuple[Step, ...]
+    outside: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does in one database.
+
+    Args:
+        look: the database, and the connection that looked at it.
+        before: the revisions that it is at.
+        parts: what to do, release by release.
+        work: Alembic's work, where the command is none that takes steps.
+        purge: whether `alembic_version` is emptied first.
+    """
+
+    look: Look
+    before: tuple[str, ...]
+    parts: tuple[Part, ...]
+    work: Work | None = None
+    purge: bool = False
+
+    @property
+    def database(self) -> Database:
+        return self.look.database
+
+    @property
+    def count(self) -> int:
+        """Of the revisions that it applies."""
+        return sum(len(part.steps) for part in self.parts)
+
+    def empties(self, part: int) -> bool:
+        """Whether `alembic_version` is emptied before a part."""
+        return self.purge and part == 0
+
+    def work_of(self, part: int, expected: Iterable[str]) -> Work:
+        """Alembic's work for one part.
+
+        Args:
+            part: which.
+            expected: the revisions that the database has to be at.
+        """
+        if self.work is not None:
+            return self.work
+        start = set() if self.empties(part) else set(expected)
+
+        def steps(heads: tuple[str, ...], _context: MigrationContext) -> Iterable[Step]:
+            if set(heads) != start:
+                raise MovedError(f"it was at {_shown(start)} and is at {_shown(heads)}: somebody else has moved it")
+            return self.parts[part].steps
+
+        return steps
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a rollback takes a database: from which revisions, to which, and whether that is only stamped."""
+
+    before: tuple[str, ...]
+    revision: str
+    stamp: bool
+
+
+class MovedError(MigrationError):
+    """A database is no longer where it was when the run was planned."""
+
+
+def plans(environment: Environment, looks: Sequence[Look], *, allowed: bool) -> list[Plan]:
+    """What the command does in the databases that it would move.
 
     Args:
         environment: the command and its databases.
         looks: what each of them is at.
+        allowed: whether protected databases may go back.
 
     Raises:
         MigrationError: one can't be reached or can't move as asked, or none can move.
     """
     if environment.request.command == "stamp":
         _check_stamps(environment)
-    found: list[Look] = []
+    found: list[Plan] = []
     ends: list[str] = []
     for look in looks:  # the branches are loaded while the databases think
         with environment.working_on(look.database.name):
@@ -38,8 +121,11 @@ def with_work(environment: Environment, looks: Sequence[Look]) -> list[Look]:
     check_distinct(looks)
     for look in looks:
         with environment.working_on(look.database.name) as branch:
-            if _has_work(environment, branch, look, ends):
-                found.append(look)
+            plan = _plan(environment, branch, look, ends)
+            if plan is not None:
+                if look.database.options.get("protected") and not allowed:
+                    _check_forward(branch, plan)
+                found.append(plan)
     if ends and len(ends) == len(environment.databases):
         raise MigrationError(
             f"{environment.request.symbols[0]} can move nothing: {', '.join(ends)} "
@@ -49,41 +135,59 @@ def with_work(environment: Environment, looks: Sequence[Look]) -> list[Look]:
 
 
 def work_in(environment: Environment, database: Database) -> Work:
-    """What the command does in one database: Alembic's own, but for a stamp of several databases.
+    """What the command does in one database: Alembic's own, but for a rollback, and a stamp of several databases.
 
     `stamp user_db@head payment_db@head` would look for both in each.
     """
-    request = environment.request
+    request, script = environment.request, environment.script
+    targets = environment.config.attributes.get(TARGETS)
+    if targets is not None:
+        return lambda heads, _context: _towards(environment, heads, targets[database.name])
     if request.command != "stamp" or len(request.symbols) == 1:
         return request.work
     names = environment.configuration.names
     mine = [symbol for symbol in request.symbols if database.name in selection.databases_of(symbol, names)]
     # The private half of `alembic stamp`; MigrationContext.stamp() would stamp where a plan only asks.
-    return lambda heads, _context: environment.script._stamp_revs(mine[0], heads)
+    return lambda heads, _context: script._stamp_revs(mine[0], heads)
 
 
-def _has_work(environment: Environment, branch: Branch, look: Look, ends: list[str]) -> bool:
-    """Whether the command would move a database; one that a relative step can't move is added to `ends`."""
+def _towards(environment: Environment, heads: tuple[str, ...], target: Target) -> list[Step]:
+    """The steps that a rollback takes: down, or up again where a downgrade is undone, or a stamp where it was one."""
+    if set(heads) != set(target.before):
+        raise MigrationError(f"it was at {_shown(target.before)} and is at {_shown(heads)}: it has moved meanwhile")
+    revision, script = target.revision, environment.script
+    if target.stamp:
+        return list(script._stamp_revs(revision, heads))
+    if revision != "base" and set(heads) < {each.revision for each in script.iterate_revisions(revision, "base")}:
+        return list(script._upgrade_revs(revision, _current(heads)))
+    return list(script._downgrade_revs(revision, _current(heads)))
+
+
+def _plan(environment: Environment, branch: Branch, look: Look, ends: list[str]) -> Plan | None:
+    """What the command does in a database, or None; one that a relative step can't move is added to `ends`."""
     request, heads = environment.request, look.heads
-    if request.command not in MOVES or context.get_context().purge:
-        return True
+    purge = bool(context.get_context().purge)
+    if request.command not in MOVES:
+        return Plan(look, heads, (Part(()),), work=request.work)
     if request.command != "downgrade":
         branch.check_one_head()
-    branch.check_known(heads)
+    if not purge:
+        branch.check_known(heads)
     relative = _RELATIVE.fullmatch(request.symbols[0]) if request.symbols else None
-    if relative and request.command != "stamp":
-        up = request.command == "upgrade"
-        if (int(relative[1]) > 0) is not up:
-            raise MigrationError(f"{request.command} {relative[1]} is the wrong way: say {'+' if up else '-'}N")
-        left = _steps_left(branch, heads, up=up)
-        asked = abs(int(relative[1]))
-        if not left:
-            ends.append(look.database.name)
-            return False
-        if left < asked:
-            raise MigrationError(f"{relative[1]} asks for {asked} steps, {left} left; no database was moved")
+    if relative and request.command != "stamp" and not _can_step(environment, branch, look, int(relative[1])):
+        ends.append(look.database.name)
+        return None
+    steps = _steps(environment, look, () if purge else heads)
+    parts = _parts(steps)
+    if purge and not parts:  # to base: only the table is emptied
+        parts = (Part(()),)
+    return Plan(look, heads, parts, purge=purge) if parts else None
+
+
+def _steps(environment: Environment, look: Look, heads: tuple[str, ...]) -> list[Step]:
+    request = environment.request
     try:
-        return bool(list(work_in(environment, look.database)(heads, context.get_context())))
+        return list(work_in(environment, look.database)(heads, context.get_context()))
     except (AssertionError, RevisionError) as error:
         # Alembic's walk left the tree, or came to a merge.
         raise MigrationError(f"{request.symbols[0]} leads nowhere from here: name the revision you mean") from error
@@ -93,6 +197,56 @@ def _has_work(environment: Environment, branch: Branch, look: Look, ends: list[s
                 f"{request.symbols[0]} is ambiguous from a merge: name the revision you mean"
             ) from error
         raise
+
+
+def _parts(steps: Iterable[Step]) -> tuple[Part, ...]:
+    """Cut where a revision must run outside a transaction: it is a release by itself."""
+    found: list[Part] = []
+    for step in steps:
+        script = getattr(step, "revision", None)  # a stamp has none, and runs nothing
+        if script is not None and outside.is_declared(script):
+            found.append(Part((step,), outside=True))
+            continue
+        if script is not None:
+            outside.check_undeclared(script)
+        if found and not found[-1].outside:
+            found[-1] = Part((*found[-1].steps, step))
+        else:
+            found.append(Part((step,)))
+    return tuple(found)
+
+
+def _can_step(environment: Environment, branch: Branch, look: Look, steps: int) -> bool:
+    """Whether a relative step leads anywhere.
+
+    Raises:
+        MigrationError: it is in the wrong direction, or longer than the way that is left.
+    """
+    command = environment.request.command
+    up = command == "upgrade"
+    if (steps > 0) is not up:
+        raise MigrationError(f"{command} {steps:+} is the wrong way: say {'+' if up else '-'}N")
+    upper, lower = ("heads", look.heads) if up else (look.heads, "base")
+    left = sum(1 for _ in branch.revision_map.iterate_revisions(upper, lower, implicit_base=up))
+    if left and left < abs(steps):
+        raise MigrationError(f"{steps:+} asks for {abs(steps)} steps, {left} left; no database was moved")
+    return bool(left)
+
+
+def _check_forward(branch: Branch, plan: Plan) -> None:
+    """Refuse to take a protected database back.
+
+    Raises:
+        MigrationError: it would be at an older revision afterwards.
+    """
+    last = plan.parts[-1].steps[-1:]
+    after = last[0].to_revisions if last else ()
+    kept = {each.revision for each in branch.revision_map.iterate_revisions(after, "base")} if after else set()
+    if not set(filter(branch.knows, plan.before)) <= kept:
+        raise MigrationError(
+            f"it is protected, and would go back from {_shown(plan.before)} to {_shown(after)}: "
+            "say -x allow=downgrade if that is meant"
+        )
 
 
 def _check_stamps(environment: Environment) -> None:
@@ -108,6 +262,23 @@ def _check_stamps(environment: Environment) -> None:
         )
 
 
-def _steps_left(branch: Branch, heads: tuple[str, ...], *, up: bool) -> int:
-    upper, lower = ("heads", heads) if up else (heads, "base")
-    return sum(1 for _ in branch.revision_map.iterate_revisions(upper, lower, implicit_base=up))
+def files_of(steps: Iterable[Step]) -> list[tuple[str, Path | None, bool]]:
+    """Of each step the revision that it is about, its file if it runs one, and whether it goes up."""
+    found: list[tuple[str, Path | None, bool]] = []
+    for step in steps:
+        script = getattr(step, "revision", None)
+        if script is not None:
+            found.append((script.revision, Path(script.path), bool(step.is_upgrade)))
+        else:
+            stamped = step.to_revisions if step.is_upgrade else step.from_revisions
+            found += [(revision, None, bool(step.is_upgrade)) for revision in stamped]
+    return found
+
+
+def _current(heads: tuple[str, ...]) -> str:
+    """As Alembic's own functions are declared; they take what `get_current_heads()` returns."""
+    return cast(str, heads)
+
+
+def _shown(revisions: Iterable[str]) -> str:
+    return ", ".join(sorted(revisions)) or "base"

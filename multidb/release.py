@@ -1,194 +1,165 @@
-"""One run over several databases: all of them move, or none.
+"""One release over several databases: all of them move, or none, whatever happens.
 
-Every database that has work is migrated in an open transaction. Nothing is committed until all have migrated;
-if one fails, all are rolled back.
+The coordinator's side of a two-phase commit, with one of the participants as the decider: every database is migrated
+in an open transaction, all but the decider are prepared, the decider's own commit is the decision, and the prepared
+ones follow it. What is interrupted is settled later from the decider's journal. Where two phases are not to be had, the
+transactions are committed one after the other.
 """
 
-import re
-import sqlite3
-import traceback
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
-import psycopg2
-from alembic.util import CommandError
-from psycopg2.extensions import TRANSACTION_STATUS_INERROR
-from sqlalchemy import Connection, event
-from sqlalchemy.exc import DBAPIError
+from multidb import settling
+from multidb.config import Database
+from multidb.crew import Crew
+from multidb.errors import MigrationError, explain
+from multidb.journal import Attempt
+from multidb.participants import Applied
+from multidb.stopping import Stop
 
-from multidb import engines, planning
-from multidb.engines import Driver
-from multidb.environment import Environment
-from multidb.errors import MigrationError, explain, named
-from multidb.logs import log, naming
-from multidb.looking import Look, look_at
+_SETTLE = 15.0  # seconds to wait for the lock of a decider whose session has just broken
 
-_ENDS_TRANSACTION = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/|;)*(COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b",
-    re.IGNORECASE | re.DOTALL,
-)
-
-_ENDED = (
-    "a revision ended the transaction that all databases commit together: what it did before that may have been "
-    "committed: take its commit or rollback out"
-)
+State = Literal["committed", "rolled back", "in doubt"]
 
 
-class Participant:
-    """A database that has work, and the connection that does it."""
+@dataclass
+class Outcome:
+    """What a release came to in each of its databases."""
 
-    def __init__(self, environment: Environment, look: Look, connections: ExitStack) -> None:
-        self.environment = environment
-        self.database = look.database
-        with named(self.database.name):
-            connection = engines.connect_to_migrate(self.database.url, look.connection)
-        self.connection = connection
-        self._driver: Driver = connection.connection.driver_connection
-        connections.callback(self._close)
-        self.committed = False
-        self._migrating = False
+    applied: dict[str, Applied] = field(default_factory=dict)
+    states: dict[str, State] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
 
-    @contextmanager
-    def migrating(self) -> Iterator[None]:
-        """Alembic's context in this database, inside a transaction that stays open."""
-        with self.environment.working_on(self.database.name), _autocommit_refused():
-            self.connection.begin()
-            event.listen(self.connection, "before_cursor_execute", _refuse_to_end_it)
-            for ending in ("commit", "rollback"):
-                event.listen(self.connection, ending, self._refuse_in_a_revision)
-            began = self._transaction()
-            self.environment.configure(
-                self.database, self.connection, work=planning.work_in(self.environment, self.database)
-            )
-            self._migrating = True
-            try:
-                yield
-            except Exception as error:
-                if not _sqlite_rolled_back(error) and self._transaction() not in (began, None):
-                    raise MigrationError(f"{explain(error)}; and {_ENDED}") from error
-                raise
-            finally:
-                self._migrating = False
-            if self._transaction() != began:
-                raise MigrationError(_ENDED)
-
-    def _transaction(self) -> object:
-        """What tells the transaction from any other: on PostgreSQL, when it began. None if it can't be asked."""
-        driver = self._driver
-        if isinstance(driver, sqlite3.Connection):
-            return driver.in_transaction
-        if driver.closed or driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
-            return None
-        with driver.cursor() as cursor:
-            cursor.execute("SELECT transaction_timestamp()")
-            return cursor.fetchone()[0]
-
-    def _close(self) -> None:
-        # A connection that broke can't be rolled back, which its server has done; the failure is already known.
-        with suppress(DBAPIError, psycopg2.Error, sqlite3.Error):
-            self.connection.close()
-
-    def verify(self) -> None:
-        """Find what a commit would refuse, while everything can still be rolled back."""
-        with naming(self.database.name), named(self.database.name):
-            if not self.database.is_sqlite:
-                self.connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
-                return
-            violations = self.connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-            if violations:
-                table, row, parent, _ = violations[0]
-                raise MigrationError(
-                    f"{len(violations)} rows would refer to nothing, such as row {row} of {table}, to {parent}: "
-                    "correct the revision, or the data"
-                )
-
-    def commit(self) -> None:
-        self.connection.commit()
-        self.committed = True
-
-    def _refuse_in_a_revision(self, _connection: Connection) -> None:
-        if self._migrating:
-            raise MigrationError("a revision may not commit or roll back: all databases are committed together")
+    @property
+    def is_whole(self) -> bool:
+        """Whether every database was committed."""
+        return set(self.states.values()) == {"committed"}
 
 
-@contextmanager
-def opened(environment: Environment) -> Iterator[list[Participant]]:
-    """The databases that have work, with their transactions; committed together when the block ends.
+class Coordinator:
+    """Brings releases to databases.
 
     Args:
-        environment: the command and its databases.
-
-    Raises:
-        MigrationError: a database can't be reached or can't move as asked, or a migration failed. Nothing is
-            committed then, unless a commit itself failed: the message says which were before it.
+        crew: does the work.
+        databases: those that take part.
+        stop: whether somebody asked to stop.
     """
-    with ExitStack() as connections:
-        looks = look_at(environment.databases)
-        for look in looks:
-            connections.callback(look.close)
-        participants = [Participant(environment, look, connections) for look in planning.with_work(environment, looks)]
-        if not participants:
-            log.info("nothing to do in %s", _count(len(environment.databases)))
+
+    def __init__(self, crew: Crew, databases: Mapping[str, Database], stop: Stop) -> None:
+        self._crew, self._databases, self._stop = crew, databases, stop
+
+    def bring(self, attempt: Attempt) -> Outcome:
+        """Bring one release to its databases.
+
+        Args:
+            attempt: which databases, and how.
+
+        Returns:
+            What became of each, which is not the same for all only if a commit failed.
+
+        Raises:
+            MigrationError: it failed in one, or was interrupted. All were rolled back then.
+            Interrupted: a signal came before anything was decided; all were rolled back.
+            InDoubtError: all were to be rolled back, and in one that could not be done.
+        """
+        others = attempt.databases[:-1] if attempt.two_phase else ()
+        prepared: Sequence[str] = ()
         try:
-            yield participants
-            for participant in participants:
-                participant.verify()
-        except KeyboardInterrupt as error:
-            raise MigrationError("interrupted; no database was changed") from error
-        _commit(participants)
+            if attempt.two_phase:
+                self._crew.do("begin", [attempt.decider], attempt)
+            replies = self._crew.do("migrate", attempt.databases, attempt)
+            applied = {name: reply.value for name, reply in replies.items()}
+            prepared = others  # from here on each of them may be
+            self._crew.do("prepare", others, attempt)
+        except BaseException as error:
+            with self._stop.deferred():
+                self._roll_back(attempt, prepared, error)
+            raise
+        with self._stop.deferred():
+            outcome = Outcome(applied)
+            if attempt.two_phase:
+                self._decide(attempt, others, outcome)
+            else:
+                self._commit_in_turn(attempt, outcome)
+            return outcome
 
+    def _decide(self, attempt: Attempt, others: Sequence[str], outcome: Outcome) -> None:
+        failure = self._crew.do_all("commit", [attempt.decider], attempt)[attempt.decider].failure
+        committed: bool | None = True
+        if failure is not None:
+            outcome.reasons[attempt.decider] = str(failure)
+            self._crew.do_all("close", [attempt.decider])
+            committed = self._verdict(attempt.decider, attempt, outcome)
+        if committed is None:
+            outcome.states = dict.fromkeys(attempt.databases, "in doubt")
+            return
+        outcome.states[attempt.decider] = "committed" if committed else "rolled back"
+        self._finish(attempt, others, outcome, commit=committed)
 
-def _commit(participants: list[Participant]) -> None:
-    # SQLite writes when it commits, and a full disk shows only then: while all others can still be rolled back.
-    for participant in sorted(participants, key=lambda each: not each.database.is_sqlite):
+    def _commit_in_turn(self, attempt: Attempt, outcome: Outcome) -> None:
+        # SQLite writes when it commits, and a full disk shows only then: while all others can still be rolled back.
+        order = sorted(attempt.databases, key=lambda name: not self._databases[name].is_sqlite)
+        for position, name in enumerate(order):
+            failure = self._crew.do_all("commit", [name], attempt)[name].failure
+            if failure is None:
+                outcome.states[name] = "committed"
+                continue
+            outcome.reasons[name] = str(failure)
+            self._crew.do_all("close", [name])
+            committed = self._verdict(name, attempt, outcome, missing=False)
+            outcome.states[name] = "in doubt" if committed is None else "committed" if committed else "rolled back"
+            if outcome.states[name] == "rolled back" and "committed" not in outcome.states.values():
+                left = order[position + 1 :]
+                self._crew.do_all("rollback", left, attempt, False)
+                outcome.states |= dict.fromkeys(left, "rolled back")
+                return
+
+    def _roll_back(self, attempt: Attempt, prepared: Sequence[str], cause: BaseException) -> None:
+        """Roll all back; whatever was prepared in a session that broke, over another one."""
+        open_still = [name for name in attempt.databases if name not in prepared]
+        self._crew.do_all("rollback", open_still, attempt, False)
+        outcome = Outcome()
+        self._finish(attempt, prepared, outcome, commit=False)
+        left = [name for name, state in outcome.states.items() if state == "in doubt"]
+        if left:
+            raise InDoubtError(explain(cause), outcome) from cause
+
+    def _finish(self, attempt: Attempt, others: Sequence[str], outcome: Outcome, *, commit: bool) -> None:
+        """Finish what is prepared as it was decided."""
+        if commit:
+            replies = self._crew.do_all("commit_prepared", others, attempt)
+        else:
+            replies = self._crew.do_all("rollback", others, attempt, True)
+        for name, reply in replies.items():
+            outcome.states[name] = "committed" if commit else "rolled back"
+            if reply.failure is not None:
+                try:
+                    settling.finish(self._databases[name], attempt.gid(name), commit=commit)
+                except Exception as error:  # whatever it was, the transaction waits for the next run
+                    outcome.states[name] = "in doubt"
+                    outcome.reasons[name] = explain(error)
+
+    def _verdict(self, name: str, attempt: Attempt, outcome: Outcome, missing: bool | None = None) -> bool | None:
+        """What a commit of unknown outcome came to; `missing`, where there is no row of it; None if nobody can say."""
         try:
-            participant.commit()
-        except (Exception, KeyboardInterrupt) as error:
-            done = [each.database.name for each in participants if each.committed]
-            raise MigrationError(
-                f"{participant.database.name}: the commit failed: {explain(error)}; "
-                + (f"committed before it: {', '.join(done)}" if done else "no database was changed")
-            ) from error
-    if participants:
-        log.info("committed in %s", _count(len(participants)))
+            found = settling.decided(self._databases[name], attempt.id, _SETTLE)
+        except Exception as error:  # it can't be asked: unknown, for whatever reason
+            outcome.reasons[name] = f"{outcome.reasons[name]}; and it can't be asked: {explain(error)}"
+            return None
+        return missing if found is None else found
 
 
-def _sqlite_rolled_back(error: Exception) -> bool:
-    """Whether it is one of the errors on which SQLite itself may roll back: https://sqlite.org/lang_transaction.html"""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_INTERRUPT,
-    }
+class InDoubtError(MigrationError):
+    """A release was given up, and not all of it could be rolled back.
 
+    Args:
+        reason: why it was given up.
+        outcome: what became of the databases.
+    """
 
-def _refuse_to_end_it(
-    _connection: Connection, _cursor: object, statement: str, _parameters: object, _context: object, _many: bool
-) -> None:
-    """Refuse a statement of a revision's that would end the transaction, before it is sent."""
-    match = _ENDS_TRANSACTION.match(statement)
-    if match:
-        raise MigrationError(
-            f"{match[1].upper()} in a revision would end the transaction of all databases: leave it out"
-        )
+    exit_code = 3
 
-
-@contextmanager
-def _autocommit_refused() -> Iterator[None]:
-    """Say what Alembic's bare AssertionError means."""
-    try:
-        yield
-    except AssertionError as error:
-        if any(frame.name == "autocommit_block" for frame in traceback.extract_tb(error.__traceback__)):
-            raise CommandError(
-                "autocommit_block() would commit this database before the others have migrated: "
-                "leave it out, or run its statements by hand"
-            ) from error
-        raise
-
-
-def _count(number: int) -> str:
-    return "1 database" if number == 1 else f"{number} databases"
+    def __init__(self, reason: str, outcome: Outcome) -> None:
+        super().__init__(reason)
+        self.outcome = outcome

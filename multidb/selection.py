@@ -8,10 +8,12 @@ revision loaded and nothing connected to.
 import re
 from collections.abc import Sequence
 
+from multidb import settings
 from multidb.config import revision_prefix
 from multidb.errors import MigrationError, nearest
 
-KNOWN_X = ("db", "sql_dir")
+KNOWN_X = ("db", "sql_dir", *settings.OF_A_RUN)
+_KNOWN = f": known are {'=, '.join(KNOWN_X)}="
 _STEPS = re.compile(r"(.*?)([+-]\d+)?")
 _EVERYWHERE = frozenset({"", "head", "heads", "base", "current"})
 
@@ -90,7 +92,7 @@ def _chosen(x_arguments: Sequence[str], names: Sequence[str]) -> set[str]:
     for argument in x_arguments:
         key, _, value = argument.partition("=")
         if key not in KNOWN_X:
-            raise MigrationError(f"-x {key}= is not known{nearest(key, KNOWN_X) or ': known are db=, sql_dir='}")
+            raise MigrationError(f"-x {key}= is not known{nearest(key, KNOWN_X) or _KNOWN}")
         if key == "db":
             wanted = {name.strip() for name in value.split(",") if name.strip()}
             if not wanted:

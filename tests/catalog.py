@@ -5,6 +5,8 @@ from typing import Any
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 
+_OURS = ("alembic_version", "multidb_journal")
+_NOT_OURS = f"tbl_name NOT IN {_OURS}"
 # What belongs to an extension is the extension's.
 _OWN = """
     relnamespace = 'public'::regnamespace AND NOT EXISTS (
@@ -44,18 +46,16 @@ POSTGRESQL = {
 
 
 def of_postgresql(ask: Ask) -> dict[str, list[tuple[Any, ...]]]:
-    """Every part of the schema, sorted, without `alembic_version`, which a database may have yet to get."""
+    """Every part of the schema, sorted, without our own tables, which a database may have yet to get."""
     return {
-        part: sorted((row for row in ask(sql) if not str(row[0]).startswith("alembic_version")), key=repr)
+        part: sorted((row for row in ask(sql) if not str(row[0]).startswith(_OURS)), key=repr)
         for part, sql in POSTGRESQL.items()
     }
 
 
 def of_sqlite(ask: Ask) -> dict[str, list[tuple[Any, ...]]]:
     """Every part of the schema. SQLite keeps no name for a primary key."""
-    tables = [row[0] for row in ask("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'alembic%'")]
+    tables = [row[0] for row in ask(f"SELECT name FROM sqlite_master WHERE type = 'table' AND {_NOT_OURS}")]
     pragmas = ("table_xinfo", "index_list", "foreign_key_list")
     found = {f"{pragma} {table}": ask(f"PRAGMA {pragma}({table})") for table in tables for pragma in pragmas}
-    return found | {
-        "objects": sorted(ask("SELECT type, name, tbl_name FROM sqlite_master WHERE tbl_name NOT LIKE 'alembic%'"))
-    }
+    return found | {"objects": sorted(ask(f"SELECT type, name, tbl_name FROM sqlite_master WHERE {_NOT_OURS}"))}

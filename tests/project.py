@@ -47,7 +47,21 @@ class Result:
     @property
     def error(self) -> str:
         """The last line on stderr of a command that failed; nothing else may look like a failure."""
-        assert self.code == 1, self
+        return self._line(1)
+
+    @property
+    def reason(self) -> str:
+        """The same of a run that failed, without the words that all were rolled back."""
+        assert self.error.endswith("; no database was changed"), self
+        return self.error.removesuffix("; no database was changed")
+
+    @property
+    def partly(self) -> str:
+        """The same of a run that may have changed some databases and not others."""
+        return self._line(3)
+
+    def _line(self, code: int) -> str:
+        assert self.code == code, self
         assert "Traceback" not in self.err + self.out, self
         lines = [line for line in self.err.splitlines() if not line.startswith("INFO")]
         assert len(lines) == 1, self

@@ -105,7 +105,7 @@ def test_an_extension_that_the_server_does_not_have_says_which_package(project: 
 )
 def test_a_statement_gets_no_advice_that_is_meant_for_something_else(project: Project, sql: str, expected: str) -> None:
     project.add_revision("auth_db", 2, f"op.execute({sql!r})")
-    assert project.alembic("upgrade", "heads").error.endswith(expected)
+    assert project.alembic("upgrade", "heads").reason.endswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_revision_that_exits_when_it_is_imported(migrated: Project) -> None:
 def test_a_hidden_commit_is_found_before_the_others_commit(migrated: Project) -> None:
     migrated.add_revision("rating_db", 2, "pass")
     migrated.add_revision("auth_db", 2, 'op.execute("SELECT 1; COMMIT")')
-    error = migrated.alembic("upgrade", "heads").error
+    error = migrated.alembic("upgrade", "heads").partly
     assert error.startswith("error: auth_db: a revision ended the transaction that all databases commit together: ")
     assert migrated.versions()["rating_db"] == ["rating_0001"]
 
@@ -171,21 +171,27 @@ def test_a_hidden_commit_is_found_before_the_others_commit(migrated: Project) ->
     ("name", "upgrade", "first"),
     [
         ("auth_db", 'op.execute("SELECT 1; COMMIT; SELECT 1/0")', "division by zero"),
-        ("auth_db", "op.get_bind().connection.dbapi_connection.commit(); 1 / 0", "ZeroDivisionError: division by zero"),
         ("investment_db", "op.get_bind().connection.dbapi_connection.commit(); 1 / 0", "ZeroDivisionError: division"),
     ],
 )
 def test_a_hidden_commit_before_a_failure_is_said(migrated: Project, name: str, upgrade: str, first: str) -> None:
     migrated.add_revision(name, 2, upgrade)
-    error = migrated.alembic("upgrade", "heads").error
+    error = migrated.alembic("upgrade", "heads").partly
     assert first in error
     assert f"error: {name}: migrations/versions/{name}/" in error
     assert error.endswith("may have been committed: take its commit or rollback out")
 
 
+def test_a_commit_on_the_drivers_connection_commits_nothing(migrated: Project) -> None:
+    commit = "op.get_bind().connection.dbapi_connection.commit()"
+    migrated.add_revision("auth_db", 2, f'op.execute("CREATE TABLE half (x int)"); {commit}; 1 / 0')
+    assert "ZeroDivisionError: division by zero" in migrated.alembic("upgrade", "heads").reason
+    assert migrated.rows("auth_db", "SELECT to_regclass('half')") == [(None,)]
+
+
 def test_a_broken_connection_names_its_database_and_line(migrated: Project) -> None:
     migrated.add_revision("auth_db", 2, 'op.execute("SELECT pg_terminate_backend(pg_backend_pid())")')
-    error = migrated.alembic("upgrade", "heads").error
+    error = migrated.alembic("upgrade", "heads").reason
     assert error.startswith("error: auth_db: migrations/versions/auth_db/auth_0002_by_hand.py:13: ")
     assert error.endswith("see the server's log, then run again")
 
@@ -230,7 +236,7 @@ def standby(tmp_path: Path) -> Iterator[Server]:
 def test_a_read_only_standby(project: Project, standby: Server) -> None:
     url = standby.variables["DATABASE_ADMIN_URL"].removesuffix("/postgres") + "/auth_db"
     project.variables["AUTH_DB_URL"] = url
-    error = project.alembic("upgrade", "heads").error
+    error = project.alembic("upgrade", "heads").reason
     assert error.startswith("error: auth_db: cannot execute CREATE TABLE in a read-only transaction: ")
     assert error.endswith("the server takes no writes, as a standby does not: use the URL of the primary")
     assert not project.has_version_table("user_db")
@@ -365,15 +371,14 @@ def test_a_full_disk_under_sqlite_changes_nothing_anywhere(project: Project, tmp
         full = ["sh", "-c", f"ulimit -f 4; {upgrade}"]
     result = project.run(*full)
     said = "database or disk is full" if os.geteuid() == 0 else "disk I/O error"
-    assert f"investment_db: the commit failed: {said}: make room on the disk" in result.error
-    assert result.error.endswith("no database was changed")
+    assert f"investment_db: {said}: make room on the disk" in result.reason
     del project.variables["INVESTMENT_DB_URL"]
     assert not any(project.has_version_table(name) for name in ON_POSTGRESQL)
 
 
 def test_an_sqlite_path_that_cannot_be_written(project: Project) -> None:
     project.variables["INVESTMENT_DB_URL"] = "sqlite:///nowhere/investment.db"
-    error = project.alembic("upgrade", "heads").error
+    error = project.alembic("upgrade", "heads").reason
     assert error == (
         "error: investment_db: unable to open database file: see that the directory exists and may be written to"
     )
@@ -419,5 +424,5 @@ def test_ctrl_c_is_one_line_and_changes_nothing(project: Project) -> None:
         process.send_signal(2)
         said = process.stderr.read()
     assert process.returncode == 1
-    assert said == "error: interrupted; no database was changed\n"
+    assert said.splitlines()[-1] == "error: interrupted by SIGINT; no database was changed"
     assert not any(project.has_version_table(name) for name in ON_POSTGRESQL)

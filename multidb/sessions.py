@@ -1,0 +1,271 @@
+"""The one session that holds a database's lock, migrates it, and commits it.
+
+Its transactions are ended here and nowhere else: SQLAlchemy believes that it has one open, and what it sends at the
+end of it leaves the server's alone.
+"""
+
+import re
+import sqlite3
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg2
+from alembic.util import CommandError
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
+
+from multidb import engines, locks
+from multidb.config import Database
+from multidb.engines import Driver
+from multidb.errors import MigrationError, explain
+from multidb.locks import Wait
+from multidb.settings import Limits
+
+_ENDS_TRANSACTION = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/|;)*(COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_ENDED = (
+    "a revision ended the transaction that all databases commit together: what it did before that may have been "
+    "committed: take its commit or rollback out"
+)
+# Whoever is killed is noticed in the middle of a statement, and whoever waits for the others is left in peace.
+_SETTINGS = {
+    "client_connection_check_interval": "2s",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+}
+_SET = """
+    SELECT set_config(name, value, false) FROM (VALUES {}) AS wanted (name, value)
+    WHERE current_setting(name, true) IS NOT NULL
+"""
+
+
+class EndedError(MigrationError):
+    """A revision ended the transaction; what it did before may have been committed."""
+
+
+class Session:
+    """A session of a database that has work.
+
+    Args:
+        database: which.
+        driver: a PostgreSQL session with the lock, in no transaction; None for SQLite, whose file is opened when it
+            is needed.
+        limits: how long it may keep others waiting.
+        lock_wait: seconds to wait for another process that writes to an SQLite file.
+    """
+
+    def __init__(self, database: Database, driver: Driver, limits: Limits, lock_wait: float) -> None:
+        self.database = database
+        self.driver = driver
+        self.outside = False
+        self._limits, self._lock_wait = limits, lock_wait
+        self._connection: Connection | None = None
+        self._began: object = None
+        self._in_revision = False
+
+    @property
+    def connection(self) -> Connection:
+        """SQLAlchemy's connection; beginning a transaction of its begins the session's."""
+        if self._connection is None:
+            if self.driver is None:
+                self.driver = engines.open_to_migrate(self.database.url.database or "")
+            self._connection = engines.around(self.database.url, lambda: self.driver, self._begin)
+            event.listen(self._connection, "before_cursor_execute", self._refuse_to_end_it)
+            for ending in ("commit", "rollback"):
+                event.listen(self._connection, ending, self._refuse_in_a_revision)
+        return self._connection
+
+    @property
+    def backend(self) -> int | None:
+        """The number of PostgreSQL's process that serves it."""
+        return None if self.database.is_sqlite else int(self.driver.info.backend_pid)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has a transaction open."""
+        if self.driver is None:
+            return False
+        if isinstance(self.driver, sqlite3.Connection):
+            return self.driver.in_transaction
+        return (
+            not self.driver.closed
+            and self.driver.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE
+        )
+
+    @contextmanager
+    def in_a_revision(self) -> Iterator[None]:
+        """Refuse what would end the transaction, and find out if something has.
+
+        Raises:
+            MigrationError: something has.
+        """
+        began = self._began
+        self._in_revision = True
+        try:
+            with _autocommit_refused():
+                yield
+        except Exception as error:
+            if not _sqlite_rolled_back(error) and self._transaction() not in (began, None):
+                raise EndedError(f"{explain(error)}; and {_ENDED}") from error
+            raise
+        finally:
+            self._in_revision = False
+
+    def verify(self) -> None:
+        """Find what a commit would refuse, while everything can still be rolled back.
+
+        Raises:
+            MigrationError: rows refer to nothing, or a revision ended the transaction.
+            psycopg2.Error: a deferred constraint is violated.
+        """
+        if not self.database.is_sqlite:
+            with self.driver.cursor() as cursor:
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SELECT transaction_timestamp()")
+                if cursor.fetchone()[0] != self._began:
+                    raise EndedError(_ENDED)
+            return
+        if not self.driver.in_transaction:
+            raise EndedError(_ENDED)
+        violations = self.driver.execute("PRAGMA foreign_key_check").fetchall()
+        if violations:
+            table, row, parent, _ = violations[0]
+            raise MigrationError(
+                f"{len(violations)} rows would refer to nothing, such as row {row} of {table}, to {parent}: "
+                "correct the revision, or the data"
+            )
+
+    def end(self, statement: str, tag: str | None = None) -> None:
+        """End the transaction.
+
+        Args:
+            statement: that ends it.
+            tag: what the server must answer; an aborted transaction answers ROLLBACK to everything, as no error.
+
+        Raises:
+            psycopg2.Error, sqlite3.Error: it could not be done.
+            MigrationError: the server answered something else.
+        """
+        try:
+            if isinstance(self.driver, sqlite3.Connection):
+                self.driver.execute(statement)
+            else:
+                with self.driver.cursor() as cursor:
+                    cursor.execute(statement)
+                    if tag is not None and cursor.statusmessage != tag:
+                        raise MigrationError(f"the server answered {cursor.statusmessage} to {tag}: its log says why")
+        finally:
+            transaction = self._connection and self._connection.get_transaction()
+            if transaction:
+                with suppress(DBAPIError, psycopg2.Error, sqlite3.Error):
+                    transaction.close()
+
+    def commit(self) -> None:
+        """Commit, durably: it may decide for other databases."""
+        self.end("COMMIT" if self.database.is_sqlite else "SET LOCAL synchronous_commit = on; COMMIT", "COMMIT")
+
+    def begin_after_outside(self) -> None:
+        """Begin the transaction that records what a revision did outside of one."""
+        if isinstance(self.driver, sqlite3.Connection):
+            self.driver.isolation_level = None  # autocommit_block() leaves another
+        else:
+            self.driver.commit()
+            self.driver.autocommit = True
+        self._begin_in_earnest(self.driver)
+
+    def close(self) -> None:
+        """End the session, and with it the lock; an open transaction is rolled back."""
+        # A connection that broke can't be rolled back, which its server has done; the failure is already known.
+        for each in (self._connection, self.driver):
+            if each is not None:
+                with suppress(DBAPIError, psycopg2.Error, sqlite3.Error):
+                    each.close()
+
+    def cancel(self) -> None:
+        """Cancel the statement that is running; called by another thread than the one that waits for it."""
+        if isinstance(self.driver, sqlite3.Connection):
+            self.driver.interrupt()
+        elif self.driver is not None and not self.driver.closed:
+            self.driver.cancel()
+
+    def _begin(self, driver: Driver) -> None:
+        if not self.outside:
+            self._begin_in_earnest(driver)
+        elif not isinstance(driver, sqlite3.Connection):
+            with driver.cursor() as cursor:
+                cursor.execute(self._settings())
+
+    def _begin_in_earnest(self, driver: Driver) -> None:
+        if isinstance(driver, sqlite3.Connection):
+            locks.take(driver, Wait(self._lock_wait))
+            self._began = True
+            return
+        with driver.cursor() as cursor:
+            cursor.execute(f"BEGIN; {self._settings()}; SELECT transaction_timestamp()")
+            self._began = cursor.fetchone()[0]
+
+    def _settings(self) -> str:
+        limits = {"lock_timeout": self._limits.lock_timeout, "statement_timeout": self._limits.statement_timeout}
+        wanted = _SETTINGS | {name: f"{seconds * 1000:.0f}" for name, seconds in limits.items()}
+        return _SET.format(", ".join(f"('{name}', '{value}')" for name, value in wanted.items()))
+
+    def _transaction(self) -> object:
+        """What tells the transaction from any other: on PostgreSQL, when it began. None if it can't be asked."""
+        driver = self.driver
+        if isinstance(driver, sqlite3.Connection):
+            return driver.in_transaction
+        if self.outside or driver.closed or driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
+            return None
+        with driver.cursor() as cursor:
+            cursor.execute("SELECT transaction_timestamp()")
+            return cursor.fetchone()[0]
+
+    def _refuse_in_a_revision(self, _connection: Connection) -> None:
+        if self._in_revision and not self.outside:
+            raise MigrationError("a revision may not commit or roll back: all databases are committed together")
+
+    def _refuse_to_end_it(
+        self,
+        _connection: Connection,
+        _cursor: object,
+        statement: str,
+        _parameters: object,
+        _context: object,
+        _many: bool,
+    ) -> None:
+        """Refuse a statement of a revision's that would end the transaction, before it is sent."""
+        match = _ENDS_TRANSACTION.match(statement) if self._in_revision and not self.outside else None
+        if match:
+            raise MigrationError(
+                f"{match[1].upper()} in a revision would end the transaction of all databases: leave it out"
+            )
+
+
+def _sqlite_rolled_back(error: Exception) -> bool:
+    """Whether it is one of the errors on which SQLite itself may roll back: https://sqlite.org/lang_transaction.html"""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_INTERRUPT,
+    }
+
+
+@contextmanager
+def _autocommit_refused() -> Iterator[None]:
+    """Say what Alembic's bare AssertionError means."""
+    try:
+        yield
+    except AssertionError as error:
+        if any(frame.name == "autocommit_block" for frame in traceback.extract_tb(error.__traceback__)):
+            raise CommandError(
+                "autocommit_block() would commit this database before the others have migrated: "
+                "write `outside_transaction = True` under down_revision"
+            ) from error
+        raise

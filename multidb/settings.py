@@ -1,0 +1,139 @@
+"""What a run may be told: by databases.yaml for all databases or for one, and by `-x` for one run."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from multidb.errors import ConfigError, nearest
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|h|)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "": 1.0}
+
+
+def _duration(text: str) -> float:
+    """Seconds: 5, 5s, 500ms, 10min, 1h."""
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise ValueError("should be a time such as 5s, 500ms or 10min")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError("should be a whole number")
+    return int(text)
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError("should be a whole number from 1 on")
+    return int(text)
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"should be one of {', '.join(words)}{nearest(text, words)}")
+        return text
+
+    return read
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("should be true or false")
+    return text == "true"
+
+
+def _release(text: str) -> str:
+    if not re.fullmatch(r"[\w.+:/-]{1,100}", text):
+        raise ValueError("should be a name of letters, digits and .-_+:/, at most 100")
+    return text
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "two_phase": _one_of("auto", "required", "off"),
+    "jobs": _jobs,
+    "wait": _duration,
+    "lock_wait": _duration,
+    "lock_timeout": _duration,
+    "lock_retries": _count,
+    "statement_timeout": _duration,
+    "protected": _flag,
+    "release": _release,
+    "allow": _one_of("downgrade"),
+}
+OF_ALL = ("two_phase", "jobs", "wait", "lock_wait", "lock_timeout", "lock_retries", "statement_timeout")
+OF_ONE = ("lock_timeout", "statement_timeout", "protected")
+OF_A_RUN = (*OF_ALL, "release", "allow")
+# As many databases side by side as there usually are: bench/README.md has the measurements.
+DEFAULT_JOBS = 8
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a migration may keep others waiting in one database, in seconds; 0 is without a limit."""
+
+    lock_timeout: float
+    statement_timeout: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for one run. Times are in seconds."""
+
+    two_phase: str = "auto"
+    jobs: int = DEFAULT_JOBS
+    wait: float = 0.0
+    lock_wait: float = 600.0
+    lock_timeout: float = 5.0
+    lock_retries: int = 5
+    statement_timeout: float = 0.0
+    release: str | None = None
+    allow: str | None = None
+    given: Mapping[str, Any] | None = None
+
+    def limits(self, options: Mapping[str, Any]) -> Limits:
+        """Those of one database: the run's, else its own, else all databases'.
+
+        Args:
+            options: the database's own.
+        """
+
+        def found(key: str) -> float:
+            return float((self.given or {}).get(key, options.get(key, getattr(self, key))))
+
+        return Limits(found("lock_timeout"), found("statement_timeout"))
+
+
+def value(key: str, text: str, where: str) -> Any:
+    """A setting's value.
+
+    Args:
+        key: which setting.
+        text: as it was written.
+        where: who wrote it, for messages.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    try:
+        return _READERS[key](text.strip())
+    except ValueError as error:
+        raise ConfigError(f"{where}: {text!r} {error}") from error
+
+
+def of_a_run(options: Mapping[str, Any], x_arguments: Sequence[str]) -> Settings:
+    """What holds for a run.
+
+    Args:
+        options: databases.yaml's, for all databases.
+        x_arguments: what `-x` was given, as `key=value`; those that are no settings are left alone.
+
+    Raises:
+        ConfigError: a value can't be read.
+    """
+    pairs = [(key, text) for key, _, text in (argument.partition("=") for argument in x_arguments)]
+    given = {key: value(key, text, f"-x {key}=") for key, text in pairs if key in OF_A_RUN}
+    return Settings(**{**options, **given}, given=given)

@@ -1,0 +1,92 @@
+"""SIGTERM and Ctrl-C: at once and without a trace before a release is decided, after it not at all.
+
+Python runs a signal's handler between two of its own instructions, and so not while a statement keeps it waiting. The
+byte that it writes at once, to `set_wakeup_fd`, wakes a thread, and that cancels the statement.
+"""
+
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread, current_thread, main_thread
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_AGAIN = 0.3  # seconds: a statement may have been on its way when it was cancelled
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody asked the run to stop, before anything was decided."""
+
+
+class Stop:
+    """Whether somebody asked this run to stop, and whether it may."""
+
+    def __init__(self) -> None:
+        self.asked: str | None = None
+        self._deferred = False
+        self._over = Event()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Raise `Interrupted` when a signal comes, and put everything back afterwards.
+
+        In a thread other than the main one there are no signals, and nothing is done.
+        """
+        if current_thread() is not main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._received) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Only note a signal that comes meanwhile: what is done here has to be done to the end."""
+        before, self._deferred = self._deferred, True
+        try:
+            yield
+        finally:
+            self._deferred = before
+
+    @contextmanager
+    def cancelling(self, cancel: Callable[[], None]) -> Iterator[None]:
+        """Cancel the statement that this process waits for when a signal comes.
+
+        Args:
+            cancel: does it; it is called by another thread, and again until the statement has ended.
+        """
+        if current_thread() is not main_thread():
+            yield
+            return
+        ear, mouth = socket.socketpair()
+        mouth.setblocking(False)
+        before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+        self._over.clear()
+        thread = Thread(target=self._watch, args=(ear, cancel), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            signal.set_wakeup_fd(before)
+            mouth.close()
+            thread.join()
+            ear.close()
+
+    def _watch(self, ear: socket.socket, cancel: Callable[[], None]) -> None:
+        while byte := ear.recv(1):
+            if byte[0] not in SIGNALS or self._deferred:
+                continue
+            while not self._over.is_set():
+                with suppress(Exception):  # the statement may have ended, with its session
+                    cancel()
+                self._over.wait(_AGAIN)
+
+    def _received(self, number: int, _frame: FrameType | None) -> None:
+        first, self.asked = self.asked is None, signal.Signals(number).name
+        if first and not self._deferred:
+            raise Interrupted(self.asked)
