@@ -4,7 +4,6 @@ A worker is forked when the locks are held, and takes over the sessions of its d
 is so still the one that migrates. This process then lets go of them: a worker's end is seen by the server at once.
 """
 
-import _thread
 import logging
 import multiprocessing
 import os
@@ -103,14 +102,17 @@ class Workers:
 
     def do(self, operation: str, names: Sequence[str], *arguments: Any) -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
+        failure: MigrationError | None = None
         try:
             for reply in self._replies(operation, names, arguments):
                 replies[reply.name] = reply
-                if reply.failure is not None:
-                    raise reply.failure
-        except BaseException:
-            self._cancel()
-            raise
+                failure = reply.failure
+                if failure is not None:
+                    break
+        finally:
+            self._cancel()  # nothing is under way unless it failed, or was interrupted
+        if failure is not None:
+            raise failure
         return replies
 
     def do_all(self, operation: str, names: Sequence[str], *arguments: Any) -> dict[str, Reply]:
@@ -305,7 +307,8 @@ class _Hand:
         if busy is not None:
             with suppress(Exception):  # the statement may have ended, with its session
                 busy.session.cancel()
-            _thread.interrupt_main()
+            # A real signal: it wakes the main thread even from a sleep.
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def _interrupt(self, _number: int, _frame: Any) -> None:
         if self._cancelled and self._migrating:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alembic import context
 
-from multidb import planning, recording, selection
+from multidb import outside, planning, recording, selection
 from multidb.config import Database
 from multidb.environment import Environment
 from multidb.errors import MigrationError
@@ -49,10 +49,22 @@ class SqlScript:
                 self._line(*_SQLITE_CHECK, "COMMIT")
             else:
                 self._line("SET client_encoding = 'UTF8'")
-                work = planning.work_in(self.environment, self.database)
+                work = outside.around(
+                    planning.work_in(self.environment, self.database), self._leave_transaction, self._enter_transaction
+                )
                 self.environment.configure(self.database, work=work, output=self.output, start=start)
                 with context.begin_transaction():
                     yield
+
+    def _leave_transaction(self) -> None:
+        implementation = context.get_context().impl
+        implementation.emit_commit()
+        implementation.transactional_ddl = False  # so that an autocommit_block() says nothing of its own
+
+    def _enter_transaction(self) -> None:
+        implementation = context.get_context().impl
+        implementation.transactional_ddl = True
+        implementation.emit_begin()
 
     def _line(self, *statements: str) -> None:
         self.output.writelines(f"{statement};\n\n" for statement in statements)

@@ -6,13 +6,17 @@ stays, so it has to be safe to run again.
 
 import ast
 import re
+from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
+from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 from sqlalchemy import Connection
 
 from multidb.engines import Driver
+from multidb.environment import Work
 from multidb.errors import MigrationError
 from multidb.logs import log
 
@@ -59,6 +63,36 @@ def check_undeclared(script: Script) -> None:
                 f"{_short(script)}:{node.lineno}: {_BLOCK}() would commit this database before the others have "
                 f"migrated: write `{DECLARATION} = True` under down_revision, and leave nothing else in the revision"
             )
+
+
+def around(work: Work, before: Callable[[], None], after: Callable[[], None]) -> Work:
+    """Alembic's work with something done in front of each revision that runs outside a transaction, and behind it.
+
+    Args:
+        work: Alembic's.
+        before: called before the revision.
+        after: called when it is done, and not yet recorded in `alembic_version`.
+    """
+
+    def steps(heads: tuple[str, ...], context: MigrationContext) -> list[Any]:
+        return [_wrapped(step, before, after) for step in work(heads, context)]
+
+    return steps
+
+
+def _wrapped(step: Any, before: Callable[[], None], after: Callable[[], None]) -> Any:
+    script = getattr(step, "revision", None)
+    if script is None or not is_declared(script):
+        return step
+    run, wrapped = step.migration_fn, copy(step)
+
+    def migrate(**options: Any) -> None:
+        before()
+        run(**options)
+        after()
+
+    wrapped.migration_fn = migrate
+    return wrapped
 
 
 class Outside:

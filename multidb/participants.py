@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import psycopg2
 from sqlalchemy import Connection, event
 
-from multidb import journal, settling
+from multidb import journal, outside, settling
 from multidb.blocking import Watch
 from multidb.config import Database
 from multidb.errors import MigrationError, explain, named
@@ -60,6 +60,10 @@ class FailureError(MigrationError):
         return type(self), (str(self), self.kind, self.trace)
 
 
+def _nothing() -> None:
+    """What has to be done before a revision that runs outside a transaction."""
+
+
 class Participant:
     """A database that has work.
 
@@ -95,14 +99,14 @@ class Participant:
                 self.session.connection.begin()
                 with self.session.in_a_revision():
                     self._run_migrations(attempt, part)
-                self._write_done(attempt, time.monotonic() - started)
                 self.session.verify()
+                self._write_done(attempt, time.monotonic() - started)
         return Applied(self._after, len(part.steps), time.monotonic() - started)
 
     def prepare(self, attempt: Attempt) -> None:
         """The first half of the commit: from here on the transaction survives the session, and the server."""
         with self._failing():
-            self.session.end(f"RESET ROLE; PREPARE TRANSACTION '{attempt.gid(self.name)}'", "PREPARE TRANSACTION")
+            self.session.end(f"PREPARE TRANSACTION '{attempt.gid(self.name)}'", "PREPARE TRANSACTION")
 
     def commit(self, attempt: Attempt) -> None:
         """Commit plainly: where it decides for others, this is the decision."""
@@ -146,14 +150,7 @@ class Participant:
             lock_timeout=self._limits.lock_timeout,
             wait=self._lock_wait,
         )
-        step = part.steps[0]
-        run = step.migration_fn
-
-        def recorded(**options: Any) -> None:
-            run(**options)
-            session.begin_after_outside()
-
-        session.outside, step.migration_fn = True, recorded
+        session.outside = True
         if not self.database.is_sqlite:
             event.listen(session.connection, "before_cursor_execute", seen.before)
         try:
@@ -162,21 +159,22 @@ class Participant:
             if session.is_open:
                 session.commit()
         finally:
-            session.outside, step.migration_fn = False, run
+            session.outside = False
             if not self.database.is_sqlite:
                 event.remove(session.connection, "before_cursor_execute", seen.before)
 
-    def _run_migrations(self, attempt: Attempt, part: Part, applied: Callable[[], None] = lambda: None) -> None:
+    def _run_migrations(self, attempt: Attempt, part: Part, applied: Callable[[], None] = _nothing) -> None:
         def note(heads: set[str], **_: Any) -> None:
             self._after = tuple(sorted(heads))
             applied()
 
         number = attempt.parts[self.name]
+        work = self.plan.work_of(number, self._before)
         self._after = () if self.plan.empties(number) else self._before
         self._migrate(
             self.database,
             self.session.connection,
-            work=self.plan.work_of(number, self._before),
+            work=outside.around(work, _nothing, self.session.begin_after_outside),
             on_version_apply=note,
             transactional_ddl=not part.outside,
         )

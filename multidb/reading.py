@@ -38,7 +38,8 @@ def current(environment: Environment) -> None:
         with closing(look), _line_if_it_fails(environment, name, failed) as branch:
             branch.check_known(look.heads)
             details, at_head = _alembics_answer(environment, look)
-            environment.config.print_stdout(f"{name:{NAME_WIDTH}} {position(branch, look.heads)}")
+            doubt = ", in doubt: see `python -m multidb status`" if look.in_doubt else ""
+            environment.config.print_stdout(f"{name:{NAME_WIDTH}} {position(branch, look.heads)}{doubt}")
             for line in details:
                 environment.config.print_stdout(f"    {line}".rstrip())
             if not at_head:

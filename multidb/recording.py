@@ -13,7 +13,7 @@ from typing import Any, Self, TextIO
 from alembic import context
 from sqlalchemy import Connection
 
-from multidb import engines, logs, planning
+from multidb import engines, logs, outside, planning
 from multidb.config import Database
 from multidb.environment import Environment
 from multidb.errors import MigrationError
@@ -76,10 +76,25 @@ def recorded(environment: Environment, database: Database, start: str, output: T
             _replay(environment, database, connection, start)
         connection.begin()
         recorder.noted = lambda statement: _write(statement, output)
-        work = planning.work_in(environment, database)
+        work = outside.around(
+            planning.work_in(environment, database),
+            lambda: _end(recorder),
+            lambda: _begin(recorder, output),
+        )
         environment.configure(database, connection, work=work, as_sql=False)
         yield
         recorder.noted = None
+
+
+def _end(recorder: Recorder) -> None:
+    """End the transaction, here and in the script."""
+    recorder.cursor().execute("COMMIT")
+
+
+def _begin(recorder: Recorder, output: TextIO) -> None:
+    """Begin another."""
+    recorder.execute("BEGIN")
+    output.write("BEGIN;\n\n")
 
 
 def _replay(environment: Environment, database: Database, connection: Connection, start: str) -> None:

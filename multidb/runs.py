@@ -97,6 +97,8 @@ class _Run:
         except MigrationError as error:
             self._failed(explain(error), error)
         self._print_table()
+        if self._stop.asked:
+            log.info("%s came after the decision: the run went on to its end", self._stop.asked)
         log.info("committed in %s", count(len(plans)))
 
     def _locked_plans(self) -> list[Plan]:

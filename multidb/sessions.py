@@ -117,7 +117,9 @@ class Session:
             self._in_revision = False
 
     def verify(self) -> None:
-        """Find what a commit would refuse, while everything can still be rolled back.
+        """Find what a commit would refuse, while everything can still be rolled back, and be the role again that we were.
+
+        Only the role that prepared a transaction may finish it; a revision may have taken on another.
 
         Raises:
             MigrationError: rows refer to nothing, or a revision ended the transaction.
@@ -125,7 +127,7 @@ class Session:
         """
         if not self.database.is_sqlite:
             with self.driver.cursor() as cursor:
-                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SELECT transaction_timestamp()")
+                cursor.execute("RESET ROLE; SET CONSTRAINTS ALL IMMEDIATE; SELECT transaction_timestamp()")
                 if cursor.fetchone()[0] != self._began:
                     raise EndedError(_ENDED)
             return

@@ -60,7 +60,8 @@ def settle(
             try:
                 committed = decided(_decider(configuration, prepared.decider), prepared.attempt, seconds)
                 if committed is None:
-                    raise MigrationError(f"the journal of {prepared.decider} has no row of it")
+                    left.append((database, Doubt(prepared, f"the journal of {prepared.decider} has no row of it")))
+                    continue
                 finish(database, prepared.gid, commit=committed)
                 say(f"{'committed' if committed else 'rolled back'} {prepared.gid}, as {prepared.decider} had decided")
             except Exception as error:  # whatever it was, the transaction stays, and the others have their turn

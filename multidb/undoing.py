@@ -108,11 +108,14 @@ def _steps(journals: Journals, to: str | None) -> list[Step]:
             raise MigrationError(f"no journal tells of a release {to!r}: there are {', '.join(known) or 'none'}")
         undone = {name: [row for row in those if row.started_at > cut] for name, those in rows.items()}
     found = [Step(name, tuple(those)) for name, those in undone.items() if those]
-    if not found:
-        raise MigrationError(f"nothing came after the release {to}: there is nothing to take back")
     for step in found:
         _check_newest(step, rows)
-    return [step for step in found if step.before != step.after]
+    moved = [step for step in found if step.before != step.after]
+    if not moved:
+        raise MigrationError(
+            f"the databases are where {to or 'the last run'} found them: there is nothing to take back"
+        )
+    return moved
 
 
 def _is_stamp(row: Entry) -> bool:

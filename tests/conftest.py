@@ -39,6 +39,27 @@ def postgres() -> Postgres:
     return Postgres.started(Path(os.environ[FOLDER]), FAST)
 
 
+@pytest.fixture(scope="session")
+def another() -> Iterator[Postgres]:
+    """Another server, that a test may stop and set up differently; it starts again for the next one."""
+    folder = Path(tempfile.mkdtemp(prefix="neighbor-another-"))
+    folder.chmod(0o755)
+    yield Postgres.started(folder, FAST)
+    Server(folder).remove()
+
+
+@pytest.fixture
+def fragile(tmp_path: Path, another: Postgres) -> Iterator[Project]:
+    """A checkout with ten databases at head on that other server."""
+    another.restart("max_prepared_transactions", "synchronous_standby_names")
+    for made in _project(tmp_path, another, {name: f"head_{name}" for name in ON_POSTGRESQL}):
+        shutil.copy(another.folder / "investment.db", made.root / "investment.db")
+        yield made
+        another.restart("max_prepared_transactions", "synchronous_standby_names")
+        for gid, database in another.as_admin("SELECT gid, database FROM pg_prepared_xacts"):
+            another.as_admin(f"ROLLBACK PREPARED '{gid}'", database)
+
+
 @pytest.fixture
 def project(tmp_path: Path, postgres: Postgres) -> Iterator[Project]:
     """A checkout with ten empty databases: location_db has PostGIS, which the role could not create."""

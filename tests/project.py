@@ -193,6 +193,34 @@ class Postgres:
     def password(self) -> str:
         return make_url(self.role_url).password or ""
 
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop the server; `immediate` is as if its machine had lost its power."""
+        Server(self.folder)._control("stop", "-m", mode, "-w")
+
+    def start(self) -> None:
+        Server(self.folder).start()
+
+    def set(self, **settings: str) -> None:
+        """Change settings that take a restart, by one."""
+        for key, value in settings.items():
+            self.as_admin(f"ALTER SYSTEM SET {key} = '{value}'")
+        self.stop("fast")
+        self.start()
+
+    def restart(self, *settings: str) -> None:
+        """Let it run, with these settings as they were at first; it is stopped only if that is needed."""
+        self.start()
+        changed = [key for key in settings if self._is_changed(key)]
+        for key in changed:
+            self.as_admin(f"ALTER SYSTEM RESET {key}")
+        if changed:
+            self.stop("fast")
+            self.start()
+
+    def _is_changed(self, key: str) -> bool:
+        found = self.as_admin(f"SELECT sourcefile LIKE '%postgresql.auto.conf' FROM pg_settings WHERE name = '{key}'")
+        return found == [(True,)]
+
     def empty_template(self, name: str) -> str:
         return "template_postgis" if name == "location_db" else "template_empty"
 

@@ -1,0 +1,203 @@
+"""Revisions that run outside a transaction: they cut their branch, and can be run again after whatever happened."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from tests.project import Project
+from tests.test_killed import FIRST, interrupt
+from tests.test_releases import MORE, started, table, until
+
+INDEX = 'op.create_index("ix_users_full_name", "users", ["full_name"], postgresql_concurrently=True)'
+DROP = 'op.drop_index("ix_users_full_name", "users", postgresql_concurrently=True)'
+VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('ix_users_full_name')"
+
+
+def declared(path: Path) -> Path:
+    """Say in a revision's file that it runs outside a transaction."""
+    path.write_text(path.read_text().replace("depends_on = None", "depends_on = None\noutside_transaction = True"))
+    return path
+
+
+@pytest.fixture
+def cut(migrated: Project) -> Project:
+    """A branch with a revision outside a transaction in its middle, and another database with work."""
+    migrated.add_revision("auth_db", 2, MORE, 'op.drop_table("more")')
+    declared(migrated.add_revision("auth_db", 3, INDEX, DROP))
+    migrated.add_revision("auth_db", 4, 'op.create_table("last", sa.Column("x", sa.Integer))', 'op.drop_table("last")')
+    migrated.add_revision("user_db", 2, MORE, 'op.drop_table("more")')
+    return migrated
+
+
+@pytest.mark.parametrize("jobs", ["1", "4"])
+def test_it_cuts_its_branch_into_releases_up_and_down(cut: Project, jobs: str) -> None:
+    result = cut.done("-x", f"jobs={jobs}", "upgrade", "heads")
+    assert cut.versions() == FIRST | {"auth_db": ["auth_0004"], "user_db": ["user_0002"]}
+    assert cut.rows("auth_db", VALID) == [(True,)]
+    assert table(result.out)["auth_db"][:3] == ["auth_0001", "auth_0004", "3"]
+    rows = [row for row in json.loads(cut.multidb("log", "--json").out)[0]["databases"] if row["database"] == "auth_db"]
+    assert [(row["before"], row["after"], row["state"]) for row in rows] == [
+        (["auth_0001"], ["auth_0002"], "committed"),
+        (["auth_0002"], ["auth_0003"], "committed"),
+        (["auth_0003"], ["auth_0004"], "committed"),
+    ]
+    assert cut.multidb("rollback", "--yes").code == 0
+    assert cut.versions() == FIRST
+    assert cut.rows("auth_db", VALID) == []
+
+
+def test_relative_steps_count_across_a_cut(cut: Project) -> None:
+    cut.done("upgrade", "auth_db@+2")
+    assert cut.versions() == FIRST | {"auth_db": ["auth_0003"]}
+    cut.done("downgrade", "auth_db@-2")
+    assert cut.versions() == FIRST
+
+
+def test_a_failure_behind_a_cut_names_what_was_committed_before_it(cut: Project) -> None:
+    cut.add_revision("auth_db", 5, "1 / 0")
+    result = cut.alembic("upgrade", "heads")
+    assert "ZeroDivisionError" in result.partly
+    assert result.partly.endswith("failed: auth_db; committed: user_db")
+    assert cut.versions() == FIRST | {"auth_db": ["auth_0003"], "user_db": ["user_0002"]}
+
+
+def test_an_invalid_index_that_a_failure_left_is_dropped_and_made_again(cut: Project) -> None:
+    cut.rows("auth_db", "INSERT INTO users (user_id, email, password_hash, full_name) "
+             "SELECT gen_random_uuid(), x, x, 'the same' FROM unnest(ARRAY['a', 'b']) x")  # fmt: skip
+    file = cut.root / "migrations/versions/auth_db/auth_0003_by_hand.py"
+    file.write_text(file.read_text().replace('["full_name"],', '["full_name"], unique=True,'))
+    error = cut.alembic("upgrade", "heads").partly
+    assert 'could not create unique index "ix_users_full_name"' in error
+    assert cut.rows("auth_db", VALID) == [(False,)]
+    cut.rows("auth_db", "DELETE FROM users WHERE email = 'b'")
+    assert "drops the index ix_users_full_name, which a run that failed has left" in cut.done("upgrade", "heads").err
+    assert cut.rows("auth_db", VALID) == [(True,)]
+
+
+@pytest.mark.parametrize("jobs", ["1", "4"])
+def test_a_run_killed_when_the_index_is_there_can_be_run_again(cut: Project, jobs: str) -> None:
+    file = cut.root / "migrations/versions/auth_db/auth_0003_by_hand.py"
+    whole = file.read_text()
+    pid = "os.getpid()" if jobs == "1" else "os.getppid()"
+    file.write_text(
+        whole.replace(
+            "concurrently=True)\n", f"concurrently=True); import os, time; os.kill({pid}, 9); time.sleep(9)\n", 1
+        )
+    )
+    assert cut.alembic("-x", f"jobs={jobs}", "upgrade", "heads").code == -signal.SIGKILL
+    file.write_text(whole)
+    time.sleep(1.5)
+    assert cut.rows("auth_db", VALID) == [(True,)]
+    assert cut.versions()["auth_db"] == ["auth_0002"]
+    assert "drops the index" in cut.done("upgrade", "heads").err
+    assert cut.versions()["auth_db"] == ["auth_0004"]
+    assert cut.rows("auth_db", VALID) == [(True,)]
+
+
+def test_an_index_that_somebody_else_made_is_left_alone(cut: Project) -> None:
+    cut.rows("auth_db", "CREATE INDEX ix_users_full_name ON users (email)")
+    assert 'relation "ix_users_full_name" already exists' in cut.alembic("upgrade", "heads").partly
+    assert cut.rows("auth_db", "SELECT pg_get_indexdef('ix_users_full_name'::regclass)")[0][0].endswith("(email)")
+
+
+def test_building_an_index_waits_longer_than_lock_timeout_because_it_blocks_nobody(cut: Project) -> None:
+    url = cut.variables["AUTH_DB_URL"]
+    with closing(psycopg2.connect(url)) as old:
+        old.cursor().execute("LOCK TABLE users IN ROW EXCLUSIVE MODE")  # as one that has written
+        with started(cut, "-x", "lock_timeout=300ms", "upgrade", "heads") as process:
+            until(process, "auth_0003")
+            time.sleep(1)
+            assert process.poll() is None
+            old.rollback()
+            _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+
+
+def test_an_autocommit_block_that_is_not_declared_is_refused_before_anything_runs(migrated: Project) -> None:
+    migrated.add_revision("auth_db", 2, MORE)
+    migrated.add_revision("rating_db", 2, "pass\n    with op.get_context().autocommit_block():\n        pass")
+    error = migrated.alembic("upgrade", "heads").error
+    assert error.startswith(
+        "error: rating_db: migrations/versions/rating_db/rating_0002_by_hand.py:14: "
+        "autocommit_block() would commit this database before the others have migrated: "
+        "write `outside_transaction = True` under down_revision"
+    )
+    assert migrated.versions() == FIRST
+
+
+def test_an_autocommit_block_in_a_comment_is_none(migrated: Project) -> None:
+    migrated.add_revision("auth_db", 2, "pass  # not autocommit_block()")
+    migrated.done("upgrade", "heads")
+
+
+@pytest.mark.parametrize("jobs", ["1", "4"])
+def test_an_autocommit_block_that_is_declared_works(migrated: Project, jobs: str) -> None:
+    block = f"pass\n    with op.get_context().autocommit_block():\n        {INDEX}\n    {MORE}"
+    declared(migrated.add_revision("auth_db", 2, block))
+    migrated.add_revision("auth_db", 3, "pass")
+    migrated.done("-x", f"jobs={jobs}", "upgrade", "heads")
+    assert migrated.rows("auth_db", VALID) == [(True,)]
+    assert migrated.versions()["auth_db"] == ["auth_0003"]
+
+
+def test_an_enum_value_is_added_in_one_release_and_used_in_the_next(migrated: Project) -> None:
+    migrated.add_revision("payment_db", 2, "op.execute(\"CREATE TYPE mood AS ENUM ('good')\")")
+    path = migrated.add_revision("payment_db", 3, "op.execute(\"ALTER TYPE mood ADD VALUE IF NOT EXISTS 'bad'\")")
+    migrated.add_revision("payment_db", 4, "op.execute(\"CREATE TABLE m AS SELECT 'bad'::mood AS x\")")
+    migrated.done("upgrade", "payment_db@+1")
+    error = migrated.alembic("upgrade", "heads").reason
+    assert "unsafe use of new value" in error
+    assert "write `outside_transaction = True` in the revision that adds the value" in error
+    declared(path)
+    migrated.done("upgrade", "heads")
+    assert migrated.rows("payment_db", "SELECT x FROM m") == [("bad",)]
+
+
+def test_sqlite_has_revisions_outside_a_transaction_too(migrated: Project) -> None:
+    declared(migrated.add_revision("investment_db", 2, 'op.execute("VACUUM")'))
+    migrated.add_revision("investment_db", 3, "pass")
+    migrated.done("upgrade", "heads")
+    assert migrated.versions()["investment_db"] == ["investment_0003"]
+
+
+def test_a_declaration_that_is_no_truth_value(migrated: Project) -> None:
+    path = declared(migrated.add_revision("auth_db", 2, "pass"))
+    path.write_text(path.read_text().replace("outside_transaction = True", 'outside_transaction = "yes"'))
+    error = migrated.alembic("upgrade", "heads").error
+    assert "auth_0002_by_hand.py: outside_transaction = 'yes': should be True, or left out" in error
+
+
+def test_the_sql_script_of_a_cut_branch_commits_around_it(cut: Project) -> None:
+    text = cut.done("upgrade", "auth_0001:auth_0004", "--sql").out
+    assert re.search(r"COMMIT;\s+(--[^\n]*\s+)?CREATE INDEX CONCURRENTLY", text)
+    script = cut.write("script.sql", text)
+    done = subprocess.run(
+        ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", script, cut.variables["AUTH_DB_URL"]],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done
+    assert cut.rows("auth_db", VALID) == [(True,)]
+    assert cut.versions()["auth_db"] == ["auth_0004"]
+
+
+def test_a_kill_in_the_second_release_leaves_the_first(cut: Project) -> None:
+    how = ["SIGKILL:coordinator", "before", "commit", "auth_db"]
+    assert interrupt(cut, how, "alembic", "-x", "jobs=1", "-x", "db=auth_db", "upgrade", "heads").code == -9
+    assert cut.versions() == FIRST
+    cut.done("upgrade", "heads")
+
+
+def test_the_sql_script_of_sqlite_commits_around_it_too(migrated: Project) -> None:
+    declared(migrated.add_revision("investment_db", 2, 'op.execute("VACUUM")'))
+    text = migrated.done("upgrade", "investment_0001:investment_0002", "--sql").out
+    assert re.search(r"COMMIT;\s+VACUUM;\s+BEGIN;", text)
+    script = migrated.write("script.sql", text)
+    migrated.run("sqlite3", "-bail", "investment.db", f".read {script}")
+    assert migrated.versions()["investment_db"] == ["investment_0002"]
