@@ -109,7 +109,8 @@ def around(url: URL, creator: Callable[[], Driver], begin: Callable[[Driver], ob
     shown = urls.without_secrets(url)
     # hstore's ids would cost a round trip per connection, and no migration needs them.
     options = {} if urls.is_sqlite(url) else {"use_native_hstore": False}
-    engine = create_engine(shown, creator=creator, poolclass=NullPool, **options)
+    # A connection that is closed needs no rollback before, which on a broken one is logged as an error.
+    engine = create_engine(shown, creator=creator, poolclass=NullPool, pool_reset_on_return=None, **options)
     if begin is not None or urls.is_sqlite(url):
         start = begin or (lambda driver: driver.execute("BEGIN"))
 

@@ -23,13 +23,13 @@ from typing import Any
 import alembic
 import psycopg2
 import sqlalchemy
-from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, insert, select, update
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, func, insert, select, update
 
 NAME = "multidb_journal"
 TABLE = Table(
     NAME,
     MetaData(),
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("attempt", Text, nullable=False, unique=True),  # of the run: one more for each retry and each release
     Column("run", Text, nullable=False),
     Column("state", Text, nullable=False),
@@ -215,8 +215,10 @@ def digest(path: Path) -> str:
 
 
 def _insert(connection: Connection, row: Mapping[str, Any]) -> None:
-    # Inline: nobody needs the new id, for which SQLAlchemy would ask first.
-    connection.execute(insert(TABLE).values(row).inline())
+    # No sequence: that of a database made from a template was seen to repeat itself after a crash. Whoever writes here
+    # has the database's lock, so nobody takes the same number.
+    newest = select(func.coalesce(func.max(TABLE.c.id), 0) + 1).scalar_subquery()
+    connection.execute(insert(TABLE).values(id=newest, **row).inline())
 
 
 def _facts(run: Run, attempt: Attempt, before: Iterable[str]) -> dict[str, Any]:

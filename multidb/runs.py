@@ -227,8 +227,11 @@ class _Run:
                 row.revisions += applied.revisions
                 row.seconds += applied.seconds
         if outcome.applied and not outcome.is_whole:
-            reasons = [f"{name}: {_without(name, reason)}" for name, reason in outcome.reasons.items()]
-            raise MigrationError(f"the commit failed: {'; '.join(reasons)}")
+            reasons: dict[str, list[str]] = {}
+            for name, reason in outcome.reasons.items():
+                reasons.setdefault(_without(name, reason), []).append(name)
+            said = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+            raise MigrationError(f"the commit failed: {said}")
 
     def _mark(self, names: Sequence[str], result: str) -> None:
         for name in names:
@@ -255,7 +258,8 @@ class _Run:
                 key = "committed" if row.revisions and row.result == "rolled back" else row.result.partition(":")[0]
                 states.setdefault(key, []).append(name)
         summary = "; ".join(f"{state}: {', '.join(names)}" for state, names in states.items())
-        raise PartlyDoneError(f"{reason}; {summary}") from error
+        advice = "; `python -m multidb recover` settles what is in doubt" if "in doubt" in states else ""
+        raise PartlyDoneError(f"{reason}; {summary}{advice}") from error
 
     def _print_table(self) -> None:
         config = self._environment.config
