@@ -33,6 +33,8 @@ NAMES = [
     "investment_db",
 ]
 ON_POSTGRESQL = NAMES[:-1]
+# By name, as they are locked: three to prepare, and the one on SQLite to decide.
+FEW = ["auth_db", "user_db", "content_db", "investment_db"]
 PARTS = ("alembic.ini", "databases.yaml", "migrations", "models", "multidb", "bin", "README.md", "constraints.txt")
 
 
@@ -74,9 +76,10 @@ class Project:
 
     root: Path
     variables: dict[str, str] = field(default_factory=dict)
+    names: Sequence[str] = tuple(NAMES)
 
     @classmethod
-    def copied(cls, root: Path, variables: Mapping[str, str]) -> "Project":
+    def copied(cls, root: Path, variables: Mapping[str, str], names: Sequence[str] = NAMES) -> "Project":
         root.mkdir(parents=True)
         for part in PARTS:
             source = ROOT / part
@@ -84,7 +87,16 @@ class Project:
                 shutil.copytree(source, root / part)  # with the bytecode, which is not made again then
             elif source.exists():
                 shutil.copy(source, root / part)
-        return cls(root, dict(variables))
+        project = cls(root, dict(variables), names)
+        for name in set(NAMES) - set(names):
+            shutil.rmtree(root / "migrations/versions" / name)
+        kept = [line for line in (root / "databases.yaml").read_text().splitlines() if not project._leaves_out(line)]
+        project.write("databases.yaml", "\n".join(kept) + "\n")
+        return project
+
+    def _leaves_out(self, line: str) -> bool:
+        name = line.strip().partition(":")[0]
+        return name in NAMES and name not in self.names
 
     @property
     def environment(self) -> dict[str, str]:
@@ -154,12 +166,16 @@ class Project:
     def versions(self) -> dict[str, list[str]]:
         """What each database's `alembic_version` holds; nothing for one without the table."""
         found = {}
-        for name in NAMES:
+        for name in self.names:
             try:
                 found[name] = [row[0] for row in self.rows(name, "SELECT version_num FROM alembic_version")]
             except (psycopg2.errors.UndefinedTable, sqlite3.OperationalError):
                 found[name] = []
         return found
+
+    def at(self, number: int) -> dict[str, list[str]]:
+        """What `versions` finds where every database is at so many revisions."""
+        return {name: [f"{name.removesuffix('_db')}_{number:04}"] if number else [] for name in self.names}
 
     def has_version_table(self, database: str) -> bool:
         return self.rows(database, "SELECT to_regclass('alembic_version')") != [(None,)]

@@ -16,17 +16,16 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from multidb import locks
-from tests.project import NAMES, Postgres, Project, at_once
-from tests.test_killed import FIRST
+from tests.project import Postgres, Project, at_once
 from tests.test_releases import MORE, started, table, until
 
 
 @pytest.fixture
-def busy(migrated: Project) -> Project:
+def busy(few: Project) -> Project:
     """A checkout in which one revision alters a table that others read."""
-    migrated.add_revision("auth_db", 2, 'op.add_column("users", sa.Column("more", sa.Integer))')
-    migrated.add_revision("user_db", 2, MORE)
-    return migrated
+    few.add_revision("auth_db", 2, 'op.add_column("users", sa.Column("more", sa.Integer))')
+    few.add_revision("user_db", 2, MORE)
+    return few
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def test_a_second_run_gives_up_after_lock_wait(busy: Project) -> None:
         error = busy.alembic("-x", "lock_wait=300ms", "upgrade", "heads").error
     assert error.startswith("error: auth_db: locked by pid ")
     assert error.endswith("longer than lock_wait = 0.3 s: run again when it is done, or with -x lock_wait=SECONDS")
-    assert busy.versions() == FIRST
+    assert busy.versions() == busy.at(1)
 
 
 def test_a_run_with_nothing_to_do_takes_no_lock_and_writes_nothing(migrated: Project) -> None:
@@ -62,16 +61,17 @@ def test_a_run_with_nothing_to_do_takes_no_lock_and_writes_nothing(migrated: Pro
         assert "nothing to do" in migrated.done("-x", "lock_wait=0", "upgrade", "heads").err
 
 
-def test_sessions_carry_the_run_and_the_host_and_have_no_idle_limit(migrated: Project) -> None:
+def test_sessions_carry_the_run_and_the_host_and_have_no_idle_limit(few: Project) -> None:
     keep = "CREATE TABLE seen AS SELECT "
     settings = ("application_name", "client_connection_check_interval", "idle_in_transaction_session_timeout",
                 "idle_session_timeout", "lock_timeout", "statement_timeout", "tcp_keepalives_idle")  # fmt: skip
     wanted = ", ".join(f"current_setting('{name}') AS {name}" for name in settings)
-    migrated.add_revision("auth_db", 2, f'op.execute("{keep}{wanted}")')
-    migrated.rows("auth_db", "ALTER ROLE CURRENT_USER IN DATABASE \"%s\" SET idle_session_timeout = '7s'" % migrated.variables["AUTH_DB_URL"].rpartition("/")[2])  # fmt: skip
-    err = migrated.done("-x", "lock_timeout=7s", "-x", "statement_timeout=2min", "upgrade", "heads").err
+    few.add_revision("auth_db", 2, f'op.execute("{keep}{wanted}")')
+    name = few.variables["AUTH_DB_URL"].rpartition("/")[2]
+    few.rows("auth_db", f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET idle_session_timeout = '7s'")
+    err = few.done("-x", "lock_timeout=7s", "-x", "statement_timeout=2min", "upgrade", "heads").err
     run = err.partition("run ")[2].partition(":")[0]
-    assert migrated.rows("auth_db", "SELECT * FROM seen")[0][:6] == (
+    assert few.rows("auth_db", "SELECT * FROM seen")[0][:6] == (
         f"multidb:{run}@{socket.gethostname()}"[:63], "2s", "0", "0", "7s", "2min",
     )  # fmt: skip
 
@@ -81,7 +81,8 @@ def test_limits_of_one_database_and_of_one_run(busy: Project) -> None:
     for name in ("auth_db", "user_db"):
         busy.add_revision(name, 3, f'op.execute("{keep}")')
     busy.edit("databases.yaml", "databases:", "lock_timeout: 3s\n\ndatabases:")
-    busy.edit("databases.yaml", "{models: models.auth}", "{models: models.auth, lock_timeout: 4s, statement_timeout: 9s}")  # fmt: skip
+    own = "{models: models.auth, lock_timeout: 4s, statement_timeout: 9s}"
+    busy.edit("databases.yaml", "{models: models.auth}", own)
     busy.done("upgrade", "heads")
     assert busy.rows("auth_db", "SELECT * FROM seen") == [("4s", "9s")]
     assert busy.rows("user_db", "SELECT * FROM seen") == [("3s", "0")]
@@ -98,19 +99,22 @@ def test_traffic_waits_no_longer_than_lock_timeout_and_the_release_succeeds_when
     busy: Project, jobs: str
 ) -> None:
     waited: list[float] = []
-    with session(busy, "auth_db", "SELECT * FROM users") as reader, session(busy, "auth_db") as traffic:
-        with started(busy, "-x", "lock_timeout=1s", "-x", f"jobs={jobs}", "upgrade", "heads") as process:
-            until(process, "Running upgrade auth_0001")
-            time.sleep(0.3)
-            for _ in range(3):  # a reader that comes while the ALTER waits for the first one
-                at = time.monotonic()
-                traffic.cursor().execute("SELECT * FROM users")
-                traffic.rollback()
-                waited.append(time.monotonic() - at)
-                time.sleep(0.2)
-            said = until(process, "all rolled back, try 2 of 6")
-            reader.rollback()
-            out, err = process.communicate(timeout=60)
+    with (
+        session(busy, "auth_db", "SELECT * FROM users") as reader,
+        session(busy, "auth_db") as traffic,
+        started(busy, "-x", "lock_timeout=1s", "-x", f"jobs={jobs}", "upgrade", "heads") as process,
+    ):
+        until(process, "Running upgrade auth_0001")
+        time.sleep(0.3)
+        for _ in range(3):  # a reader that comes while the ALTER waits for the first one
+            at = time.monotonic()
+            traffic.cursor().execute("SELECT * FROM users")
+            traffic.rollback()
+            waited.append(time.monotonic() - at)
+            time.sleep(0.2)
+        said = until(process, "all rolled back, try 2 of 6")
+        reader.rollback()
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert max(waited) < 1.5
     assert max(waited) > 0.2  # it did stand in the queue
@@ -125,20 +129,20 @@ def test_a_release_gives_up_cleanly_when_the_reader_does_not_end(busy: Project) 
     assert "canceling statement due to lock timeout" in result.reason
     assert "blocked by pid" in result.reason
     assert "try 2 of 2" in result.err
-    assert busy.versions() == FIRST
+    assert busy.versions() == busy.at(1)
 
 
 def test_twelve_runs_at_once_on_empty_databases(project: Project) -> None:
     results = at_once(*[lambda: project.done("upgrade", "heads")] * 12)
     assert sorted(result.err.count("Running upgrade") for result in results) == [0] * 11 + [10]
-    assert project.versions() == FIRST
+    assert project.versions() == project.at(1)
 
 
 def test_runs_up_and_down_at_once_end_in_a_whole_release(migrated: Project) -> None:
     up, down = (lambda: migrated.alembic("upgrade", "heads")), (lambda: migrated.alembic("downgrade", "base"))
     for result in at_once(*[up, down] * 4):
         assert result.code == 0, result
-    assert migrated.versions() in (FIRST, {name: [] for name in NAMES})
+    assert migrated.versions() in (migrated.at(1), migrated.at(0))
 
 
 # Waiting for a server
@@ -162,11 +166,11 @@ def test_all_servers_are_waited_for_at_the_same_time_and_not_for_longer(checkout
     assert time.monotonic() - at < 6
 
 
-def test_a_wrong_password_is_not_waited_for(migrated: Project, postgres: Postgres) -> None:
-    url = migrated.variables["AUTH_DB_URL"]
-    migrated.variables["AUTH_DB_URL"] = url.replace(postgres.password, "wrong")
+def test_a_wrong_password_is_not_waited_for(few: Project, postgres: Postgres) -> None:
+    url = few.variables["AUTH_DB_URL"]
+    few.variables["AUTH_DB_URL"] = url.replace(postgres.password, "wrong")
     at = time.monotonic()
-    assert "password authentication failed" in migrated.alembic("-x", "wait=60", "upgrade", "heads").error
+    assert "password authentication failed" in few.alembic("-x", "wait=60", "upgrade", "heads").error
     assert time.monotonic() - at < 10
 
 
@@ -199,13 +203,13 @@ def pool(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[int]:
             process.terminate()
 
 
-def test_a_run_behind_a_pool_is_refused_when_it_has_work(migrated: Project, pool: int) -> None:
-    url = make_url(migrated.variables["AUTH_DB_URL"]).set(port=pool)
-    migrated.variables["AUTH_DB_URL"] = url.render_as_string(hide_password=False)
-    assert "nothing to do" in migrated.done("upgrade", "heads").err
-    migrated.add_revision("auth_db", 2, MORE)
-    error = migrated.alembic("upgrade", "heads").error
+def test_a_run_behind_a_pool_is_refused_when_it_has_work(few: Project, pool: int) -> None:
+    url = make_url(few.variables["AUTH_DB_URL"]).set(port=pool)
+    few.variables["AUTH_DB_URL"] = url.render_as_string(hide_password=False)
+    assert "nothing to do" in few.done("upgrade", "heads").err
+    few.add_revision("auth_db", 2, MORE)
+    error = few.alembic("upgrade", "heads").error
     assert error.startswith("error: auth_db: a pooling proxy such as PgBouncer stands before the server")
     assert "use the server's own port in the URL" in error
     # Not even looked through, where locks would decide.
-    assert migrated.rows("auth_db", "SELECT version_num FROM alembic_version") == [("auth_0001",)]
+    assert few.rows("auth_db", "SELECT version_num FROM alembic_version") == [("auth_0001",)]

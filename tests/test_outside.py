@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from tests.project import Project
-from tests.test_killed import FIRST, interrupt
+from tests.test_killed import interrupt
 from tests.test_releases import MORE, started, table, until
 
 INDEX = 'op.create_index("ix_users_full_name", "users", ["full_name"], postgresql_concurrently=True)'
@@ -27,19 +27,19 @@ def declared(path: Path) -> Path:
 
 
 @pytest.fixture
-def cut(migrated: Project) -> Project:
+def cut(few: Project) -> Project:
     """A branch with a revision outside a transaction in its middle, and another database with work."""
-    migrated.add_revision("auth_db", 2, MORE, 'op.drop_table("more")')
-    declared(migrated.add_revision("auth_db", 3, INDEX, DROP))
-    migrated.add_revision("auth_db", 4, 'op.create_table("last", sa.Column("x", sa.Integer))', 'op.drop_table("last")')
-    migrated.add_revision("user_db", 2, MORE, 'op.drop_table("more")')
-    return migrated
+    few.add_revision("auth_db", 2, MORE, 'op.drop_table("more")')
+    declared(few.add_revision("auth_db", 3, INDEX, DROP))
+    few.add_revision("auth_db", 4, 'op.create_table("last", sa.Column("x", sa.Integer))', 'op.drop_table("last")')
+    few.add_revision("user_db", 2, MORE, 'op.drop_table("more")')
+    return few
 
 
 @pytest.mark.parametrize("jobs", ["1", "4"])
 def test_it_cuts_its_branch_into_releases_up_and_down(cut: Project, jobs: str) -> None:
     result = cut.done("-x", f"jobs={jobs}", "upgrade", "heads")
-    assert cut.versions() == FIRST | {"auth_db": ["auth_0004"], "user_db": ["user_0002"]}
+    assert cut.versions() == cut.at(1) | {"auth_db": ["auth_0004"], "user_db": ["user_0002"]}
     assert cut.rows("auth_db", VALID) == [(True,)]
     assert table(result.out)["auth_db"][:3] == ["auth_0001", "auth_0004", "3"]
     rows = [row for row in json.loads(cut.multidb("log", "--json").out)[0]["databases"] if row["database"] == "auth_db"]
@@ -49,15 +49,15 @@ def test_it_cuts_its_branch_into_releases_up_and_down(cut: Project, jobs: str) -
         (["auth_0003"], ["auth_0004"], "committed"),
     ]
     assert cut.multidb("rollback", "--yes").code == 0
-    assert cut.versions() == FIRST
+    assert cut.versions() == cut.at(1)
     assert cut.rows("auth_db", VALID) == []
 
 
 def test_relative_steps_count_across_a_cut(cut: Project) -> None:
     cut.done("upgrade", "auth_db@+2")
-    assert cut.versions() == FIRST | {"auth_db": ["auth_0003"]}
+    assert cut.versions() == cut.at(1) | {"auth_db": ["auth_0003"]}
     cut.done("downgrade", "auth_db@-2")
-    assert cut.versions() == FIRST
+    assert cut.versions() == cut.at(1)
 
 
 def test_a_failure_behind_a_cut_names_what_was_committed_before_it(cut: Project) -> None:
@@ -65,7 +65,7 @@ def test_a_failure_behind_a_cut_names_what_was_committed_before_it(cut: Project)
     result = cut.alembic("upgrade", "heads")
     assert "ZeroDivisionError" in result.partly
     assert result.partly.endswith("failed: auth_db; committed: user_db")
-    assert cut.versions() == FIRST | {"auth_db": ["auth_0003"], "user_db": ["user_0002"]}
+    assert cut.versions() == cut.at(1) | {"auth_db": ["auth_0003"], "user_db": ["user_0002"]}
 
 
 def test_an_invalid_index_that_a_failure_left_is_dropped_and_made_again(cut: Project) -> None:
@@ -120,57 +120,57 @@ def test_building_an_index_waits_longer_than_lock_timeout_because_it_blocks_nobo
     assert process.returncode == 0, err
 
 
-def test_an_autocommit_block_that_is_not_declared_is_refused_before_anything_runs(migrated: Project) -> None:
-    migrated.add_revision("auth_db", 2, MORE)
-    migrated.add_revision("rating_db", 2, "pass\n    with op.get_context().autocommit_block():\n        pass")
-    error = migrated.alembic("upgrade", "heads").error
+def test_an_autocommit_block_that_is_not_declared_is_refused_before_anything_runs(few: Project) -> None:
+    few.add_revision("auth_db", 2, MORE)
+    few.add_revision("content_db", 2, "pass\n    with op.get_context().autocommit_block():\n        pass")
+    error = few.alembic("upgrade", "heads").error
     assert error.startswith(
-        "error: rating_db: migrations/versions/rating_db/rating_0002_by_hand.py:14: "
+        "error: content_db: migrations/versions/content_db/content_0002_by_hand.py:14: "
         "autocommit_block() would commit this database before the others have migrated: "
         "write `outside_transaction = True` under down_revision"
     )
-    assert migrated.versions() == FIRST
+    assert few.versions() == few.at(1)
 
 
-def test_an_autocommit_block_in_a_comment_is_none(migrated: Project) -> None:
-    migrated.add_revision("auth_db", 2, "pass  # not autocommit_block()")
-    migrated.done("upgrade", "heads")
+def test_an_autocommit_block_in_a_comment_is_none(few: Project) -> None:
+    few.add_revision("auth_db", 2, "pass  # not autocommit_block()")
+    few.done("upgrade", "heads")
 
 
 @pytest.mark.parametrize("jobs", ["1", "4"])
-def test_an_autocommit_block_that_is_declared_works(migrated: Project, jobs: str) -> None:
+def test_an_autocommit_block_that_is_declared_works(few: Project, jobs: str) -> None:
     block = f"pass\n    with op.get_context().autocommit_block():\n        {INDEX}\n    {MORE}"
-    declared(migrated.add_revision("auth_db", 2, block))
-    migrated.add_revision("auth_db", 3, "pass")
-    migrated.done("-x", f"jobs={jobs}", "upgrade", "heads")
-    assert migrated.rows("auth_db", VALID) == [(True,)]
-    assert migrated.versions()["auth_db"] == ["auth_0003"]
+    declared(few.add_revision("auth_db", 2, block))
+    few.add_revision("auth_db", 3, "pass")
+    few.done("-x", f"jobs={jobs}", "upgrade", "heads")
+    assert few.rows("auth_db", VALID) == [(True,)]
+    assert few.versions()["auth_db"] == ["auth_0003"]
 
 
-def test_an_enum_value_is_added_in_one_release_and_used_in_the_next(migrated: Project) -> None:
-    migrated.add_revision("payment_db", 2, "op.execute(\"CREATE TYPE mood AS ENUM ('good')\")")
-    path = migrated.add_revision("payment_db", 3, "op.execute(\"ALTER TYPE mood ADD VALUE IF NOT EXISTS 'bad'\")")
-    migrated.add_revision("payment_db", 4, "op.execute(\"CREATE TABLE m AS SELECT 'bad'::mood AS x\")")
-    migrated.done("upgrade", "payment_db@+1")
-    error = migrated.alembic("upgrade", "heads").reason
+def test_an_enum_value_is_added_in_one_release_and_used_in_the_next(few: Project) -> None:
+    few.add_revision("content_db", 2, "op.execute(\"CREATE TYPE mood AS ENUM ('good')\")")
+    path = few.add_revision("content_db", 3, "op.execute(\"ALTER TYPE mood ADD VALUE IF NOT EXISTS 'bad'\")")
+    few.add_revision("content_db", 4, "op.execute(\"CREATE TABLE m AS SELECT 'bad'::mood AS x\")")
+    few.done("upgrade", "content_db@+1")
+    error = few.alembic("upgrade", "heads").reason
     assert "unsafe use of new value" in error
     assert "write `outside_transaction = True` in the revision that adds the value" in error
     declared(path)
-    migrated.done("upgrade", "heads")
-    assert migrated.rows("payment_db", "SELECT x FROM m") == [("bad",)]
+    few.done("upgrade", "heads")
+    assert few.rows("content_db", "SELECT x FROM m") == [("bad",)]
 
 
-def test_sqlite_has_revisions_outside_a_transaction_too(migrated: Project) -> None:
-    declared(migrated.add_revision("investment_db", 2, 'op.execute("VACUUM")'))
-    migrated.add_revision("investment_db", 3, "pass")
-    migrated.done("upgrade", "heads")
-    assert migrated.versions()["investment_db"] == ["investment_0003"]
+def test_sqlite_has_revisions_outside_a_transaction_too(few: Project) -> None:
+    declared(few.add_revision("investment_db", 2, 'op.execute("VACUUM")'))
+    few.add_revision("investment_db", 3, "pass")
+    few.done("upgrade", "heads")
+    assert few.versions()["investment_db"] == ["investment_0003"]
 
 
-def test_a_declaration_that_is_no_truth_value(migrated: Project) -> None:
-    path = declared(migrated.add_revision("auth_db", 2, "pass"))
+def test_a_declaration_that_is_no_truth_value(few: Project) -> None:
+    path = declared(few.add_revision("auth_db", 2, "pass"))
     path.write_text(path.read_text().replace("outside_transaction = True", 'outside_transaction = "yes"'))
-    error = migrated.alembic("upgrade", "heads").error
+    error = few.alembic("upgrade", "heads").error
     assert "auth_0002_by_hand.py: outside_transaction = 'yes': should be True, or left out" in error
 
 
@@ -190,14 +190,14 @@ def test_the_sql_script_of_a_cut_branch_commits_around_it(cut: Project) -> None:
 def test_a_kill_in_the_second_release_leaves_the_first(cut: Project) -> None:
     how = ["SIGKILL:coordinator", "before", "commit", "auth_db"]
     assert interrupt(cut, how, "alembic", "-x", "jobs=1", "-x", "db=auth_db", "upgrade", "heads").code == -9
-    assert cut.versions() == FIRST
+    assert cut.versions() == cut.at(1)
     cut.done("upgrade", "heads")
 
 
-def test_the_sql_script_of_sqlite_commits_around_it_too(migrated: Project) -> None:
-    declared(migrated.add_revision("investment_db", 2, 'op.execute("VACUUM")'))
-    text = migrated.done("upgrade", "investment_0001:investment_0002", "--sql").out
+def test_the_sql_script_of_sqlite_commits_around_it_too(few: Project) -> None:
+    declared(few.add_revision("investment_db", 2, 'op.execute("VACUUM")'))
+    text = few.done("upgrade", "investment_0001:investment_0002", "--sql").out
     assert re.search(r"COMMIT;\s+VACUUM;\s+BEGIN;", text)
-    script = migrated.write("script.sql", text)
-    migrated.run("sqlite3", "-bail", "investment.db", f".read {script}")
-    assert migrated.versions()["investment_db"] == ["investment_0002"]
+    script = few.write("script.sql", text)
+    few.run("sqlite3", "-bail", "investment.db", f".read {script}")
+    assert few.versions()["investment_db"] == ["investment_0002"]

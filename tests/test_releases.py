@@ -10,17 +10,17 @@ from collections.abc import Sequence
 import pytest
 
 from tests.project import NAMES, Postgres, Project, query
-from tests.test_killed import FIRST, interrupt, locks, prepared
+from tests.test_killed import interrupt, locks, prepared
 
 MORE = 'op.create_table("more", sa.Column("x", sa.Integer))'
 
 
 @pytest.fixture
-def pair(migrated: Project) -> Project:
+def pair(few: Project) -> Project:
     """A checkout in which two databases on PostgreSQL have work."""
     for name in ("auth_db", "user_db"):
-        migrated.add_revision(name, 2, MORE, 'op.drop_table("more")')
-    return migrated
+        few.add_revision(name, 2, MORE, 'op.drop_table("more")')
+    return few
 
 
 def table(out: str) -> dict[str, list[str]]:
@@ -72,7 +72,7 @@ def test_two_phase_off_commits_one_after_the_other(pair: Project) -> None:
     pair.edit("databases.yaml", "databases:", "two_phase: off\n\ndatabases:")
     said = pair.done("upgrade", "heads").err
     assert "2 databases, committed one after the other, because two_phase is off" in said
-    assert pair.versions() == FIRST | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
+    assert pair.versions() == pair.at(1) | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
 
 
 def test_a_server_without_prepared_transactions(fragile: Project, another: Postgres) -> None:
@@ -82,7 +82,7 @@ def test_a_server_without_prepared_transactions(fragile: Project, another: Postg
     refused = fragile.alembic("-x", "two_phase=required", "upgrade", "heads").error
     assert "two_phase is required, but the server 127.0.0.1:" in refused
     assert "0 slots free for prepared transactions and 1 are needed: set max_prepared_transactions there" in refused
-    assert fragile.versions() == FIRST
+    assert fragile.versions() == fragile.at(1)
     said = fragile.done("upgrade", "heads").err
     assert "committed one after the other, because the server 127.0.0.1:" in said
     assert fragile.versions()["user_db"] == ["user_0002"]
@@ -120,7 +120,7 @@ def test_what_cannot_be_prepared_is_named_and_all_is_rolled_back(
     pair.add_revision("auth_db", 3, f'op.execute("{statement}")')
     error = pair.alembic("-x", f"jobs={jobs}", "upgrade", "heads").reason
     assert error.startswith(f"error: auth_db: {cause}: take that out of the revision")
-    assert pair.versions() == FIRST
+    assert pair.versions() == pair.at(1)
     assert prepared(pair) == []
     pair.done("-x", "two_phase=off", "upgrade", "heads")
 
@@ -142,7 +142,7 @@ def test_the_table_says_what_became_of_each_database(pair: Project) -> None:
     found = table(pair.done("upgrade", "heads").out)
     assert found["auth_db"][:3] == ["auth_0001", "auth_0002", "1"]
     assert found["auth_db"][-1] == "committed"
-    assert found["rating_db"] == ["rating_0001", "rating_0001", "-", "-", "untouched"]
+    assert found["content_db"] == ["content_0001", "content_0001", "-", "-", "untouched"]
 
 
 def test_a_failure_in_the_seventh_of_ten_changes_none(migrated: Project) -> None:
@@ -151,7 +151,7 @@ def test_a_failure_in_the_seventh_of_ten_changes_none(migrated: Project) -> None
     migrated.add_revision("request_db", 3, 'op.execute("SELECT 1/0")')
     result = migrated.alembic("-x", "jobs=1", "upgrade", "heads")
     assert "request_db: migrations/versions/request_db/request_0003_by_hand.py:13: division by zero" in result.reason
-    assert migrated.versions() == FIRST
+    assert migrated.versions() == migrated.at(1)
     found = table(result.out)
     assert found["request_db"][4] == "failed:"
     assert found["auth_db"][-2:] == ["rolled", "back"]
@@ -160,7 +160,7 @@ def test_a_failure_in_the_seventh_of_ten_changes_none(migrated: Project) -> None
 def test_a_failure_in_sqlite_changes_none(pair: Project) -> None:
     pair.add_revision("investment_db", 2, 'op.execute("CREATE TABLE x (y)"); op.execute("SELECT nothing")')
     assert "investment_db: " in pair.alembic("upgrade", "heads").reason
-    assert pair.versions() == FIRST
+    assert pair.versions() == pair.at(1)
 
 
 def test_a_deferred_constraint_changes_none(pair: Project) -> None:
@@ -170,7 +170,7 @@ def test_a_deferred_constraint_changes_none(pair: Project) -> None:
         'INITIALLY DEFERRED)"); op.execute("INSERT INTO b VALUES (1)")',
     )  # fmt: skip
     assert 'auth_db: insert or update on table "b" violates foreign key' in pair.alembic("upgrade", "heads").reason
-    assert pair.versions() == FIRST
+    assert pair.versions() == pair.at(1)
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,9 @@ def test_a_protected_database_goes_back_only_when_that_is_allowed(migrated: Proj
         "error: auth_db: it is protected, and would go back from auth_0001 to base: "
         "say -x allow=downgrade if that is meant"
     )
-    assert migrated.versions() == FIRST
+    assert migrated.versions() == migrated.at(1)
     migrated.done("-x", "allow=downgrade", *arguments)
-    assert migrated.versions() == FIRST | {"auth_db": []}
+    assert migrated.versions() == migrated.at(1) | {"auth_db": []}
 
 
 def test_a_protected_database_goes_forward_as_any_other(pair: Project) -> None:
@@ -215,8 +215,9 @@ def test_a_signal_before_the_decision_cancels_the_statement_and_changes_nothing(
     assert process.returncode == 1
     assert err.splitlines()[-1] == f"error: interrupted by {name}; no database was changed"
     assert table(out)["auth_db"][-2:] == ["rolled", "back"]
-    assert pair.versions() == FIRST
-    assert pair.rows("user_db", "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND pid <> pg_backend_pid() AND datname = current_database()") == []  # fmt: skip
+    assert pair.versions() == pair.at(1)
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND datname = current_database()"
+    assert pair.rows("user_db", asleep) == []
     assert locks(pair) == []
 
 
@@ -290,21 +291,22 @@ def test_rollback_takes_back_the_last_run_and_nothing_else(pair: Project) -> Non
     assert asked.err == "error: nothing was done; say yes, or --yes where nobody can be asked\n"
     assert "auth_db   auth_0002  ->  auth_0001" in asked.out
     assert pair.multidb("rollback", "--yes").code == 0
-    assert pair.versions() == FIRST
+    assert pair.versions() == pair.at(1)
     assert json.loads(pair.multidb("log", "--json").out)[0]["command"] == "rollback"
 
 
 def test_rollback_to_a_release_goes_back_through_several(pair: Project) -> None:
     pair.done("-x", "release=one", "upgrade", "heads")
     pair.add_revision("auth_db", 3, "pass")
-    pair.add_revision("rating_db", 2, "pass")
+    pair.add_revision("content_db", 2, "pass")
     pair.done("-x", "release=two", "upgrade", "heads")
     pair.add_revision("auth_db", 4, "pass")
     pair.done("-x", "release=three", "upgrade", "heads")
-    assert "no journal tells of a release 'four': there are one, three, two" in pair.multidb("rollback", "--to", "four").error  # fmt: skip
+    unknown = pair.multidb("rollback", "--to", "four").error
+    assert "no journal tells of a release 'four': there are one, three, two" in unknown
     result = pair.multidb("rollback", "--to", "one", "--yes")
     assert result.code == 0, result
-    assert pair.versions() == FIRST | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
+    assert pair.versions() == pair.at(1) | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
     assert "there is nothing to take back" in pair.multidb("rollback", "--to", "one", "--yes").error
 
 
@@ -312,13 +314,13 @@ def test_rollback_of_a_downgrade_goes_up_again(pair: Project) -> None:
     pair.done("upgrade", "heads")
     pair.done("downgrade", "-1")
     assert pair.multidb("rollback", "--yes").code == 0
-    assert pair.versions() == FIRST | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
+    assert pair.versions() == pair.at(1) | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
 
 
 def test_rollback_of_a_stamp_stamps(pair: Project) -> None:
     pair.done("stamp", "auth_db@head")
     assert pair.multidb("rollback", "--yes").code == 0
-    assert pair.versions() == FIRST
+    assert pair.versions() == pair.at(1)
     assert pair.rows("auth_db", "SELECT to_regclass('more')") == [(None,)]
 
 
@@ -336,7 +338,7 @@ def test_rollback_needs_permission_for_a_protected_database(pair: Project) -> No
     pair.done("upgrade", "heads")
     assert "auth_db: it is protected, and would go back" in pair.multidb("rollback", "--yes").error
     assert pair.multidb("-x", "allow=downgrade", "rollback", "--yes").code == 0
-    assert pair.versions() == FIRST
+    assert pair.versions() == pair.at(1)
 
 
 # Status
@@ -351,9 +353,9 @@ def test_status_says_where_every_database_is_and_exits_by_it(pair: Project) -> N
     assert there.code == 0
     assert "2026.11 (upgrade heads)" in there.out.splitlines()[1]
     found = json.loads(pair.multidb("status", "--json").out)
-    assert [each["database"] for each in found] == NAMES
+    assert [each["database"] for each in found] == list(pair.names)
     assert found[0]["last_run"]["release"] == "2026.11"
-    pair.variables["RATING_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/rating_db"
+    pair.variables["CONTENT_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/content_db"
     broken = pair.multidb("status")
     assert broken.code == 1
     assert "FAILED: " in broken.out
@@ -373,7 +375,8 @@ def test_status_prints_what_an_operator_could_do_by_hand(pair: Project) -> None:
     gid = in_doubt(pair)[0][0]
     status = pair.multidb("status")
     assert status.code == 3
-    assert f"as the role neighbor or a superuser, in the database {pair.variables['AUTH_DB_URL'].rpartition('/')[2]}: COMMIT PREPARED '{gid}';" in status.out  # fmt: skip
+    name = pair.variables["AUTH_DB_URL"].rpartition("/")[2]
+    assert f"as the role neighbor or a superuser, in the database {name}: COMMIT PREPARED '{gid}';" in status.out
     assert json.loads(pair.multidb("status", "--json").out)[0]["in_doubt"][0]["decided"] == "committed"
     assert "in doubt" in pair.done("current").out
     pair.rows("auth_db", status.out.splitlines()[-1].rpartition(": ")[2])
@@ -389,15 +392,16 @@ def test_recover_says_what_it_did(pair: Project) -> None:
 
 
 def test_recover_says_when_a_database_cannot_be_read(pair: Project) -> None:
-    pair.variables["RATING_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/rating_db"
+    pair.variables["CONTENT_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/content_db"
     result = pair.multidb("recover")
     assert result.code == 1
-    assert "rating_db: FAILED: " in result.out
+    assert "content_db: FAILED: " in result.out
 
 
 def test_only_the_role_that_prepared_may_finish(pair: Project, postgres: Postgres) -> None:
     in_doubt(pair)
-    postgres.as_admin("DO 'BEGIN CREATE ROLE somebody LOGIN PASSWORD ''x''; EXCEPTION WHEN duplicate_object THEN NULL; END'")  # fmt: skip
+    create = "CREATE ROLE somebody LOGIN PASSWORD ''x''"
+    postgres.as_admin(f"DO 'BEGIN {create}; EXCEPTION WHEN duplicate_object THEN NULL; END'")
     kept = dict(pair.variables)
     place = pair.variables["AUTH_DB_URL"].partition("@")[2]
     pair.variables["AUTH_DB_URL"] = f"postgresql://somebody:x@{place}"
