@@ -138,7 +138,8 @@ class Look:
         if not has_version_table:
             return
         try:
-            cursor.execute(f"SET lock_timeout = '5s'; {_VERSIONS}")
+            # Only for these two statements, which are one transaction: a pool would hand the session on as it is.
+            cursor.execute(f"SELECT set_config('lock_timeout', '5s', true); {_VERSIONS}")
         except psycopg2.errors.LockNotAvailable:
             if not self.in_doubt:
                 raise

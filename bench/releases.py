@@ -1,0 +1,108 @@
+"""A release with so many jobs, here and far away, against separate processes side by side; what two phases cost."""
+
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from bench.case import ALEMBIC, IMPORTS, Case, Ratio
+from bench.commands import checkout, emptied, ten_projects, with_databases
+from tests.project import NAMES, Postgres, Project
+
+MILLISECONDS = 5  # of a round trip
+JOBS = range(1, 9)
+SIDE_BY_SIDE = (2, 8)
+PLACES = ("here", "away")
+
+RATIOS = [
+    Ratio(f"nothing to do, {MILLISECONDS} ms away / bare imports", "nothing away", "imports too", 1.3),
+    Ratio(f"from empty, {MILLISECONDS} ms away / bare imports", "away 8", "imports too", 2.5),
+    *[
+        Ratio(f"from empty, {place}, 8 jobs / one", f"{place} 8", f"{place} 1")
+        for place in PLACES
+    ],
+    *[
+        Ratio(f"from empty, {place}, 8 jobs / separate processes, `xargs -P {number}`", f"{place} 8", f"{place} xargs {number}")
+        for place in PLACES
+        for number in SIDE_BY_SIDE
+    ],
+    *[
+        Ratio(f"from empty, {place}, 8 jobs, two-phase / plain commits", f"{place} 8", f"{place} plain")
+        for place in PLACES
+    ],
+]  # fmt: skip
+
+
+def cases(folder: Path, postgres: Postgres, running: ExitStack) -> dict[str, Case]:
+    """What is measured.
+
+    Args:
+        folder: for the checkouts.
+        postgres: the server.
+        running: ends the proxy.
+    """
+    project = checkout(folder / "releases", postgres, revisions=1)
+    far = _far(postgres, running)
+    found = {"imports too": Case("bare imports", [IMPORTS], folder)}
+    at_head = with_databases(project, postgres, "far_head")
+    at_head.done("upgrade", "heads")
+    _move(at_head, far)
+    upgrade = [*ALEMBIC, "upgrade", "heads"]
+    found["nothing away"] = Case("nothing to do, away", [upgrade], at_head.root, at_head.variables)
+    for place in PLACES:
+        empty = with_databases(project, postgres, f"{place}_empty")
+        if place == "away":
+            _move(empty, far)
+        for jobs in JOBS:
+            command = [*ALEMBIC, "-x", f"jobs={jobs}", "upgrade", "heads"]
+            found[f"{place} {jobs}"] = _from_empty(f"from empty, {place}, jobs={jobs}", command, empty, postgres)
+        plain = [*ALEMBIC, "-x", "two_phase=off", "upgrade", "heads"]
+        found[f"{place} plain"] = _from_empty(f"from empty, {place}, plain commits", plain, empty, postgres)
+        separate = _scripts(folder / f"separate_{place}", empty)
+        for number in SIDE_BY_SIDE:
+            found[f"{place} xargs {number}"] = _from_empty(
+                f"from empty, {place}, ten projects, xargs -P {number}",
+                ["sh", "-c", f"ls {shlex.quote(str(separate))}/*.sh | xargs -P {number} -n 1 sh"],
+                empty,
+                postgres,
+            )
+    return found
+
+
+def _from_empty(name: str, command: list[str], project: Project, postgres: Postgres) -> Case:
+    return Case(name, [command], project.root, project.variables, before=lambda: emptied(project, postgres))
+
+
+def _far(postgres: Postgres, running: ExitStack) -> int:
+    """Start the proxy. Returns its port."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = [sys.executable, "-m", "bench.delay", str(port), str(make_url(postgres.role_url).port), str(MILLISECONDS)]
+    proxy = subprocess.Popen(command)
+    running.callback(proxy.wait)
+    running.callback(proxy.kill)
+    while True:
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return port
+        time.sleep(0.05)
+
+
+def _move(project: Project, port: int) -> None:
+    """Let the databases of a checkout be reached by another port."""
+    for key, url in project.variables.items():
+        project.variables[key] = make_url(url).set(port=port).render_as_string(hide_password=False)
+
+
+def _scripts(folder: Path, empty: Project) -> Path:
+    """A shell script for each of ten projects that migrate the same databases."""
+    commands = ten_projects(folder, empty, 1).commands
+    for name, command in zip(NAMES, commands, strict=True):
+        (folder / f"{name}.sh").write_text(f"exec {shlex.join(map(str, command))}\n")
+    return folder
