@@ -55,6 +55,8 @@ class FailureError(MigrationError):
     def __init__(self, text: str, kind: str = "error", trace: str = "") -> None:
         super().__init__(text)
         self.kind, self.trace = kind, trace
+        if trace:
+            self.add_note(trace)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.kind, self.trace)
