@@ -272,7 +272,7 @@ class _Hand:
             return Reply(name, None, FailureError(str(error), error.kind, trace))
         except BaseException as error:
             trace = "".join(traceback.format_exception(error))
-            text = "cancelled" if isinstance(error, Interrupted) else explain(error)
+            text = "cancelled" if isinstance(error, KeyboardInterrupt) else explain(error)
             return Reply(name, None, FailureError(f"{name}: {text}", "error", trace))
 
     @contextmanager

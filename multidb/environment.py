@@ -63,6 +63,7 @@ class Environment:
         branches.check_folders(self.script, self.configuration.names)
         symbols = (*self.request.symbols, *([self.request.start] if self.request.start else []))
         self.selected = selection.addressed(symbols, self.x_arguments, self.configuration.names)
+        self.settings: Settings = settings.of_a_run(self.configuration.options, self.x_arguments)
         self._branches: dict[str, Branch] = {}
 
     @property
@@ -82,11 +83,6 @@ class Environment:
     @cached_property
     def databases(self) -> list[Database]:
         return self.configuration.databases(self.selected)
-
-    @cached_property
-    def settings(self) -> Settings:
-        """What holds for this run, by databases.yaml and `-x`."""
-        return settings.of_a_run(self.configuration.options, self.x_arguments)
 
     def branch(self, name: str) -> Branch:
         if name not in self._branches:

@@ -187,7 +187,8 @@ def finish(
         connection.execute(update(TABLE).where(TABLE.c.attempt == attempt.id).values(done))
         return
     if not there:
-        TABLE.create(connection, checkfirst=False)
+        # An SQLite file that was not there when it was looked at may have been made by somebody else since.
+        TABLE.create(connection, checkfirst=connection.dialect.name == "sqlite")
     _insert(connection, _facts(run, attempt, before) | done)
 
 

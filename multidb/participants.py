@@ -22,6 +22,7 @@ from multidb.outside import Outside
 from multidb.planning import MovedError, Part, Plan, files_of
 from multidb.sessions import EndedError, Session
 from multidb.settings import Settings
+from multidb.stopping import Interrupted
 
 _TRY_AGAIN = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
 
@@ -239,6 +240,10 @@ class Participant:
         try:
             with naming(self.name), named(self.name):
                 yield
+        except Interrupted:
+            raise
+        except KeyboardInterrupt as error:
+            raise FailureError(f"{self.name}: KeyboardInterrupt was raised") from error
         except MigrationError as error:
             text, kind = explain(error), "error"
             causes = list(_causes(error))

@@ -66,23 +66,23 @@ class Coordinator:
         others = attempt.databases[:-1] if attempt.two_phase else ()
         prepared: Sequence[str] = ()
         try:
-            if attempt.two_phase:
-                self._crew.do("begin", [attempt.decider], attempt)
-            replies = self._crew.do("migrate", attempt.databases, attempt)
-            applied = {name: reply.value for name, reply in replies.items()}
-            prepared = others  # from here on each of them may be
-            self._crew.do("prepare", others, attempt)
+            with self._stop.interruptible():
+                if attempt.two_phase:
+                    self._crew.do("begin", [attempt.decider], attempt)
+                replies = self._crew.do("migrate", attempt.databases, attempt)
+                prepared = others  # from here on each of them may be
+                self._crew.do("prepare", others, attempt)
+            self._stop.check()
         except BaseException as error:
-            with self._stop.deferred():
-                self._roll_back(attempt, prepared, error)
+            self._roll_back(attempt, prepared, error)
             raise
-        with self._stop.deferred():
-            outcome = Outcome(applied)
-            if attempt.two_phase:
-                self._decide(attempt, others, outcome)
-            else:
-                self._commit_in_turn(attempt, outcome)
-            return outcome
+        # From here on a signal changes nothing: what has been begun is brought to its end.
+        outcome = Outcome({name: reply.value for name, reply in replies.items()})
+        if attempt.two_phase:
+            self._decide(attempt, others, outcome)
+        else:
+            self._commit_in_turn(attempt, outcome)
+        return outcome
 
     def _decide(self, attempt: Attempt, others: Sequence[str], outcome: Outcome) -> None:
         failure = self._crew.do_all("commit", [attempt.decider], attempt)[attempt.decider].failure
@@ -134,8 +134,9 @@ class Coordinator:
         for name, reply in replies.items():
             outcome.states[name] = "committed" if commit else "rolled back"
             if reply.failure is not None:
+                self._crew.do_all("close", [name])
                 try:
-                    settling.finish(self._databases[name], attempt.gid(name), commit=commit)
+                    settling.finish_after(self._databases[name], attempt.gid(name), _SETTLE, commit=commit)
                 except Exception as error:  # whatever it was, the transaction waits for the next run
                     outcome.states[name] = "in doubt"
                     outcome.reasons[name] = explain(error)

@@ -74,7 +74,8 @@ class _Run:
         self._rows: dict[str, Row] = {}
 
     def go(self) -> None:
-        plans = self._locked_plans()
+        with self._stop.interruptible():
+            plans = self._locked_plans()
         if not plans:
             log.info("nothing to do in %s", count(len(self._environment.databases)))
             return
@@ -174,8 +175,7 @@ class _Run:
         next_part = dict.fromkeys(databases, 0)
         plans = {each.name: each.plan for each in participants}
         while left := [name for name in databases if next_part[name] < len(plans[name].parts)]:
-            if self._stop.asked:
-                raise Interrupted
+            self._stop.check()
             alone = [name for name in left if plans[name].parts[next_part[name]].outside]
             names = alone[:1] or left
             together = two_phase and len(names) > 1
@@ -199,8 +199,10 @@ class _Run:
                     raise
                 pause = min(2.0**number, _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
                 log.info("%s; all rolled back, try %d of %d in %.1f s", explain(error), number + 2, tries + 1, pause)
-                time.sleep(pause)
+                with self._stop.interruptible():
+                    time.sleep(pause)
             except InDoubtError as error:
+                self._mark(names, "rolled back")
                 self._note(error.outcome)
                 raise
             except Interrupted:

@@ -117,7 +117,7 @@ class Session:
             self._in_revision = False
 
     def verify(self) -> None:
-        """Find what a commit would refuse, while everything can still be rolled back, and be the role again that we were.
+        """Find what a commit would refuse, while everything can still be rolled back. Take back our own role.
 
         Only the role that prepared a transaction may finish it; a revision may have taken on another.
 

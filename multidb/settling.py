@@ -105,6 +105,24 @@ def finish(database: Database, gid: str, *, commit: bool) -> None:
         finish_in(driver, gid, commit=commit)
 
 
+def finish_after(database: Database, gid: str, seconds: float, *, commit: bool) -> None:
+    """The same, when the session that prepared it has broken: its server may still be about to prepare.
+
+    Args:
+        database: that it is in.
+        gid: its name.
+        seconds: how long to wait for that session's end, which gives its lock free.
+        commit: which of the two.
+
+    Raises:
+        MigrationError: the session has not ended.
+        psycopg2.Error: it could not be done.
+    """
+    with _opened(database) as driver:
+        locks.take(driver, Wait(seconds))
+        finish_in(driver, gid, commit=commit)
+
+
 def finish_in(driver: Driver, gid: str, *, commit: bool) -> None:
     """The same, in a session that is open and in no transaction."""
     wait = Wait(_BUSY_TRIES / 10)

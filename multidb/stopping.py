@@ -20,16 +20,16 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stop:
-    """Whether somebody asked this run to stop, and whether it may."""
+    """Whether somebody asked this run to stop; and where it may."""
 
     def __init__(self) -> None:
         self.asked: str | None = None
-        self._deferred = False
+        self._may_stop = False
         self._over = Event()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Raise `Interrupted` when a signal comes, and put everything back afterwards.
+        """Note signals that come meanwhile, and put everything back afterwards.
 
         In a thread other than the main one there are no signals, and nothing is done.
         """
@@ -44,13 +44,27 @@ class Stop:
                 signal.signal(number, handler)
 
     @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """Only note a signal that comes meanwhile: what is done here has to be done to the end."""
-        before, self._deferred = self._deferred, True
+    def interruptible(self) -> Iterator[None]:
+        """Let a signal raise `Interrupted` in here, once; anywhere else it is only noted.
+
+        Raises:
+            Interrupted: a signal came, or had come before.
+        """
+        self._may_stop = True
         try:
+            self.check()
             yield
         finally:
-            self._deferred = before
+            self._may_stop = False
+
+    def check(self) -> None:
+        """Stop here, if somebody has asked.
+
+        Raises:
+            Interrupted: somebody has.
+        """
+        if self.asked is not None:
+            raise Interrupted(self.asked)
 
     @contextmanager
     def cancelling(self, cancel: Callable[[], None]) -> Iterator[None]:
@@ -79,7 +93,7 @@ class Stop:
 
     def _watch(self, ear: socket.socket, cancel: Callable[[], None]) -> None:
         while byte := ear.recv(1):
-            if byte[0] not in SIGNALS or self._deferred:
+            if byte[0] not in SIGNALS or not self._may_stop:
                 continue
             while not self._over.is_set():
                 with suppress(Exception):  # the statement may have ended, with its session
@@ -88,5 +102,5 @@ class Stop:
 
     def _received(self, number: int, _frame: FrameType | None) -> None:
         first, self.asked = self.asked is None, signal.Signals(number).name
-        if first and not self._deferred:
+        if first and self._may_stop:
             raise Interrupted(self.asked)

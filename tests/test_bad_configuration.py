@@ -9,6 +9,30 @@ from tests.project import NAMES, Project
 BASE: dict[str, list[str]] = {name: [] for name in NAMES}
 
 BROKEN_FILES = {
+    "a setting that is no time": (
+        "lock_timeout: fast\ndatabases:\n  auth_db: {models: models.auth}\n",
+        "databases.yaml:1: lock_timeout: 'fast' should be a time such as 5s, 500ms or 10min",
+    ),
+    "a setting that is none of its words": (
+        "two_phase: on\ndatabases:\n  auth_db: {models: models.auth}\n",
+        "databases.yaml:1: two_phase: 'on' should be one of auto, required, off",
+    ),
+    "no jobs": (
+        "jobs: 0\ndatabases:\n  auth_db: {models: models.auth}\n",
+        "databases.yaml:1: jobs: '0' should be a whole number from 1 on",
+    ),
+    "a setting of all in one database": (
+        "databases:\n  auth_db: {models: models.auth, jobs: 2}\n",
+        "databases.yaml:2: unknown key 'jobs' in auth_db: known are extensions, lock_timeout, models,",
+    ),
+    "a protection that is no truth value": (
+        "databases:\n  auth_db: {models: models.auth, protected: yes}\n",
+        "databases.yaml:2: protected: 'yes' should be true or false",
+    ),
+    "a name that is too long": (
+        f"databases:\n  {'a' * 64}: {{models: models.auth}}\n",
+        f"databases.yaml:2: {'a' * 64} is longer than 63 characters: give the database a shorter name",
+    ),
     "a YAML error": ("databases: {auth_db: [", "databases.yaml:2: not YAML: "),
     "an unknown key": (
         "databases:\n  auth_db: {models: models.auth, extension: [postgis]}\n",
