@@ -21,6 +21,8 @@ class Command:
         self.options = options
         self.file: Path = options.file.resolve()
         self.configuration: Configuration = config.load(self.file)
+        settings.check_keys(options.x, settings.OF_A_RUN)
+        self.settings: Settings = settings.of_a_run(self.configuration.options, options.x)
 
     @property
     def databases(self) -> list[Database]:
@@ -38,10 +40,6 @@ class Command:
     @property
     def script(self) -> ScriptDirectory:
         return ScriptDirectory.from_config(self.alembic)
-
-    @property
-    def settings(self) -> Settings:
-        return settings.of_a_run(self.configuration.options, self.options.x)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

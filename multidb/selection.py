@@ -13,7 +13,6 @@ from multidb.config import revision_prefix
 from multidb.errors import MigrationError, nearest
 
 KNOWN_X = ("db", "sql_dir", *settings.OF_A_RUN)
-_KNOWN = f": known are {'=, '.join(KNOWN_X)}="
 _STEPS = re.compile(r"(.*?)([+-]\d+)?")
 _EVERYWHERE = frozenset({"", "head", "heads", "base", "current"})
 
@@ -88,11 +87,10 @@ def _owner(revision: str, names: Sequence[str]) -> str | None:
 
 
 def _chosen(x_arguments: Sequence[str], names: Sequence[str]) -> set[str]:
+    settings.check_keys(x_arguments, KNOWN_X)
     chosen: set[str] = set()
     for argument in x_arguments:
         key, _, value = argument.partition("=")
-        if key not in KNOWN_X:
-            raise MigrationError(f"-x {key}= is not known{nearest(key, KNOWN_X) or _KNOWN}")
         if key == "db":
             wanted = {name.strip() for name in value.split(",") if name.strip()}
             if not wanted:

@@ -124,6 +124,23 @@ def value(key: str, text: str, where: str) -> Any:
         raise ConfigError(f"{where}: {text!r} {error}") from error
 
 
+def check_keys(x_arguments: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse an `-x` that nobody would read.
+
+    Args:
+        x_arguments: what `-x` was given, as `key=value`.
+        known: the keys that there are.
+
+    Raises:
+        ConfigError: a key is not among them.
+    """
+    for argument in x_arguments:
+        key = argument.partition("=")[0]
+        if key not in known:
+            there = f": known are {'=, '.join(known)}="
+            raise ConfigError(f"-x {key}= is not known{nearest(key, known) or there}")
+
+
 def of_a_run(options: Mapping[str, Any], x_arguments: Sequence[str]) -> Settings:
     """What holds for a run.
 

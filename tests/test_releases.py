@@ -391,6 +391,11 @@ def test_recover_says_what_it_did(pair: Project) -> None:
     assert (again.out, again.code) == ("nothing in doubt\n", 0)
 
 
+def test_a_setting_that_is_not_known_is_refused(few: Project) -> None:
+    error = few.multidb("-x", "lock_wiat=1", "recover").error
+    assert error == "error: -x lock_wiat= is not known; did you mean lock_wait?"
+
+
 def test_recover_says_when_a_database_cannot_be_read(pair: Project) -> None:
     pair.variables["CONTENT_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/content_db"
     result = pair.multidb("recover")
