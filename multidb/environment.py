@@ -16,9 +16,8 @@ from multidb import branches, config, logs, naming, selection, settings
 from multidb.branches import Branch
 from multidb.config import Configuration, Database
 from multidb.errors import named
+from multidb.plans import Work
 from multidb.settings import Settings
-
-Work = Callable[[Any, MigrationContext], Any]
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from alembic.script import Script
 from sqlalchemy import Connection
 
 from multidb.engines import Driver
-from multidb.environment import Work
 from multidb.errors import MigrationError
 from multidb.logs import log
+from multidb.plans import Work
 
 DECLARATION = "outside_transaction"
 _BLOCK = "autocommit_block"

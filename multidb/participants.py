@@ -19,7 +19,7 @@ from multidb.errors import MigrationError, explain, named
 from multidb.journal import Attempt, Run
 from multidb.logs import naming
 from multidb.outside import Outside
-from multidb.planning import MovedError, Part, Plan, files_of
+from multidb.plans import MovedError, Part, Plan, files_of
 from multidb.sessions import EndedError, Session
 from multidb.settings import Settings
 from multidb.stopping import Interrupted

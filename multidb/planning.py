@@ -3,20 +3,19 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from alembic import context
-from alembic.runtime.migration import MigrationContext
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 from multidb import outside, selection
 from multidb.branches import Branch
 from multidb.config import Database
-from multidb.environment import Environment, Work
+from multidb.environment import Environment
 from multidb.errors import MigrationError
 from multidb.looking import Look, check_distinct
+from multidb.plans import Part, Plan, Step, Work, shown
 
 MOVES = {"upgrade", "downgrade", "stamp"}
 TARGETS = "multidb.targets"
@@ -24,67 +23,6 @@ TARGETS = "multidb.targets"
 COMMAND = "multidb.command"
 """The key of `Config.attributes` under which `rollback` says what the journal calls it."""
 _RELATIVE = re.compile(r"(?:.+@)?([+-]\d+)")
-
-Step = Any
-"""One of Alembic's steps: a revision to run, or to stamp."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one release brings to a database: revisions in a transaction, or one outside."""
-
-    steps: tuple[Step, ...]
-    outside: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run does in one database.
-
-    Args:
-        look: the database, and the connection that looked at it.
-        before: the revisions that it is at.
-        parts: what to do, release by release.
-        work: Alembic's work, where the command is none that takes steps.
-        purge: whether `alembic_version` is emptied first.
-    """
-
-    look: Look
-    before: tuple[str, ...]
-    parts: tuple[Part, ...]
-    work: Work | None = None
-    purge: bool = False
-
-    @property
-    def database(self) -> Database:
-        return self.look.database
-
-    @property
-    def count(self) -> int:
-        """Of the revisions that it applies."""
-        return sum(len(part.steps) for part in self.parts)
-
-    def empties(self, part: int) -> bool:
-        """Whether `alembic_version` is emptied before a part."""
-        return self.purge and part == 0
-
-    def work_of(self, part: int, expected: Iterable[str]) -> Work:
-        """Alembic's work for one part.
-
-        Args:
-            part: which.
-            expected: the revisions that the database has to be at.
-        """
-        if self.work is not None:
-            return self.work
-        start = set() if self.empties(part) else set(expected)
-
-        def steps(heads: tuple[str, ...], _context: MigrationContext) -> Iterable[Step]:
-            if set(heads) != start:
-                raise MovedError(f"it was at {_shown(start)} and is at {_shown(heads)}: somebody else has moved it")
-            return self.parts[part].steps
-
-        return steps
 
 
 @dataclass(frozen=True)
@@ -94,10 +32,6 @@ class Target:
     before: tuple[str, ...]
     revision: str
     stamp: bool
-
-
-class MovedError(MigrationError):
-    """A database is no longer where it was when the run was planned."""
 
 
 def plans(environment: Environment, looks: Sequence[Look], *, allowed: bool) -> list[Plan]:
@@ -154,7 +88,7 @@ def work_in(environment: Environment, database: Database) -> Work:
 def _towards(environment: Environment, heads: tuple[str, ...], target: Target) -> list[Step]:
     """The steps that a rollback takes: down, or up again where a downgrade is undone, or a stamp where it was one."""
     if set(heads) != set(target.before):
-        raise MigrationError(f"it was at {_shown(target.before)} and is at {_shown(heads)}: it has moved meanwhile")
+        raise MigrationError(f"it was at {shown(target.before)} and is at {shown(heads)}: it has moved meanwhile")
     revision, script = target.revision, environment.script
     if target.stamp:
         return list(script._stamp_revs(revision, heads))
@@ -244,7 +178,7 @@ def _check_forward(branch: Branch, plan: Plan) -> None:
     kept = {each.revision for each in branch.revision_map.iterate_revisions(after, "base")} if after else set()
     if not set(filter(branch.knows, plan.before)) <= kept:
         raise MigrationError(
-            f"it is protected, and would go back from {_shown(plan.before)} to {_shown(after)}: "
+            f"it is protected, and would go back from {shown(plan.before)} to {shown(after)}: "
             "say -x allow=downgrade if that is meant"
         )
 
@@ -262,23 +196,6 @@ def _check_stamps(environment: Environment) -> None:
         )
 
 
-def files_of(steps: Iterable[Step]) -> list[tuple[str, Path | None, bool]]:
-    """Of each step the revision that it is about, its file if it runs one, and whether it goes up."""
-    found: list[tuple[str, Path | None, bool]] = []
-    for step in steps:
-        script = getattr(step, "revision", None)
-        if script is not None:
-            found.append((script.revision, Path(script.path), bool(step.is_upgrade)))
-        else:
-            stamped = step.to_revisions if step.is_upgrade else step.from_revisions
-            found += [(revision, None, bool(step.is_upgrade)) for revision in stamped]
-    return found
-
-
 def _current(heads: tuple[str, ...]) -> str:
     """As Alembic's own functions are declared; they take what `get_current_heads()` returns."""
     return cast(str, heads)
-
-
-def _shown(revisions: Iterable[str]) -> str:
-    return ", ".join(sorted(revisions)) or "base"

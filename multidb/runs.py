@@ -16,7 +16,7 @@ from multidb.journal import Attempt
 from multidb.logs import log
 from multidb.looking import Look, look_at
 from multidb.participants import FailureError, Migrate, Participant
-from multidb.planning import Plan
+from multidb.plans import Plan
 from multidb.release import Coordinator, InDoubtError, Outcome
 from multidb.report import Row
 from multidb.settings import Settings
