@@ -79,8 +79,6 @@ class _Run:
         if not plans:
             log.info("nothing to do in %s", count(len(self._environment.databases)))
             return
-        for plan in plans:
-            self._rows[plan.database.name].result = "untouched"
         two_phase = self._guaranteed(plans)
         participants = [
             Participant(plan, self._migrate, self._run, self._settings) for plan in sorted(plans, key=_order)

@@ -11,6 +11,7 @@ import pytest
 
 from multidb.server import Server
 from tests.project import FEW, NAMES, ON_POSTGRESQL, Postgres, Project
+from tests.runs import MORE
 
 FOLDER = "NEIGHBOR_TEST_SERVER"
 # The data are gone when the run ends: nothing needs to survive a crash.
@@ -87,6 +88,14 @@ def few(tmp_path: Path, postgres: Postgres) -> Iterator[Project]:
     for made in _project(tmp_path, postgres, {name: f"head_{name}" for name in FEW[:-1]}):
         shutil.copy(postgres.folder / "investment.db", made.root / "investment.db")
         yield made
+
+
+@pytest.fixture
+def pair(few: Project) -> Project:
+    """A checkout in which two databases on PostgreSQL have work."""
+    for name in ("auth_db", "user_db"):
+        few.add_revision(name, 2, MORE, 'op.drop_table("more")')
+    return few
 
 
 @pytest.fixture

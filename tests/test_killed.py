@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 
-from tests.project import ROOT, Project, Result
+from tests.project import Project
+from tests.runs import interrupt, locks, prepared
 
 # By name, with SQLite last: that one decides.
 FIRST_LOCKED, LAST_PREPARED, DECIDER = "auth_db", "user_db", "investment_db"
@@ -35,33 +36,6 @@ def second(few: Project) -> Project:
     for name in few.names:
         few.add_revision(name, 2, 'op.create_table("more", sa.Column("x", sa.Integer))', 'op.drop_table("more")')
     return few
-
-
-def interrupt(project: Project, how: Sequence[str], *command: str) -> Result:
-    """Run a command, with a signal at a point: see interrupted.py."""
-    return project.run(sys.executable, ROOT / "tests/interrupted.py", *how, *command)
-
-
-def prepared(project: Project) -> list[tuple[str, ...]]:
-    """What is prepared in the databases of a checkout."""
-    own = [url.rpartition("/")[2] for url in project.variables.values()]
-    return project.rows("auth_db", f"SELECT gid FROM pg_prepared_xacts WHERE database = ANY (ARRAY{own})")
-
-
-def locks(project: Project) -> list[tuple[str, ...]]:
-    """The advisory locks in the databases of a checkout; a killed process's server needs a moment to notice."""
-    own = [url.rpartition("/")[2] for url in project.variables.values()]
-    found: list[tuple[str, ...]] = []
-    for _ in range(100):
-        found = project.rows(
-            "auth_db",
-            "SELECT datname FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
-            f"WHERE locktype = 'advisory' AND datname = ANY (ARRAY{own})",
-        )
-        if not found:
-            break
-        time.sleep(0.1)
-    return found
 
 
 def assert_whole(project: Project, *numbers: int) -> int:
@@ -172,7 +146,6 @@ def test_random_kills_leave_no_mixture(second: Project, record_property: Callabl
     seed = random.randrange(10**6)
     record_property("runs killed at random", f"{RANDOM_KILLS}, with the seed {seed}")
     chance = random.Random(seed)
-    whole = 0
     for _ in range(RANDOM_KILLS):
         command = chance.choice([("upgrade", "heads"), ("downgrade", "-1")])
         with subprocess.Popen(
@@ -190,5 +163,3 @@ def test_random_kills_leave_no_mixture(second: Project, record_property: Callabl
         assert found in [second.at(number) for number in range(3)], (seed, recovered)
         assert prepared(second) == []
         assert locks(second) == []
-        whole += 1
-    assert whole == RANDOM_KILLS

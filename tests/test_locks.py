@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 
 from multidb import locks
 from tests.project import Postgres, Project, at_once
-from tests.test_releases import MORE, started, table, until
+from tests.runs import MORE, started, table, until
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import psycopg2
 import pytest
 
 from tests.project import Project
-from tests.test_killed import interrupt
-from tests.test_releases import MORE, started, table, until
+from tests.runs import MORE, interrupt, started, table, until
 
 INDEX = 'op.create_index("ix_users_full_name", "users", ["full_name"], postgresql_concurrently=True)'
 DROP = 'op.drop_index("ix_users_full_name", "users", postgresql_concurrently=True)'
@@ -135,6 +134,7 @@ def test_an_autocommit_block_that_is_not_declared_is_refused_before_anything_run
 def test_an_autocommit_block_in_a_comment_is_none(few: Project) -> None:
     few.add_revision("auth_db", 2, "pass  # not autocommit_block()")
     few.done("upgrade", "heads")
+    assert few.versions()["auth_db"] == ["auth_0002"]
 
 
 @pytest.mark.parametrize("jobs", ["1", "4"])

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from tests.project import FEW, ROOT, Postgres, Project
-from tests.test_killed import DECIDER, POINTS, assert_whole, interrupt, prepared
-from tests.test_releases import table
+from tests.runs import interrupt, prepared, table
+from tests.test_killed import DECIDER, POINTS, assert_whole
 
 # Without the one on SQLite, the last by name decides, by a commit of PostgreSQL's.
 ON_ONE_SERVER = ",".join(FEW[:-1])

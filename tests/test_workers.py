@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import Project
-from tests.test_killed import locks
-from tests.test_releases import started, until
+from tests.runs import locks, started, until
 
 
 def children(pid: int) -> list[int]:
