@@ -32,10 +32,8 @@ class Command:
 
     @property
     def alembic(self) -> Config:
-        """Alembic's own configuration, beside databases.yaml; what is logged goes where it says."""
-        found = Config(str(self.file.parent / "alembic.ini"), cmd_opts=self.options)
-        logs.configure(found)
-        return found
+        """Alembic's own configuration, beside databases.yaml."""
+        return Config(str(self.file.parent / "alembic.ini"), cmd_opts=self.options)
 
     @property
     def script(self) -> ScriptDirectory:

@@ -8,7 +8,9 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,7 +28,9 @@ from multidb.participants import FailureError, Participant
 from multidb.stopping import Interrupted, Stop
 
 _CANCEL = "cancel"
+_PATIENCE = 10.0  # seconds that a revision may take to notice that it is cancelled
 _LAST_WORDS = 1.0  # seconds that a worker whose coordinator is gone takes to cancel its statement
+_LOOK = 0.1  # seconds between two looks whether a signal has come
 _AGAIN = 0.3  # seconds: a statement may have been on its way when it was cancelled
 
 
@@ -89,7 +93,8 @@ class Alone:
 class Workers:
     """Worker processes, each with some of the databases."""
 
-    def __init__(self, participants: Sequence[Participant], jobs: int) -> None:
+    def __init__(self, participants: Sequence[Participant], jobs: int, stop: Stop) -> None:
+        self._stop = stop
         self._owners: dict[str, _Worker] = {}
         self._workers: list[_Worker] = []
         for mine in _shares(participants, jobs):
@@ -103,37 +108,45 @@ class Workers:
     def do(self, operation: str, names: Sequence[str], *arguments: Any) -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
         failure: MigrationError | None = None
-        try:
+        # A signal must not fall into the middle of a message: it is looked for between two of them.
+        with self._stop.deferred():
             for reply in self._replies(operation, names, arguments):
-                replies[reply.name] = reply
-                failure = reply.failure
-                if failure is not None:
+                if reply is not None:
+                    replies[reply.name] = reply
+                    failure = failure or reply.failure
+                if failure is not None or self._stop.asked:
                     break
-        finally:
-            self._cancel()  # nothing is under way unless it failed, or was interrupted
+            self._cancel()  # nothing is under way, unless it failed or somebody asked to stop
         if failure is not None:
             raise failure
+        if len(replies) < len(names):
+            self._stop.check()
         return replies
 
     def do_all(self, operation: str, names: Sequence[str], *arguments: Any) -> dict[str, Reply]:
-        return {reply.name: reply for reply in self._replies(operation, names, arguments)}
+        with self._stop.deferred():
+            return {reply.name: reply for reply in self._replies(operation, names, arguments) if reply is not None}
 
     def close(self) -> None:
         for worker in self._workers:
             worker.pipe.close()
         for worker in self._workers:
+            worker.process.join(_PATIENCE)
+            worker.process.kill()
             worker.process.join()
 
-    def _replies(self, operation: str, names: Sequence[str], arguments: Sequence[Any]) -> Iterator[Reply]:
+    def _replies(self, operation: str, names: Sequence[str], arguments: Sequence[Any]) -> Iterator[Reply | None]:
+        """What the workers answer, as it comes; None now and then, while they are at it."""
         for name in names:
             self._owners[name].ask(name, operation, arguments)
         left = set(names)
         while left:
-            for reply in self._received(None):
+            for reply in self._received(_LOOK):
                 left.discard(reply.name)
                 yield reply
+            yield None
 
-    def _received(self, timeout: float | None) -> list[Reply]:
+    def _received(self, timeout: float) -> list[Reply]:
         """What the workers say next; the replies of one that ended are failures."""
         busy = {worker.pipe: worker for worker in self._workers if worker.asked}
         replies: list[Reply] = []
@@ -142,10 +155,14 @@ class Workers:
         return replies
 
     def _cancel(self) -> None:
-        """Cancel what is under way, and wait until all have come to rest."""
+        """Cancel what is under way, and wait until all have come to rest; who doesn't is killed."""
+        until = time.monotonic() + _PATIENCE
         while busy := [worker for worker in self._workers if worker.asked]:
             for worker in busy:
-                worker.tell(_CANCEL)
+                if time.monotonic() > until or self._stop.is_urgent:
+                    worker.process.kill()
+                else:
+                    worker.tell(_CANCEL)
             self._received(_AGAIN)
 
 
@@ -201,7 +218,7 @@ def crew_of(participants: Sequence[Participant], jobs: int, stop: Stop) -> Crew:
     """
     # Forking a process that has threads is asking for a deadlock; then it is a program that called Alembic.
     if min(jobs, len(participants)) > 1 and threading.active_count() == 1:
-        return Workers(participants, jobs)
+        return Workers(participants, jobs, stop)
     return Alone(participants, stop)
 
 
@@ -233,6 +250,10 @@ def _work(pipe: Pipe, mine: Sequence[Participant], others: Sequence[Participant]
         each.close()  # else this process would keep a pipe open whose coordinator is gone
     hand = _Hand(pipe, {each.name: each for each in mine})
     hand.work()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # a revision may have closed it
+            stream.flush()
+    os._exit(0)  # whatever threads a revision has left running
 
 
 class _Hand:
@@ -242,7 +263,7 @@ class _Hand:
         self._pipe, self._participants = pipe, participants
         self._orders: SimpleQueue[tuple[str, str, Sequence[Any]] | None] = SimpleQueue()
         self._busy: Participant | None = None
-        self._cancelled = self._migrating = self._abandoned = False
+        self._cancelled = self._may_stop = self._abandoned = False
         self._speaking = threading.Lock()
         # A terminal sends Ctrl-C to all; it is the coordinator's to say what follows from it.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -260,12 +281,12 @@ class _Hand:
             participant.close()
 
     def _done(self, name: str, operation: str, arguments: Sequence[Any]) -> Reply:
-        if operation not in ("begin", "migrate", "prepare"):
+        if operation not in ("begin", "wait", "migrate", "prepare"):
             self._cancelled = False
         elif self._cancelled:
             return Reply(name, None, FailureError(f"{name}: cancelled"))
         try:
-            with self._interruptible(operation == "migrate"):
+            with self._interruptible(operation in ("begin", "wait", "migrate")):
                 return Reply(name, getattr(self._participants[name], operation)(*arguments), None)
         except FailureError as error:
             trace = "".join(traceback.format_exception(error.__cause__ or error))
@@ -276,12 +297,12 @@ class _Hand:
             return Reply(name, None, FailureError(f"{name}: {text}", "error", trace))
 
     @contextmanager
-    def _interruptible(self, migrating: bool) -> Iterator[None]:
-        self._migrating = migrating
+    def _interruptible(self, may_stop: bool) -> Iterator[None]:
+        self._may_stop = may_stop
         try:
             yield
         finally:
-            self._migrating = False
+            self._may_stop = False
 
     def _listen(self) -> None:
         while True:
@@ -311,8 +332,8 @@ class _Hand:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def _interrupt(self, _number: int, _frame: Any) -> None:
-        if self._cancelled and self._migrating:
-            self._migrating = False
+        if self._cancelled and self._may_stop:
+            self._may_stop = False
             raise Interrupted
 
     def _say(self, message: Any) -> None:

@@ -127,11 +127,6 @@ def around(url: URL, creator: Callable[[], Driver], begin: Callable[[Driver], ob
     return engine.connect()
 
 
-def is_closed(driver: Driver) -> bool:
-    """Whether a PostgreSQL session has ended, as far as the driver knows."""
-    return bool(getattr(driver, "closed", False))
-
-
 def _sqlite(location: str, *, foreign_keys: bool) -> sqlite3.Connection:
     """A connection whose transactions hold DDL, too.
 

@@ -61,8 +61,10 @@ _WORKING: tuple[tuple[str, str], ...] = (
     (r"disk is full|disk I/O error", "make room on the disk, then run again"),
     (r"database is locked", "another process writes to the file: run again when it is done"),
 )
-_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s@]*@")
-_OPTION_PASSWORD = re.compile(r"((?:ssl)?password=)[^\s&'\"]+", re.IGNORECASE)
+# Both are tried at every place of a text that a revision may make as long as it likes: neither goes back far.
+_URL_PASSWORD = re.compile(r"\b(\w{1,30}://[^\s:/@]{0,200}):[^\s@]*@")
+_OPTION_PASSWORD = re.compile(r"""(password["']?[=:] ?["']?)(?!\*{3})[^\s&'"]+""", re.IGNORECASE)
+_LONGEST = 1000  # characters of a line that somebody should read
 
 
 @contextmanager
@@ -134,16 +136,20 @@ def explain(error: BaseException) -> str:
         return "interrupted"
     driver_error = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(driver_error, (psycopg2.Error, sqlite3.Error)):
-        whole, said = str(driver_error), _first_line(str(driver_error))
+        whole = _text(driver_error)
+        said = _first_line(whole)
     elif isinstance(error, SyntaxError):
         return f"{_short(error.filename or '?')}:{error.lineno}: {error.msg}"
     elif isinstance(error, CommandError):
-        whole = said = _one_line(str(error))
+        whole = said = _one_line(_text(error))
     else:
-        text = _one_line(str(error)) or "no reason given; --raiseerr shows where"
+        text = _one_line(_text(error)) or "no reason given; --raiseerr shows where"
         whole = said = f"{type(error).__name__}: {text}"
     place = revision_line(error)
     advice = _advice(driver_error, whole)
+    said = redacted(said)
+    if len(said) > _LONGEST:
+        said = f"{said[:_LONGEST]}…"
     return redacted((f"{place}: " if place else "") + said + (f": {advice}" if advice else ""))
 
 
@@ -187,6 +193,14 @@ def _short(filename: str) -> str:
     parts = Path(filename).parts
     start = parts.index("migrations") if "migrations" in parts else 0
     return str(Path(*parts[start:]))
+
+
+def _text(error: BaseException) -> str:
+    """What it says, if it can say it: a revision may raise exceptions of its own."""
+    try:
+        return str(error)
+    except Exception:
+        return "its text can't be had"
 
 
 def _first_line(text: str) -> str:

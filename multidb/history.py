@@ -77,8 +77,9 @@ def verify(script: ScriptDirectory, databases: Sequence[Database], say: Say) -> 
     """
     problems = 0
     for name, entries in read(databases).items():
-        files = {each.revision: Path(each.path) for each in Branch(script, name).directory.walk_revisions()}
-        for revision, sha256 in _applied(entries).items():
+        branch = Branch(script, name)
+        files = {each.revision: Path(each.path) for each in branch.directory.walk_revisions()}
+        for revision, sha256 in _applied(entries, branch).items():
             file = files.get(revision)
             if file is None:
                 problem = "applied, and has no file"
@@ -98,6 +99,11 @@ def committed(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.state == journal.COMMITTED]
 
 
+def is_stamp(entry: Entry) -> bool:
+    """Whether it ran no revision."""
+    return all(each["sha256"] is None for each in entry.revisions)
+
+
 def _runs(journals: Journals) -> Iterable[dict[str, Any]]:
     rows: dict[str, list[tuple[str, Entry]]] = {}
     for name, entries in journals.items():
@@ -105,18 +111,28 @@ def _runs(journals: Journals) -> Iterable[dict[str, Any]]:
             rows.setdefault(entry.run, []).append((name, entry))
     for run, found in sorted(rows.items(), key=lambda item: min(row.started_at for _, row in item[1]), reverse=True):
         first = min((row for _, row in found), key=lambda row: row.started_at)
-        done = any(row.state == journal.COMMITTED for _, row in found)
         yield {
             "run": run,
             "release": first.release,
             "command": first.command,
-            "state": "committed" if done else "not committed",
+            "state": _state(found, set(journals)),
             "who": first.who,
             "host": first.host,
             "started_at": first.started_at,
             "versions": first.versions,
             "databases": [_row(name, row) for name, row in found],
         }
+
+
+def _state(rows: Iterable[tuple[str, Entry]], names: set[str]) -> str:
+    """What became of a run, as far as the databases that were read can say."""
+    done: dict[str, set[str]] = {}
+    for name, row in rows:
+        if row.state == journal.COMMITTED:
+            done.setdefault(row.attempt, set(row.participants) & names).discard(name)
+    if not done:
+        return "not committed"
+    return "partly committed" if any(done.values()) else "committed"
 
 
 def _row(database: str, entry: Entry) -> dict[str, Any]:
@@ -131,10 +147,15 @@ def _moved(row: Mapping[str, Any]) -> str:
     return f"{before} -> {after}" if row["state"] == journal.COMMITTED else f"at {before}"
 
 
-def _applied(entries: Iterable[Entry]) -> dict[str, str | None]:
+def _applied(entries: Iterable[Entry], branch: Branch) -> dict[str, str | None]:
     """The revisions that are applied, by the journal, each with its file's SHA-256 as it was then."""
     found: dict[str, str | None] = {}
     for entry in committed(entries):
+        if is_stamp(entry):  # it says which are applied, whatever was before
+            known = tuple(revision for revision in entry.after if branch.knows(revision))
+            below = {each.revision for each in branch.revision_map.iterate_revisions(known, "base")} if known else set()
+            found = {revision: sha256 for revision, sha256 in found.items() if revision in below}
+            continue
         for each in entry.revisions:
             if each["upgrade"]:
                 found[each["revision"]] = each["sha256"]

@@ -25,6 +25,8 @@ import psycopg2
 import sqlalchemy
 from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, func, insert, select, update
 
+from multidb.errors import MigrationError
+
 NAME = "multidb_journal"
 TABLE = Table(
     NAME,
@@ -76,6 +78,7 @@ class Attempt:
         databases: those that take part, in the order in which they were locked; the last one decides.
         two_phase: whether it is a two-phase commit.
         parts: which part of its plan each database gets: there are several, if it has a revision outside a transaction.
+        outside: whether it is one revision outside a transaction, in one database.
         started_at: when, in UTC.
     """
 
@@ -84,6 +87,7 @@ class Attempt:
     databases: tuple[str, ...]
     two_phase: bool
     parts: Mapping[str, int]
+    outside: bool = False
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     @property
@@ -180,11 +184,16 @@ def finish(
         seconds: how long it took.
         there: whether the table is there.
         begun: whether the attempt has its row, as `begun`.
+
+    Raises:
+        MigrationError: that row is not there.
     """
     done = {"after": ",".join(sorted(after)), "revisions": json.dumps(revisions), "seconds": round(seconds, 3)}
     done["state"] = COMMITTED
     if begun:
-        connection.execute(update(TABLE).where(TABLE.c.attempt == attempt.id).values(done))
+        found = connection.execute(update(TABLE).where(TABLE.c.attempt == attempt.id).values(done))
+        if found.rowcount != 1:  # by it the others would be settled
+            raise MigrationError(f"{NAME} has {found.rowcount} rows of {attempt.id}, where it should have one")
         return
     if not there:
         # An SQLite file that was not there when it was looked at may have been made by somebody else since.
@@ -193,7 +202,9 @@ def finish(
 
 
 def entries(connection: Connection) -> list[Entry]:
-    """All rows of a database, oldest first; none if it has no journal."""
+    """All rows of a database, oldest first; none if it has no journal. Nobody's lock is waited for long."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
     if not connection.dialect.has_table(connection, NAME):
         return []
     return [_entry(row._asdict()) for row in connection.execute(select(TABLE).order_by(TABLE.c.id))]

@@ -17,6 +17,16 @@ from multidb.logs import log, naming
 
 KEY = int.from_bytes(b"multidb", "big")
 _POLL = 0.1  # seconds, give or take a half: several that wait should not ask in step
+# Whoever is killed is noticed in the middle of a statement, and whoever waits for the others is left in peace; each
+# where the server knows it.
+SETTINGS = """
+    SELECT set_config(name, value, false) FROM (VALUES
+        ('client_connection_check_interval', '2s'),
+        ('idle_in_transaction_session_timeout', '0'),
+        ('idle_session_timeout', '0'),
+        ('transaction_timeout', '0')
+    ) AS wanted (name, value) WHERE current_setting(name, true) IS NOT NULL
+"""
 # Of other roles' sessions the server may show the number only.
 _HOLDER = """
     SELECT a.pid, a.usename, a.application_name, coalesce(a.client_hostname, host(a.client_addr), 'the server itself'),
@@ -28,15 +38,19 @@ _HOLDER = """
 """
 
 
+class LockedError(MigrationError):
+    """Somebody else has held a lock for longer than we wait."""
+
+
 class Wait:
     """A wait with a limit, that says once for whom.
 
     Args:
         seconds: the limit.
-        name: the setting that it comes from, for messages.
+        name: the setting that it comes from, if from one.
     """
 
-    def __init__(self, seconds: float, name: str = "lock_wait") -> None:
+    def __init__(self, seconds: float, name: str | None = None) -> None:
         self._seconds, self._name = seconds, name
         self._until = time.monotonic() + seconds
         self._said: set[str] = set()
@@ -48,16 +62,15 @@ class Wait:
             holder: says whom it waits for.
 
         Raises:
-            MigrationError: the time is up.
+            LockedError: the time is up.
         """
         late = time.monotonic() > self._until
         if late or not self._said:
             who = holder()
             if late:
-                raise MigrationError(
-                    f"locked by {who}, longer than {self._name} = {self._seconds:g} s: "
-                    f"run again when it is done, or with -x {self._name}=SECONDS"
-                )
+                limit = f"{self._name} = {self._seconds:g} s" if self._name else f"{self._seconds:g} s"
+                longer = f", or with -x {self._name}=SECONDS" if self._name else ""
+                raise LockedError(f"locked by {who}, longer than {limit}: run again when it is done{longer}")
             if who not in self._said:
                 self._said.add(who)
                 log.info("waits for %s", who)
@@ -77,7 +90,7 @@ def take_all(sessions: Sequence[tuple[str, Driver]], seconds: float) -> None:
         MigrationError: another run has held one for longer; no lock is kept.
     """
     left = sorted(sessions, key=lambda session: session[0])
-    wait = Wait(seconds)
+    wait = Wait(seconds, "lock_wait")
     try:
         while left:
             had = parallel.each(lambda session: _try(session[1]), left)
@@ -123,7 +136,7 @@ def release(driver: Driver) -> None:
 
 def _try(driver: Driver) -> bool:
     with driver.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [KEY])
+        cursor.execute(f"{SETTINGS}; SELECT pg_try_advisory_lock(%s)", [KEY])
         return bool(cursor.fetchone()[0])
 
 

@@ -6,7 +6,7 @@ A run that has nothing to do ends here: it costs what the slowest database costs
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import psycopg2
 
@@ -59,6 +59,7 @@ class Look:
         self.backend = 0
         self.free_slots = 0
         self._wait, self._run = wait, run
+        self._closing = Event()
         self._answer: tuple[str, ...] = ()
         self._error: Exception | None = None
         self._thread = self._started()
@@ -102,6 +103,7 @@ class Look:
         self._thread = self._started()
 
     def close(self) -> None:
+        self._closing.set()  # nobody waits for a server any more
         self._thread.join()
         if self.connection is not None:
             self.connection.close()
@@ -152,13 +154,17 @@ class Look:
             try:
                 return open_to_look(self.database.url, self._run)
             except psycopg2.OperationalError as error:
-                if time.monotonic() > until or not any(reason in str(error) for reason in _SOON):
+                if (
+                    self._closing.is_set()
+                    or time.monotonic() > until
+                    or not any(reason in str(error) for reason in _SOON)
+                ):
                     raise
                 if not said:
                     said = True
                     with naming(self.database.name):
                         log.info("waits for its server, at most %g s: %s", self._wait, explain(error))
-            time.sleep(_PAUSE)
+            self._closing.wait(_PAUSE)
 
 
 def look_at(databases: Iterable[Database], wait: float = 0, run: str = "") -> list[Look]:

@@ -5,6 +5,7 @@ stays, so it has to be safe to run again.
 """
 
 import ast
+import math
 import re
 from collections.abc import Callable
 from copy import copy
@@ -122,7 +123,7 @@ class Outside:
         if concurrently is not self._concurrently:
             self._concurrently = concurrently
             with self._driver.cursor() as cursor:
-                cursor.execute(f"SET lock_timeout = {self._timeouts[concurrently] * 1000:.0f}")
+                cursor.execute(f"SET lock_timeout = {math.ceil(self._timeouts[concurrently] * 1000)}")
 
     def _drop_left_behind(self, index: str, table: str) -> None:
         """Drop what an earlier try left of the index: one that is invalid, or that nobody recorded as done."""

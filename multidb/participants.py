@@ -15,8 +15,9 @@ from sqlalchemy import Connection, event
 from multidb import journal, outside, settling
 from multidb.blocking import Watch
 from multidb.config import Database
-from multidb.errors import MigrationError, explain, named
+from multidb.errors import MigrationError, explain, named, revision_line
 from multidb.journal import Attempt, Run
+from multidb.locks import LockedError
 from multidb.logs import naming
 from multidb.outside import Outside
 from multidb.plans import MovedError, Part, Plan, files_of
@@ -88,8 +89,13 @@ class Participant:
 
     def begin(self, attempt: Attempt) -> None:
         """Commit a row `begun`, by which the others can be settled, in this database that decides for them."""
-        with self._failing():
+        with self._failing(), self.session.patiently():
             self._write_begun(attempt)
+
+    def wait(self, _attempt: Attempt) -> None:
+        """Wait until nobody else writes to an SQLite file, before any other database is touched."""
+        with self._failing():
+            self.session.wait_for_writers()
 
     def migrate(self, attempt: Attempt) -> Applied:
         """Migrate in a transaction that stays open, or outside one where the part says so."""
@@ -133,8 +139,7 @@ class Participant:
         """
         with self._failing():
             self._after = self._before
-            if self.session.is_open:
-                self.session.end("ROLLBACK")
+            self.session.rollback()
             if prepared:
                 settling.finish_in(self.session.driver, attempt.gid(self.name), commit=False)
 
@@ -195,8 +200,7 @@ class Participant:
         try:
             yield
         except BaseException:
-            if self.session.is_open:
-                self.session.end("ROLLBACK")
+            self.session.rollback()
             raise
 
     def _write_done(self, attempt: Attempt, seconds: float) -> None:
@@ -240,10 +244,6 @@ class Participant:
         try:
             with naming(self.name), named(self.name):
                 yield
-        except Interrupted:
-            raise
-        except KeyboardInterrupt as error:
-            raise FailureError(f"{self.name}: KeyboardInterrupt was raised") from error
         except MigrationError as error:
             text, kind = explain(error), "error"
             causes = list(_causes(error))
@@ -251,10 +251,21 @@ class Participant:
                 kind = "moved"
             elif any(isinstance(cause, EndedError) for cause in causes):
                 kind = "ended"
-            elif any(getattr(cause, "pgcode", None) in _TRY_AGAIN for cause in causes):
+            elif watch and any(_may_pass(cause) for cause in causes):
                 kind = "lock"
-                text += f": blocked by {watch.seen}" if watch and watch.seen else ""
+                text += f": blocked by {watch.seen}" if watch.seen else ""
             raise FailureError(text, kind) from error
+        except Interrupted:
+            raise
+        except BaseException as error:  # such as a CancelledError: whatever a revision raises is a failure of it
+            place = revision_line(error)
+            text = f"{place}: {type(error).__name__} was raised" if place else explain(error)
+            raise FailureError(f"{self.name}: {text}") from error
+
+
+def _may_pass(cause: BaseException) -> bool:
+    """Whether trying again may help."""
+    return isinstance(cause, LockedError) or getattr(cause, "pgcode", None) in _TRY_AGAIN
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -69,12 +69,17 @@ class Coordinator:
             with self._stop.interruptible():
                 if attempt.two_phase:
                     self._crew.do("begin", [attempt.decider], attempt)
+                else:
+                    on_sqlite = [name for name in attempt.databases if self._databases[name].is_sqlite]
+                    self._crew.do("wait", on_sqlite, attempt)
                 replies = self._crew.do("migrate", attempt.databases, attempt)
                 prepared = others  # from here on each of them may be
                 self._crew.do("prepare", others, attempt)
             self._stop.check()
         except BaseException as error:
             self._roll_back(attempt, prepared, error)
+            if attempt.outside and getattr(error, "kind", None) not in ("lock", "moved"):
+                raise self._outside_failed(attempt, error) from error
             raise
         # From here on a signal changes nothing: what has been begun is brought to its end.
         outcome = Outcome({name: reply.value for name, reply in replies.items()})
@@ -83,6 +88,19 @@ class Coordinator:
         else:
             self._commit_in_turn(attempt, outcome)
         return outcome
+
+    def _outside_failed(self, attempt: Attempt, error: BaseException) -> "OutsideError":
+        """What to say of a revision outside a transaction that did not come to its end."""
+        name = attempt.decider
+        self._crew.do_all("close", [name])
+        outcome = Outcome(reasons={name: explain(error)})
+        committed = self._verdict(name, attempt, outcome, missing=False)
+        what = {
+            True: "and yet it is done, and recorded",
+            False: "what its statements did before that stays: run it again",
+            None: outcome.reasons[name],
+        }[committed]
+        return OutsideError(f"{explain(error)}; it ran outside a transaction: {what}")
 
     def _decide(self, attempt: Attempt, others: Sequence[str], outcome: Outcome) -> None:
         failure = self._crew.do_all("commit", [attempt.decider], attempt)[attempt.decider].failure
@@ -149,6 +167,12 @@ class Coordinator:
             outcome.reasons[name] = f"{outcome.reasons[name]}; and it can't be asked: {explain(error)}"
             return None
         return missing if found is None else found
+
+
+class OutsideError(MigrationError):
+    """A revision outside a transaction did not come to its end; what it did before stays."""
+
+    exit_code = 3
 
 
 class InDoubtError(MigrationError):

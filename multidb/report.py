@@ -1,8 +1,12 @@
 """What a run did, database by database: the table at its end."""
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from alembic.config import Config
+
+_LONGEST = 200  # characters of a result; the line on stderr has all
 _TITLES = ("database", "from", "to", "revisions", "time", "result")
 
 
@@ -26,8 +30,19 @@ class Row:
             _shown(self.after),
             str(self.revisions or "-"),
             f"{self.seconds:.2f} s" if moved else "-",
-            self.result,
+            self.result if len(self.result) <= _LONGEST else f"{self.result[:_LONGEST]}…",
         )
+
+
+def show(config: Config, text: str) -> None:
+    """Print it, if anybody listens: a report that can't be printed changes nothing about what happened."""
+    try:
+        for line in text.splitlines():
+            config.print_stdout("%s", line)
+        config.stdout.flush()
+    except (OSError, ValueError, AttributeError):  # a closed pipe, a closed file, no stdout at all
+        if sys.stdout is not None:
+            sys.stdout = None  # else Python tries again at its end, and exits with 120
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -41,11 +56,6 @@ def in_columns(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names, with commas."""
-    return ", ".join(names)
 
 
 def _shown(revisions: tuple[str, ...]) -> str:

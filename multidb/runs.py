@@ -3,8 +3,9 @@
 import random
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import count
 from typing import Any
 
 from multidb import crew, journal, locks, planning, report, settling
@@ -17,7 +18,7 @@ from multidb.logs import log
 from multidb.looking import Look, look_at
 from multidb.participants import FailureError, Migrate, Participant
 from multidb.plans import Plan
-from multidb.release import Coordinator, InDoubtError, Outcome
+from multidb.release import Coordinator, InDoubtError, Outcome, OutsideError
 from multidb.report import Row
 from multidb.settings import Settings
 from multidb.stopping import Interrupted, Stop
@@ -46,12 +47,12 @@ def change(environment: Environment, migrate: Migrate) -> None:
     request = environment.request
     typed = shlex.join([request.command, *request.symbols])
     run = journal.Run(environment.config.attributes.get(planning.COMMAND, typed), environment.settings.release)
-    stop = Stop()
+    stop, attempts = Stop(), count(1)
     with stop.listening():
         for _ in range(_MOVES):
             with ExitStack() as opened:
                 try:
-                    _Run(environment, migrate, run, stop, opened).go()
+                    _Run(environment, migrate, run, stop, attempts, opened).go()
                 except Interrupted as error:
                     raise MigrationError(f"interrupted by {stop.asked}; no database was changed") from error
                 except FailureError as error:
@@ -65,11 +66,17 @@ def change(environment: Environment, migrate: Migrate) -> None:
 
 class _Run:
     def __init__(
-        self, environment: Environment, migrate: Migrate, run: journal.Run, stop: Stop, opened: ExitStack
+        self,
+        environment: Environment,
+        migrate: Migrate,
+        run: journal.Run,
+        stop: Stop,
+        attempts: Iterator[int],
+        opened: ExitStack,
     ) -> None:
         self._environment, self._migrate, self._run, self._stop, self._opened = environment, migrate, run, stop, opened
         self._settings: Settings = environment.settings
-        self._attempts = 0
+        self._attempts = attempts
         self._longest_lock = 0.0
         self._rows: dict[str, Row] = {}
 
@@ -77,7 +84,7 @@ class _Run:
         with self._stop.interruptible():
             plans = self._locked_plans()
         if not plans:
-            log.info("nothing to do in %s", count(len(self._environment.databases)))
+            log.info("nothing to do in %s", number_of(len(self._environment.databases)))
             return
         two_phase = self._guaranteed(plans)
         participants = [
@@ -98,7 +105,7 @@ class _Run:
         self._print_table()
         if self._stop.asked:
             log.info("%s came after the decision: the run went on to its end", self._stop.asked)
-        log.info("committed in %s", count(len(plans)))
+        log.info("committed in %s", number_of(len(plans)))
 
     def _locked_plans(self) -> list[Plan]:
         """What there is to do, when nobody else can change it any more."""
@@ -155,14 +162,14 @@ class _Run:
             decider = max(plans, key=_order).database.name
             log.info(
                 "run %s: two-phase commit of %s, decided in %s: all or none, whatever happens",
-                self._run.id, count(len(plans)), decider,
+                self._run.id, number_of(len(plans)), decider,
             )  # fmt: skip
             return True
         if self._settings.two_phase == "required":
             raise MigrationError(f"two_phase is required, but {why_not}")
         log.info(
             "run %s: %s, committed one after the other, because %s: a crash between the commits would be seen",
-            self._run.id, count(len(plans)), why_not,
+            self._run.id, number_of(len(plans)), why_not,
         )  # fmt: skip
         return False
 
@@ -176,18 +183,19 @@ class _Run:
             self._stop.check()
             alone = [name for name in left if plans[name].parts[next_part[name]].outside]
             names = alone[:1] or left
-            together = two_phase and len(names) > 1
-            self._bring(coordinator, names, {name: next_part[name] for name in names}, together)
+            parts = {name: next_part[name] for name in names}
+            self._bring(coordinator, names, parts, two_phase=two_phase and len(names) > 1, outside=bool(alone))
             for name in names:
                 next_part[name] += 1
 
-    def _bring(self, coordinator: Coordinator, names: Sequence[str], parts: dict[str, int], two_phase: bool) -> None:
+    def _bring(
+        self, coordinator: Coordinator, names: Sequence[str], parts: dict[str, int], *, two_phase: bool, outside: bool
+    ) -> None:
         """Bring one release, and try again when somebody's lock was in the way."""
         tries = self._settings.lock_retries
         for number in range(tries + 1):
-            self._attempts += 1
             started = time.monotonic()
-            attempt = Attempt(self._run.id, self._attempts, tuple(names), two_phase, parts)
+            attempt = Attempt(self._run.id, next(self._attempts), tuple(names), two_phase, parts, outside)
             try:
                 outcome = coordinator.bring(attempt)
             except FailureError as error:
@@ -199,6 +207,9 @@ class _Run:
                 log.info("%s; all rolled back, try %d of %d in %.1f s", explain(error), number + 2, tries + 1, pause)
                 with self._stop.interruptible():
                     time.sleep(pause)
+            except OutsideError as error:
+                self._mark(names, f"failed: {_without(names[0], explain(error))}")
+                raise
             except InDoubtError as error:
                 self._mark(names, "rolled back")
                 self._note(error.outcome)
@@ -248,28 +259,33 @@ class _Run:
             MigrationError: always.
         """
         self._print_table()
-        if isinstance(error, FailureError) and error.kind == "ended":
-            raise PartlyDoneError(reason) from error
+        if isinstance(error, OutsideError) or (isinstance(error, FailureError) and error.kind == "ended"):
+            raise PartlyDoneError(self._with_states(reason) if self._has_changed else reason) from error
         if not self._has_changed:
             raise MigrationError(f"{reason}; no database was changed") from error
+        raise PartlyDoneError(self._with_states(reason)) from error
+
+    def _with_states(self, reason: str) -> str:
+        """A reason, and who is where now."""
         states: dict[str, list[str]] = {}
         for name, row in self._rows.items():
-            if row.result != "untouched" or row.revisions:
-                key = "committed" if row.revisions and row.result == "rolled back" else row.result.partition(":")[0]
-                states.setdefault(key, []).append(name)
+            state = row.result.partition(":")[0]
+            if row.revisions and state != "committed":
+                state = f"committed in part, then {state}"
+            if state != "untouched":
+                states.setdefault(state, []).append(name)
         summary = "; ".join(f"{state}: {', '.join(names)}" for state, names in states.items())
         advice = "; `python -m multidb recover` settles what is in doubt" if "in doubt" in states else ""
-        raise PartlyDoneError(f"{reason}; {summary}{advice}") from error
+        return f"{reason}; {summary}{advice}"
 
     def _print_table(self) -> None:
-        config = self._environment.config
-        for line in report.table(list(self._rows.values())).splitlines():
-            config.print_stdout("%s", line)
+        lines = report.table(list(self._rows.values()))
         if self._longest_lock >= 1:
-            config.print_stdout("%s", f"what was altered stayed locked for at most {self._longest_lock:.1f} s")
+            lines += f"\nwhat was altered stayed locked for at most {self._longest_lock:.1f} s"
+        report.show(self._environment.config, lines)
 
 
-def count(number: int) -> str:
+def number_of(number: int) -> str:
     """How many databases."""
     return "1 database" if number == 1 else f"{number} databases"
 

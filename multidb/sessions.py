@@ -4,6 +4,7 @@ Its transactions are ended here and nowhere else: SQLAlchemy believes that it ha
 end of it leaves the server's alone.
 """
 
+import math
 import re
 import sqlite3
 import traceback
@@ -31,17 +32,8 @@ _ENDED = (
     "a revision ended the transaction that all databases commit together: what it did before that may have been "
     "committed: take its commit or rollback out"
 )
-# Whoever is killed is noticed in the middle of a statement, and whoever waits for the others is left in peace.
-_SETTINGS = {
-    "client_connection_check_interval": "2s",
-    "idle_in_transaction_session_timeout": "0",
-    "idle_session_timeout": "0",
-    "transaction_timeout": "0",
-}
-_SET = """
-    SELECT set_config(name, value, false) FROM (VALUES {}) AS wanted (name, value)
-    WHERE current_setting(name, true) IS NOT NULL
-"""
+_VERIFY = "RESET ROLE; RESET search_path; SET CONSTRAINTS ALL IMMEDIATE; SELECT transaction_timestamp()"
+_SHORTEST_WAIT = 5.0  # seconds: those who read an SQLite file let go of it soon
 
 
 class EndedError(MigrationError):
@@ -66,7 +58,7 @@ class Session:
         self._limits, self._lock_wait = limits, lock_wait
         self._connection: Connection | None = None
         self._began: object = None
-        self._in_revision = False
+        self._in_revision = self._patient = self._is_used = False
 
     @property
     def connection(self) -> Connection:
@@ -117,9 +109,10 @@ class Session:
             self._in_revision = False
 
     def verify(self) -> None:
-        """Find what a commit would refuse, while everything can still be rolled back. Take back our own role.
+        """Find what a commit would refuse, while everything can still be rolled back.
 
-        Only the role that prepared a transaction may finish it; a revision may have taken on another.
+        Role and search path are ours again then, whatever a revision made of them: only the role that prepared a
+        transaction may finish it, and the journal is where it was looked for.
 
         Raises:
             MigrationError: rows refer to nothing, or a revision ended the transaction.
@@ -127,7 +120,7 @@ class Session:
         """
         if not self.database.is_sqlite:
             with self.driver.cursor() as cursor:
-                cursor.execute("RESET ROLE; SET CONSTRAINTS ALL IMMEDIATE; SELECT transaction_timestamp()")
+                cursor.execute(_VERIFY)
                 if cursor.fetchone()[0] != self._began:
                     raise EndedError(_ENDED)
             return
@@ -161,22 +154,51 @@ class Session:
                     if tag is not None and cursor.statusmessage != tag:
                         raise MigrationError(f"the server answered {cursor.statusmessage} to {tag}: its log says why")
         finally:
-            transaction = self._connection and self._connection.get_transaction()
-            if transaction:
-                with suppress(DBAPIError, psycopg2.Error, sqlite3.Error):
-                    transaction.close()
+            self._tell_sqlalchemy()
 
     def commit(self) -> None:
         """Commit, durably: it may decide for other databases."""
-        self.end("COMMIT" if self.database.is_sqlite else "SET LOCAL synchronous_commit = on; COMMIT", "COMMIT")
+        if isinstance(self.driver, sqlite3.Connection):  # whose commit waits for those who read
+            self.driver.execute(f"PRAGMA busy_timeout = {max(_SHORTEST_WAIT, self._limits.lock_timeout) * 1000:.0f}")
+            self.end("COMMIT")
+            self.driver.execute("PRAGMA busy_timeout = 0")
+        else:
+            self.end("SET LOCAL synchronous_commit = on; COMMIT", "COMMIT")
+
+    def rollback(self) -> None:
+        """Roll back what is open; an error may have done so already."""
+        if self.is_open:
+            self.end("ROLLBACK")
+        else:
+            self._tell_sqlalchemy()
+
+    def wait_for_writers(self) -> None:
+        """Wait until nobody else writes to an SQLite file, for as long as for another run."""
+        with self.patiently():
+            self.connection.begin()
+            self.end("ROLLBACK")
+
+    @contextmanager
+    def patiently(self) -> Iterator[None]:
+        """Wait for others that write to an SQLite file as for another run: nobody waits for us meanwhile."""
+        self._patient = True
+        try:
+            yield
+        finally:
+            self._patient = False
 
     def begin_after_outside(self) -> None:
-        """Begin the transaction that records what a revision did outside of one."""
+        """Begin the transaction that records what a revision did outside of one.
+
+        Raises:
+            MigrationError: the revision let go of the run's lock, and somebody else has it now.
+        """
         if isinstance(self.driver, sqlite3.Connection):
             self.driver.isolation_level = None  # autocommit_block() leaves another
         else:
             self.driver.commit()
             self.driver.autocommit = True
+            locks.take(self.driver, Wait(0))  # DISCARD ALL would have let go of it; to have it twice is no harm
         self._begin_in_earnest(self.driver)
 
     def close(self) -> None:
@@ -194,6 +216,13 @@ class Session:
         elif self.driver is not None and not self.driver.closed:
             self.driver.cancel()
 
+    def _tell_sqlalchemy(self) -> None:
+        """Let SQLAlchemy know that its transaction has ended."""
+        transaction = self._connection and self._connection.get_transaction()
+        if transaction:
+            with suppress(DBAPIError, psycopg2.Error, sqlite3.Error):
+                transaction.close()
+
     def _begin(self, driver: Driver) -> None:
         if not self.outside:
             self._begin_in_earnest(driver)
@@ -203,24 +232,32 @@ class Session:
 
     def _begin_in_earnest(self, driver: Driver) -> None:
         if isinstance(driver, sqlite3.Connection):
-            locks.take(driver, Wait(self._lock_wait))
+            timeout = 0 if self._patient else self._limits.lock_timeout
+            locks.take(driver, Wait(timeout, "lock_timeout") if timeout else Wait(self._lock_wait, "lock_wait"))
             self._began = True
             return
         with driver.cursor() as cursor:
-            cursor.execute(f"BEGIN; {self._settings()}; SELECT transaction_timestamp()")
+            if self._is_used:  # what a revision has set for the session is not for those of the next release
+                cursor.execute(f"RESET ALL; {locks.SETTINGS}")
+            self._is_used = True
+            cursor.execute(f"{self._settings()}; BEGIN; SELECT transaction_timestamp()")
             self._began = cursor.fetchone()[0]
 
     def _settings(self) -> str:
-        limits = {"lock_timeout": self._limits.lock_timeout, "statement_timeout": self._limits.statement_timeout}
-        wanted = _SETTINGS | {name: f"{seconds * 1000:.0f}" for name, seconds in limits.items()}
-        return _SET.format(", ".join(f"('{name}', '{value}')" for name, value in wanted.items()))
+        milliseconds = {
+            "lock_timeout": self._limits.lock_timeout * 1000,
+            "statement_timeout": self._limits.statement_timeout * 1000,
+        }
+        return "; ".join(f"SET {name} = {math.ceil(value)}" for name, value in milliseconds.items())
 
     def _transaction(self) -> object:
         """What tells the transaction from any other: on PostgreSQL, when it began. None if it can't be asked."""
         driver = self.driver
+        if self.outside:
+            return None
         if isinstance(driver, sqlite3.Connection):
             return driver.in_transaction
-        if self.outside or driver.closed or driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
+        if driver.closed or driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
             return None
         with driver.cursor() as cursor:
             cursor.execute("SELECT transaction_timestamp()")

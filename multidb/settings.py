@@ -8,6 +8,7 @@ from typing import Any
 from multidb.errors import ConfigError, nearest
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|h|)")
+_LONGEST = 24 * 86400.0  # seconds: PostgreSQL counts its time-outs in milliseconds, with 31 bits
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "": 1.0}
 
 
@@ -16,7 +17,10 @@ def _duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if not match:
         raise ValueError("should be a time such as 5s, 500ms or 10min")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST:
+        raise ValueError("is longer than 24 days")
+    return seconds
 
 
 def _count(text: str) -> int:

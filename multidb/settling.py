@@ -5,7 +5,7 @@ to whoever holds that database's lock: then nobody who could still decide is ali
 rollback. https://www.postgresql.org/docs/current/sql-prepare-transaction.html
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from multidb.locks import Wait
 from multidb.logs import naming
 
 _SQLITE_JOURNAL = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{journal.NAME}'"  # noqa: S608 - ours
-_BUSY_TRIES = 50
+_BUSY = 5.0  # seconds to wait for somebody else who finishes the same transaction
 
 Say = Callable[[str], None]
 
@@ -125,7 +125,7 @@ def finish_after(database: Database, gid: str, seconds: float, *, commit: bool) 
 
 def finish_in(driver: Driver, gid: str, *, commit: bool) -> None:
     """The same, in a session that is open and in no transaction."""
-    wait = Wait(_BUSY_TRIES / 10)
+    wait = Wait(_BUSY)
     while True:
         try:
             with driver.cursor() as cursor:
@@ -181,7 +181,7 @@ def _opened(database: Database) -> Iterator[Driver]:
         driver.execute("PRAGMA busy_timeout = 0")
     else:
         driver = engines.open_to_look(database.url)
-        if driver.info.backend_pid != _backend(driver):
+        if driver.info.backend_pid != _prepared_to_read(driver):
             driver.close()
             raise MigrationError(POOLED)
     with closing(driver):
@@ -194,9 +194,10 @@ POOLED = (
 )
 
 
-def _backend(driver: Driver) -> int:
+def _prepared_to_read(driver: Driver) -> int:
+    """Let nobody's lock hold up the session for long. Returns the number that the server gives it."""
     with driver.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
+        cursor.execute("SET lock_timeout = '5s'; SELECT pg_backend_pid()")
         return int(cursor.fetchone()[0])
 
 
@@ -210,8 +211,3 @@ def _state(database: Database, driver: Driver, attempt: str) -> str | None:
     cursor.execute(f"SELECT state FROM {journal.NAME} WHERE attempt = {mark}", [attempt])  # noqa: S608 - ours
     row = cursor.fetchone()
     return str(row[0]) if row else None
-
-
-def names(doubts: Iterable[tuple[Database, Doubt]]) -> str:
-    """The databases that are in doubt."""
-    return ", ".join(sorted({database.name for database, _ in doubts}))

@@ -4,6 +4,7 @@ Python runs a signal's handler between two of its own instructions, and so not w
 byte that it writes at once, to `set_wakeup_fd`, wakes a thread, and that cancels the statement.
 """
 
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -20,10 +21,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stop:
-    """Whether somebody asked this run to stop; and where it may."""
+    """Whether somebody asked this run to stop, and asked again; and where it may."""
 
     def __init__(self) -> None:
         self.asked: str | None = None
+        self.is_urgent = False
         self._may_stop = False
         self._over = Event()
 
@@ -56,6 +58,15 @@ class Stop:
             yield
         finally:
             self._may_stop = False
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Only note a signal that comes in here, also where it would be heard around it."""
+        before, self._may_stop = self._may_stop, False
+        try:
+            yield
+        finally:
+            self._may_stop = before
 
     def check(self) -> None:
         """Stop here, if somebody has asked.
@@ -92,15 +103,23 @@ class Stop:
             ear.close()
 
     def _watch(self, ear: socket.socket, cancel: Callable[[], None]) -> None:
-        while byte := ear.recv(1):
-            if byte[0] not in SIGNALS or not self._may_stop:
-                continue
-            while not self._over.is_set():
+        heard = 0
+        while True:
+            ear.settimeout(_AGAIN if heard else None)
+            with suppress(TimeoutError):
+                byte = ear.recv(1)
+                if not byte:
+                    return
+                heard += byte[0] in SIGNALS
+            if heard and self._may_stop and not self._over.is_set():
+                if heard > 1:
+                    os.write(2, b"error: interrupted twice; the servers roll back what was not committed\n")
+                    os._exit(1)
                 with suppress(Exception):  # the statement may have ended, with its session
                     cancel()
-                self._over.wait(_AGAIN)
 
     def _received(self, number: int, _frame: FrameType | None) -> None:
         first, self.asked = self.asked is None, signal.Signals(number).name
+        self.is_urgent = not first
         if first and self._may_stop:
             raise Interrupted(self.asked)

@@ -11,7 +11,7 @@ from alembic.config import Config
 from multidb import planning
 from multidb.config import Configuration
 from multidb.errors import MigrationError
-from multidb.history import Journals, committed, read
+from multidb.history import Journals, committed, is_stamp, read
 from multidb.journal import Entry
 from multidb.looking import look_at
 from multidb.report import in_columns
@@ -36,7 +36,7 @@ class Step:
 
     @property
     def is_stamp(self) -> bool:
-        return all(_is_stamp(row) for row in self.rows)
+        return all(is_stamp(row) for row in self.rows)
 
 
 def rollback(
@@ -106,7 +106,7 @@ def _steps(journals: Journals, to: str | None) -> list[Step]:
         if cut is None:
             known = sorted({row.release for row in everything if row.release})
             raise MigrationError(f"no journal tells of a release {to!r}: there are {', '.join(known) or 'none'}")
-        undone = {name: [row for row in those if row.started_at > cut] for name, those in rows.items()}
+        undone = {name: _after(those, to, cut) for name, those in rows.items()}
     found = [Step(name, tuple(those)) for name, those in undone.items() if those]
     for step in found:
         _check_newest(step, rows)
@@ -118,16 +118,17 @@ def _steps(journals: Journals, to: str | None) -> list[Step]:
     return moved
 
 
-def _is_stamp(row: Entry) -> bool:
-    """Whether it ran no revision."""
-    return all(each["sha256"] is None for each in row.revisions)
+def _after(rows: Sequence[Entry], release: str, cut: str) -> list[Entry]:
+    """The rows of a database that came after a release: by their order, or, where it took no part, by the time."""
+    took_part = [row.id for row in rows if row.release == release]
+    return [row for row in rows if (row.id > max(took_part) if took_part else row.started_at > cut)]
 
 
 def _check_newest(step: Step, rows: Mapping[str, list[Entry]]) -> None:
     newest = rows[step.database][-1]
     if newest is not step.rows[-1]:
         raise MigrationError(f"{step.database}: run {newest.run} has moved it since, with `{newest.command}`")
-    if len({_is_stamp(row) for row in step.rows}) > 1:
+    if len({is_stamp(row) for row in step.rows}) > 1:
         raise MigrationError(
             f"{step.database}: it was stamped in between, which can't be undone together with migrations: "
             "go back by hand, with `alembic downgrade` and `alembic stamp`"

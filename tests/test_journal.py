@@ -103,3 +103,21 @@ def test_rollback_needs_permission_for_a_protected_database(pair: Project) -> No
     assert "auth_db: it is protected, and would go back" in pair.multidb("rollback", "--yes").error
     assert pair.multidb("-x", "allow=downgrade", "rollback", "--yes").code == 0
     assert pair.versions() == pair.at(1)
+
+
+def test_verify_believes_a_stamp(pair: Project) -> None:
+    pair.done("upgrade", "heads")
+    pair.edit("migrations/versions/auth_db/auth_0002_by_hand.py", "by hand", "by another hand")
+    pair.done("stamp", "auth_db@auth_0001")
+    assert pair.multidb("verify").code == 0
+
+
+def test_rollback_to_a_release_goes_by_the_order_of_the_rows_not_by_clocks(pair: Project) -> None:
+    pair.done("-x", "release=one", "-x", "db=auth_db", "upgrade", "heads")
+    pair.add_revision("auth_db", 3, "pass")
+    pair.done("-x", "db=auth_db", "upgrade", "heads")  # by a host whose clock is behind
+    pair.rows("auth_db", "UPDATE multidb_journal SET started_at = '2001-01-01' WHERE after = 'auth_0003'")
+    pair.add_revision("auth_db", 4, "pass")
+    pair.done("-x", "db=auth_db", "upgrade", "heads")
+    assert pair.multidb("rollback", "--to", "one", "--yes").code == 0
+    assert pair.versions()["auth_db"] == ["auth_0002"]

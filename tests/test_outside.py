@@ -63,7 +63,7 @@ def test_a_failure_behind_a_cut_names_what_was_committed_before_it(cut: Project)
     cut.add_revision("auth_db", 5, "1 / 0")
     result = cut.alembic("upgrade", "heads")
     assert "ZeroDivisionError" in result.partly
-    assert result.partly.endswith("failed: auth_db; committed: user_db")
+    assert result.partly.endswith("committed in part, then failed: auth_db; committed: user_db")
     assert cut.versions() == cut.at(1) | {"auth_db": ["auth_0003"], "user_db": ["user_0002"]}
 
 
@@ -201,3 +201,27 @@ def test_the_sql_script_of_sqlite_commits_around_it_too(few: Project) -> None:
     script = few.write("script.sql", text)
     few.run("sqlite3", "-bail", "investment.db", f".read {script}")
     assert few.versions()["investment_db"] == ["investment_0002"]
+
+
+def test_a_failure_in_the_first_part_says_that_the_database_may_have_changed(few: Project) -> None:
+    declared(few.add_revision("auth_db", 2, 'op.execute("CREATE TABLE half (x int)"); op.execute("SELECT 1/0")'))
+    error = few.alembic("upgrade", "heads").partly
+    assert "auth_0002_by_hand.py:14: division by zero" in error
+    assert "it ran outside a transaction: what its statements did before that stays: run it again" in error
+    assert few.rows("auth_db", "SELECT to_regclass('half')") == [("half",)]
+    assert few.versions() == few.at(1)
+
+
+def test_a_failure_of_sqlite_outside_a_transaction_says_the_same(few: Project) -> None:
+    declared(few.add_revision("investment_db", 2, 'op.execute("VACUUM"); op.execute("SELECT nothing")'))
+    error = few.alembic("upgrade", "heads").partly
+    assert "syntax error; it ran outside a transaction" in error
+
+
+def test_a_lock_that_a_revision_let_go_of_is_taken_again(cut: Project) -> None:
+    file = cut.root / "migrations/versions/auth_db/auth_0003_by_hand.py"
+    count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    file.write_text(file.read_text().replace(INDEX, 'op.execute("DISCARD ALL")'))
+    cut.add_revision("auth_db", 5, f'op.execute("CREATE TABLE held AS {count}")')
+    cut.done("upgrade", "heads")
+    assert cut.rows("auth_db", "SELECT * FROM held") == [(1,)]

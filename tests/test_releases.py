@@ -1,6 +1,7 @@
 """A run as a release: what it promises, how it ends, and what it leaves in the journal."""
 
 import signal
+import sys
 import time
 
 import pytest
@@ -194,3 +195,28 @@ def test_a_signal_after_the_decision_lets_the_run_finish(pair: Project, jobs: st
     assert result.code == 0, result
     assert "SIGTERM came after the decision: the run went on to its end" in result.err
     assert pair.versions()["auth_db"] == ["auth_0002"]
+
+
+# What is in the way of saying so
+
+
+def test_a_report_that_nobody_can_read_changes_nothing(pair: Project) -> None:
+    closed = f'exec "{sys.executable}" -m alembic upgrade heads >&-'
+    assert pair.run("sh", "-c", closed).code == 0
+    assert pair.versions()["auth_db"] == ["auth_0002"]
+    pair.add_revision("auth_db", 3, "1 / 0")
+    result = pair.run("sh", "-c", closed)
+    assert result.code == 1
+    assert "auth_db: " in result.reason
+    pair.add_revision("auth_db", 3, "pass")
+    piped = f'("{sys.executable}" -m alembic upgrade heads; echo $? > code) | true'
+    pair.run("sh", "-c", piped)
+    assert (pair.root / "code").read_text() == "0\n"
+
+
+def test_times_that_the_server_would_misunderstand(few: Project) -> None:
+    show = "SELECT current_setting('lock_timeout')"
+    few.add_revision("auth_db", 2, f'op.execute("CREATE TABLE seen AS {show}")')
+    assert "-x lock_wait=: '1000h' is longer than 24 days" in few.alembic("-x", "lock_wait=1000h", "current").error
+    few.done("-x", "lock_timeout=0.4ms", "upgrade", "heads")
+    assert few.rows("auth_db", "SELECT * FROM seen") == [("1ms",)]

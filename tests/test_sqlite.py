@@ -2,6 +2,7 @@
 
 import sqlite3
 import sys
+import threading
 from contextlib import closing
 
 import pytest
@@ -90,3 +91,16 @@ def test_a_relative_path_is_relative_to_the_file_not_to_where_the_command_was_ty
     )
     assert "investment_db    investment_0001 (head)" in result.out
     assert not (migrated.root.parent / "investment.db").exists()
+
+
+def test_a_reader_at_the_moment_of_the_commit_is_waited_for(migrated: Project) -> None:
+    migrated.add_revision("investment_db", 2, 'op.create_table("more", sa.Column("x", sa.Integer))')
+    migrated.add_revision("auth_db", 2, "pass")
+    with closing(sqlite3.connect(migrated.root / "investment.db", check_same_thread=False)) as reader:
+        cursor = reader.execute("SELECT * FROM sqlite_master")
+        cursor.fetchone()
+        ending = threading.Timer(2, cursor.close)
+        ending.start()
+        migrated.done("upgrade", "heads")
+        ending.join()
+    assert migrated.versions()["investment_db"] == ["investment_0002"]

@@ -3,6 +3,9 @@
 import json
 import signal
 from collections.abc import Sequence
+from contextlib import closing
+
+import psycopg2
 
 from tests.project import Postgres, Project
 from tests.runs import interrupt, prepared
@@ -89,3 +92,13 @@ def test_what_others_have_prepared_is_never_touched(pair: Project) -> None:
     pair.done("upgrade", "heads")
     assert prepared(pair) == [(f"theirs:{own}",)]
     pair.rows("auth_db", f"ROLLBACK PREPARED 'theirs:{own}'")
+
+
+def test_a_locked_journal_holds_up_nobody_for_long(pair: Project) -> None:
+    with closing(psycopg2.connect(pair.variables["AUTH_DB_URL"])) as other:
+        other.cursor().execute("LOCK TABLE multidb_journal")
+        status = pair.multidb("status")
+        assert status.code == 1
+        assert status.out.splitlines()[1].split()[:2] == ["auth_db", "?"]
+        assert "canceling statement due to lock timeout" in status.out
+        assert "auth_db: canceling statement due to lock timeout" in pair.multidb("log").error
