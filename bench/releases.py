@@ -12,30 +12,29 @@ from sqlalchemy.engine import make_url
 
 from bench.case import ALEMBIC, IMPORTS, Case, Ratio
 from bench.commands import checkout, emptied, ten_projects, with_databases
+from multidb.settings import DEFAULT_JOBS
 from tests.project import NAMES, Postgres, Project
 
 MILLISECONDS = 5  # of a round trip
 JOBS = range(1, 9)
-SIDE_BY_SIDE = (2, 8)
+SIDE_BY_SIDE = (4, 8)
 PLACES = ("here", "away")
 
+_EMPTY = "from empty, {place}, {jobs} jobs / {other}"
 RATIOS = [
     Ratio(f"nothing to do, {MILLISECONDS} ms away / bare imports", "nothing away", "imports too", 1.3),
-    Ratio(f"from empty, {MILLISECONDS} ms away / bare imports", "away 8", "imports too", 2.5),
-    *[
-        Ratio(f"from empty, {place}, 8 jobs / one", f"{place} 8", f"{place} 1")
+    Ratio(f"from empty, {MILLISECONDS} ms away / bare imports", f"away {DEFAULT_JOBS}", "imports too", 2.5),
+    *(
+        Ratio(_EMPTY.format(place=place, jobs=DEFAULT_JOBS, other=other), f"{place} {DEFAULT_JOBS}", f"{place} {below}")
         for place in PLACES
-    ],
-    *[
-        Ratio(f"from empty, {place}, 8 jobs / separate processes, `xargs -P {number}`", f"{place} 8", f"{place} xargs {number}")
-        for place in PLACES
-        for number in SIDE_BY_SIDE
-    ],
-    *[
-        Ratio(f"from empty, {place}, 8 jobs, two-phase / plain commits", f"{place} 8", f"{place} plain")
-        for place in PLACES
-    ],
-]  # fmt: skip
+        for other, below in (
+            ("one", "1"),
+            ("eight", "8"),
+            *((f"ten processes, `xargs -P {number}`", f"xargs {number}") for number in SIDE_BY_SIDE),
+            ("the same with plain commits", "plain"),
+        )
+    ),
+]
 
 
 def cases(folder: Path, postgres: Postgres, running: ExitStack) -> dict[str, Case]:
