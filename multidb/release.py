@@ -20,6 +20,8 @@ from multidb.stopping import Stop
 
 _SETTLE = 15.0  # seconds to wait for the lock of a decider whose session has just broken
 
+STAYS = "it ran outside a transaction, and what its statements did before that stays: run it again"
+
 State = Literal["committed", "rolled back", "in doubt"]
 
 
@@ -96,11 +98,11 @@ class Coordinator:
         outcome = Outcome(reasons={name: explain(error)})
         committed = self._verdict(name, attempt, outcome, missing=False)
         what = {
-            True: "and yet it is done, and recorded",
-            False: "what its statements did before that stays: run it again",
+            True: "it ran outside a transaction, and yet it is done, and recorded",
+            False: STAYS,
             None: outcome.reasons[name],
         }[committed]
-        return OutsideError(f"{explain(error)}; it ran outside a transaction: {what}")
+        return OutsideError(f"{explain(error)}; {what}")
 
     def _decide(self, attempt: Attempt, others: Sequence[str], outcome: Outcome) -> None:
         failure = self._crew.do_all("commit", [attempt.decider], attempt)[attempt.decider].failure

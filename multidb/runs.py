@@ -18,7 +18,7 @@ from multidb.logs import log
 from multidb.looking import Look, look_at
 from multidb.participants import FailureError, Migrate, Participant
 from multidb.plans import Plan
-from multidb.release import Coordinator, InDoubtError, Outcome, OutsideError
+from multidb.release import STAYS, Coordinator, InDoubtError, Outcome, OutsideError
 from multidb.report import Row
 from multidb.settings import Settings
 from multidb.stopping import Interrupted, Stop
@@ -187,6 +187,8 @@ class _Run:
             self._bring(coordinator, names, parts, two_phase=two_phase and len(names) > 1, outside=bool(alone))
             for name in names:
                 next_part[name] += 1
+                if next_part[name] < len(plans[name].parts):
+                    self._rows[name].result = "committed in part"
 
     def _bring(
         self, coordinator: Coordinator, names: Sequence[str], parts: dict[str, int], *, two_phase: bool, outside: bool
@@ -201,8 +203,10 @@ class _Run:
             except FailureError as error:
                 self._mark(names, "rolled back")
                 self._rows[_database_of(error)].result = f"failed: {_reason(error)}"
-                if error.kind != "lock" or number == tries:
+                if error.kind != "lock":
                     raise
+                if number == tries:
+                    raise (OutsideError(f"{explain(error)}; {STAYS}") if outside else error) from error
                 pause = min(2.0**number, _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
                 log.info("%s; all rolled back, try %d of %d in %.1f s", explain(error), number + 2, tries + 1, pause)
                 with self._stop.interruptible():
@@ -270,7 +274,7 @@ class _Run:
         states: dict[str, list[str]] = {}
         for name, row in self._rows.items():
             state = row.result.partition(":")[0]
-            if row.revisions and state != "committed":
+            if row.revisions and not state.startswith("committed"):
                 state = f"committed in part, then {state}"
             if state != "untouched":
                 states.setdefault(state, []).append(name)

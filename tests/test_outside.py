@@ -207,7 +207,7 @@ def test_a_failure_in_the_first_part_says_that_the_database_may_have_changed(few
     declared(few.add_revision("auth_db", 2, 'op.execute("CREATE TABLE half (x int)"); op.execute("SELECT 1/0")'))
     error = few.alembic("upgrade", "heads").partly
     assert "auth_0002_by_hand.py:14: division by zero" in error
-    assert "it ran outside a transaction: what its statements did before that stays: run it again" in error
+    assert "it ran outside a transaction, and what its statements did before that stays: run it again" in error
     assert few.rows("auth_db", "SELECT to_regclass('half')") == [("half",)]
     assert few.versions() == few.at(1)
 
@@ -225,3 +225,19 @@ def test_a_lock_that_a_revision_let_go_of_is_taken_again(cut: Project) -> None:
     cut.add_revision("auth_db", 5, f'op.execute("CREATE TABLE held AS {count}")')
     cut.done("upgrade", "heads")
     assert cut.rows("auth_db", "SELECT * FROM held") == [(1,)]
+
+
+def test_a_signal_between_two_releases_says_who_is_where(cut: Project) -> None:
+    how = ["SIGTERM:coordinator", "after", "commit", "user_db"]
+    result = interrupt(cut, how, "alembic", "-x", "jobs=1", "upgrade", "heads")
+    assert result.partly == "error: interrupted by SIGTERM; committed in part: auth_db; committed: user_db"
+    assert cut.versions() == cut.at(1) | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
+
+
+def test_a_lock_outside_a_transaction_that_is_never_had(cut: Project) -> None:
+    cut.done("upgrade", "auth_db@+1")
+    with closing(psycopg2.connect(cut.variables["AUTH_DB_URL"])) as old:
+        old.cursor().execute("LOCK TABLE users IN ROW EXCLUSIVE MODE")
+        error = cut.alembic("-x", "lock_wait=300ms", "-x", "lock_retries=1", "upgrade", "auth_db@+1").partly
+    assert "canceling statement due to lock timeout" in error
+    assert "it ran outside a transaction" in error
