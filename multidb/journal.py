@@ -23,30 +23,30 @@ from typing import Any
 import alembic
 import psycopg2
 import sqlalchemy
-from sqlalchemy import Column, Connection, Float, Integer, MetaData, Table, Text, func, insert, select, update
+from sqlalchemy import Connection
 
 from multidb.errors import MigrationError
 
 NAME = "multidb_journal"
-TABLE = Table(
-    NAME,
-    MetaData(),
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("attempt", Text, nullable=False, unique=True),  # of the run: one more for each retry and each release
-    Column("run", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("release", Text),
-    Column("command", Text, nullable=False),
-    Column("before", Text, nullable=False),  # revisions, with a comma between several; empty at base
-    Column("after", Text),
-    Column("revisions", Text),  # JSON: the applied ones in order, each with its file's SHA-256
-    Column("participants", Text, nullable=False),  # JSON: the databases of the attempt
-    Column("who", Text, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("started_at", Text, nullable=False),  # ISO 8601, UTC: both dialects keep and sort it alike
-    Column("seconds", Float),
-    Column("versions", Text, nullable=False),  # JSON
-)
+# In words that both dialects have. No sequence numbers the rows: that of a database made from a template was seen to
+# repeat itself after a crash, and whoever writes here has the database's lock.
+_CREATE = f"""CREATE TABLE IF NOT EXISTS {NAME} (
+    id INTEGER PRIMARY KEY,
+    attempt TEXT NOT NULL UNIQUE, -- of the run: one more for each retry and each release
+    run TEXT NOT NULL,
+    state TEXT NOT NULL,
+    release TEXT,
+    command TEXT NOT NULL,
+    before TEXT NOT NULL, -- revisions, with a comma between several; empty at base
+    after TEXT,
+    revisions TEXT, -- JSON: the applied ones in order, each with the SHA-256 of its file
+    participants TEXT NOT NULL, -- JSON: the databases of the attempt
+    who TEXT NOT NULL,
+    host TEXT NOT NULL,
+    started_at TEXT NOT NULL, -- ISO 8601, UTC: both dialects keep and sort it alike
+    seconds DOUBLE PRECISION,
+    versions TEXT NOT NULL -- JSON
+)"""
 BEGUN, COMMITTED = "begun", "committed"
 _GID = "multidb:"
 
@@ -145,6 +145,8 @@ def begin(
     attempt: Attempt,
     before: Iterable[str],
     revisions: Sequence[Mapping[str, Any]],
+    *,
+    there: bool,
 ) -> None:
     """Write the row of an attempt before it has done anything. The caller commits it.
 
@@ -154,10 +156,10 @@ def begin(
         attempt: the attempt.
         before: the revisions that the database is at.
         revisions: those to be applied, as `applied` describes them.
+        there: whether the table is there.
     """
-    TABLE.create(connection, checkfirst=True)
     row = _facts(run, attempt, before) | {"state": BEGUN, "revisions": json.dumps(revisions)}
-    _insert(connection, row)
+    _insert(connection, row, there=there)
 
 
 def finish(
@@ -188,17 +190,22 @@ def finish(
     Raises:
         MigrationError: that row is not there.
     """
-    done = {"after": ",".join(sorted(after)), "revisions": json.dumps(revisions), "seconds": round(seconds, 3)}
+    done: dict[str, Any] = {
+        "after": ",".join(sorted(after)),
+        "revisions": json.dumps(revisions),
+        "seconds": round(seconds, 3),
+    }
     done["state"] = COMMITTED
     if begun:
-        found = connection.execute(update(TABLE).where(TABLE.c.attempt == attempt.id).values(done))
+        changes = ", ".join(f"{column} = {_mark(connection, column)}" for column in done)
+        found = connection.exec_driver_sql(
+            f"UPDATE {NAME} SET {changes} WHERE attempt = {_mark(connection, 'attempt')}",  # noqa: S608 - ours
+            done | {"attempt": attempt.id},
+        )
         if found.rowcount != 1:  # by it the others would be settled
             raise MigrationError(f"{NAME} has {found.rowcount} rows of {attempt.id}, where it should have one")
         return
-    if not there:
-        # An SQLite file that was not there when it was looked at may have been made by somebody else since.
-        TABLE.create(connection, checkfirst=connection.dialect.name == "sqlite")
-    _insert(connection, _facts(run, attempt, before) | done)
+    _insert(connection, _facts(run, attempt, before) | done, there=there)
 
 
 def entries(connection: Connection) -> list[Entry]:
@@ -207,7 +214,7 @@ def entries(connection: Connection) -> list[Entry]:
         connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
     if not connection.dialect.has_table(connection, NAME):
         return []
-    return [_entry(row._asdict()) for row in connection.execute(select(TABLE).order_by(TABLE.c.id))]
+    return [_entry(row._asdict()) for row in connection.exec_driver_sql(f"SELECT * FROM {NAME} ORDER BY id")]  # noqa: S608 - ours
 
 
 def applied(revision: str, path: Path | None, *, upgrade: bool) -> dict[str, Any]:
@@ -226,11 +233,20 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _insert(connection: Connection, row: Mapping[str, Any]) -> None:
-    # No sequence: that of a database made from a template was seen to repeat itself after a crash. Whoever writes here
-    # has the database's lock, so nobody takes the same number.
-    newest = select(func.coalesce(func.max(TABLE.c.id), 0) + 1).scalar_subquery()
-    connection.execute(insert(TABLE).values(id=newest, **row).inline())
+def _insert(connection: Connection, row: Mapping[str, Any], *, there: bool) -> None:
+    if not there:
+        connection.exec_driver_sql(_CREATE)
+    values = ", ".join(_mark(connection, column) for column in row)
+    connection.exec_driver_sql(
+        f"INSERT INTO {NAME} (id, {', '.join(row)}) "  # noqa: S608 - ours
+        f"VALUES ((SELECT coalesce(max(id), 0) + 1 FROM {NAME}), {values})",
+        dict(row),
+    )
+
+
+def _mark(connection: Connection, column: str) -> str:
+    """Where a value goes, as the driver writes it."""
+    return f":{column}" if connection.dialect.name == "sqlite" else f"%({column})s"
 
 
 def _facts(run: Run, attempt: Attempt, before: Iterable[str]) -> dict[str, Any]:

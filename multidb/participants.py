@@ -191,7 +191,9 @@ class Participant:
         connection = self.session.connection
         with self._rolled_back_on_failure():
             connection.begin()
-            journal.begin(connection, self._run, attempt, self._before, self._revisions(attempt))
+            journal.begin(
+                connection, self._run, attempt, self._before, self._revisions(attempt), there=self._has_journal
+            )
             self.session.commit()
         self._has_journal = True
 

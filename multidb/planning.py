@@ -49,9 +49,6 @@ def plans(environment: Environment, looks: Sequence[Look], *, allowed: bool) -> 
         _check_stamps(environment)
     found: list[Plan] = []
     ends: list[str] = []
-    for look in looks:  # the branches are loaded while the databases think
-        with environment.working_on(look.database.name):
-            pass
     check_distinct(looks)
     for look in looks:
         with environment.working_on(look.database.name) as branch:

@@ -113,6 +113,9 @@ class _Run:
         looks = look_at(environment.databases, self._settings.wait, self._run.id)
         for look in looks:
             self._opened.callback(look.close)
+        for name in environment.selected:  # the branches are loaded while the databases think
+            with environment.working_on(name):
+                pass
         allowed = self._settings.allow == "downgrade"
         while True:
             self._settle(looks)
