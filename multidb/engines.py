@@ -6,12 +6,12 @@ ours. A connection that then has work gets its engine around it.
 
 import socket
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
@@ -25,6 +25,8 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
 }
 _LONGEST_APPLICATION_NAME = 63  # PostgreSQL cuts there
+
+_dialects: dict[Hashable, Dialect] = {}
 
 Driver = Any
 """A connection of psycopg2's or of sqlite3's, which have no type in common."""
@@ -97,7 +99,12 @@ def connect(url: URL) -> Connection:
     return around(url, lambda: open_to_look(url))
 
 
-def around(url: URL, creator: Callable[[], Driver], begin: Callable[[Driver], object] | None = None) -> Connection:
+def around(
+    url: URL,
+    creator: Callable[[], Driver],
+    begin: Callable[[Driver], object] | None = None,
+    alike: Hashable | None = None,
+) -> Connection:
     """SQLAlchemy's connection around a driver's.
 
     Args:
@@ -105,12 +112,9 @@ def around(url: URL, creator: Callable[[], Driver], begin: Callable[[Driver], ob
         creator: makes the driver's connection.
         begin: begins a transaction, where the caller wants to end it himself; SQLAlchemy's commit and rollback
             then leave PostgreSQL's alone.
+        alike: what makes two databases the same to SQLAlchemy: what it asked the first is not asked again.
     """
-    shown = urls.without_secrets(url)
-    # hstore's ids would cost a round trip per connection, and no migration needs them.
-    options = {} if urls.is_sqlite(url) else {"use_native_hstore": False}
-    # A connection that is closed needs no rollback before, which on a broken one is logged as an error.
-    engine = create_engine(shown, creator=creator, poolclass=NullPool, pool_reset_on_return=None, **options)
+    engine = _engine(urls.without_secrets(url), creator, alike)
     if begin is not None or urls.is_sqlite(url):
         start = begin or (lambda driver: driver.execute("BEGIN"))
 
@@ -124,7 +128,30 @@ def around(url: URL, creator: Callable[[], Driver], begin: Callable[[Driver], ob
         def leave_transactions_to_sqlalchemy(connection: Driver, _record: object) -> None:
             connection.autocommit = False
 
-    return engine.connect()
+    connection = engine.connect()
+    if alike is not None:
+        _dialects[alike] = engine.dialect
+    return connection
+
+
+def _engine(url: URL, creator: Callable[[], Driver], alike: Hashable | None) -> Engine:
+    # A connection that is closed needs no rollback before, which on a broken one is logged as an error.
+    options: dict[str, Any] = {"poolclass": NullPool, "pool_reset_on_return": None}
+    if not urls.is_sqlite(url):
+        options["use_native_hstore"] = False  # whose ids would cost a round trip, and no migration needs them
+    dialect = _dialects.get(alike) if alike is not None else None
+    if dialect is None:
+        return create_engine(url, creator=creator, **options)
+    prepare = dialect.on_connect_url(url)
+
+    def prepared() -> Driver:
+        driver = creator()
+        if prepare is not None:
+            prepare(driver)
+        return driver
+
+    # As create_engine() does it, but with a dialect that has asked its four questions already.
+    return Engine(NullPool(prepared, dialect=dialect, reset_on_return=None), dialect, url)
 
 
 def _sqlite(location: str, *, foreign_keys: bool) -> sqlite3.Connection:

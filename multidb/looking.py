@@ -22,6 +22,8 @@ _POSTGRESQL = """
     SELECT to_regclass('alembic_version') IS NOT NULL,
            to_regclass('multidb_journal') IS NOT NULL,
            pg_backend_pid(),
+           (version(), current_schema(), current_setting('standard_conforming_strings'),
+            current_setting('transaction_isolation'))::text,
            pg_postmaster_start_time(),
            oid,
            current_setting('max_prepared_transactions')::int - (SELECT count(*)::int FROM pg_prepared_xacts),
@@ -55,6 +57,7 @@ class Look:
         self.connection: Driver = None
         self.identity: tuple[object, ...] | None = None
         self.in_doubt: list[journal.Prepared] = []
+        self.alike: tuple[object, ...] | None = None  # what makes two databases the same to SQLAlchemy
         self.has_journal = False
         self.backend = 0
         self.free_slots = 0
@@ -133,8 +136,10 @@ class Look:
 
     def _ask_postgresql(self, cursor: Driver) -> None:
         cursor.execute(_POSTGRESQL)
-        has_version_table, self.has_journal, self.backend, *identity, self.free_slots, prepared = cursor.fetchone()
+        has_version_table, self.has_journal, self.backend, *rest = cursor.fetchone()
+        asked, *identity, self.free_slots, prepared = rest
         self.identity = tuple(identity)
+        self.alike = (asked, self.server)
         self.in_doubt = [journal.Prepared.read(*line.split("\n", 1)) for line in prepared]
         self._answer = ()
         if not has_version_table:

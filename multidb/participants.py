@@ -83,7 +83,7 @@ class Participant:
         self._migrate, self._run = migrate, run
         self._limits, self._lock_wait = settings.limits(self.database.options), settings.lock_wait
         driver = None if self.database.is_sqlite else plan.look.connection
-        self.session = Session(self.database, driver, self._limits, settings.lock_wait)
+        self.session = Session(self.database, driver, self._limits, settings.lock_wait, plan.look.alike)
         self._before = self._after = plan.before
         self._has_journal = plan.look.has_journal
 

@@ -199,35 +199,42 @@ class _Run:
         """Bring one release, and try again when somebody's lock was in the way."""
         tries = self._settings.lock_retries
         for number in range(tries + 1):
-            started = time.monotonic()
             attempt = Attempt(self._run.id, next(self._attempts), tuple(names), two_phase, parts, outside)
-            try:
-                outcome = coordinator.bring(attempt)
-            except FailureError as error:
-                self._mark(names, "rolled back")
-                self._rows[_database_of(error)].result = f"failed: {_reason(error)}"
-                if error.kind != "lock":
-                    raise
-                if number == tries:
-                    raise (OutsideError(f"{explain(error)}; {STAYS}") if outside else error) from error
-                pause = min(2.0**number, _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
-                log.info("%s; all rolled back, try %d of %d in %.1f s", explain(error), number + 2, tries + 1, pause)
-                with self._stop.interruptible():
-                    time.sleep(pause)
-            except OutsideError as error:
-                self._mark(names, f"failed: {_without(names[0], explain(error))}")
-                raise
-            except InDoubtError as error:
-                self._mark(names, "rolled back")
-                self._note(error.outcome)
-                raise
-            except Interrupted:
-                self._mark(names, "rolled back")
-                raise
-            else:
-                self._longest_lock = max(self._longest_lock, time.monotonic() - started)
-                self._note(outcome)
+            failure = self._tried(coordinator, attempt)
+            if failure is None:
                 return
+            if number == tries:
+                if outside:
+                    raise OutsideError(f"{explain(failure)}; {STAYS}") from failure
+                raise failure
+            pause = min(2.0**number, _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+            log.info("%s; all rolled back, try %d of %d in %.1f s", explain(failure), number + 2, tries + 1, pause)
+            with self._stop.interruptible():
+                time.sleep(pause)
+
+    def _tried(self, coordinator: Coordinator, attempt: Attempt) -> FailureError | None:
+        """Try to bring one release. Returns what failed, if that was a lock and may pass; None if all is done."""
+        started = time.monotonic()
+        try:
+            outcome = coordinator.bring(attempt)
+        except FailureError as error:
+            self._mark(attempt.databases, "rolled back")
+            self._rows[_database_of(error)].result = f"failed: {_reason(error)}"
+            if error.kind != "lock":
+                raise
+            return error
+        except OutsideError as error:
+            self._mark(attempt.databases, f"failed: {_without(attempt.decider, explain(error))}")
+            raise
+        except BaseException as error:
+            self._mark(attempt.databases, "rolled back")
+            if isinstance(error, InDoubtError):
+                self._note(error.outcome)
+            raise
+        finally:
+            self._longest_lock = max(self._longest_lock, time.monotonic() - started)
+        self._note(outcome)
+        return None
 
     def _note(self, outcome: Outcome) -> None:
         """Take an outcome over into the table.
@@ -287,8 +294,8 @@ class _Run:
 
     def _print_table(self) -> None:
         lines = report.table(list(self._rows.values()))
-        if self._longest_lock >= 1:
-            lines += f"\nwhat was altered stayed locked for at most {self._longest_lock:.1f} s"
+        if self._longest_lock:
+            lines += f"\nwhat was altered was locked for at most {self._longest_lock:.2f} s"
         report.show(self._environment.config, lines)
 
 

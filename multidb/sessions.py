@@ -8,7 +8,7 @@ import math
 import re
 import sqlite3
 import traceback
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg2
@@ -49,13 +49,16 @@ class Session:
             is needed.
         limits: how long it may keep others waiting.
         lock_wait: seconds to wait for another process that writes to an SQLite file.
+        alike: what makes two databases the same to SQLAlchemy.
     """
 
-    def __init__(self, database: Database, driver: Driver, limits: Limits, lock_wait: float) -> None:
+    def __init__(
+        self, database: Database, driver: Driver, limits: Limits, lock_wait: float, alike: Hashable | None
+    ) -> None:
         self.database = database
         self.driver = driver
         self.outside = False
-        self._limits, self._lock_wait = limits, lock_wait
+        self._limits, self._lock_wait, self._alike = limits, lock_wait, alike
         self._connection: Connection | None = None
         self._began: object = None
         self._in_revision = self._patient = self._is_used = False
@@ -66,7 +69,7 @@ class Session:
         if self._connection is None:
             if self.driver is None:
                 self.driver = engines.open_to_migrate(self.database.url.database or "")
-            self._connection = engines.around(self.database.url, lambda: self.driver, self._begin)
+            self._connection = engines.around(self.database.url, lambda: self.driver, self._begin, self._alike)
             event.listen(self._connection, "before_cursor_execute", self._refuse_to_end_it)
             for ending in ("commit", "rollback"):
                 event.listen(self._connection, ending, self._refuse_in_a_revision)
