@@ -71,8 +71,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 OF_ALL = ("two_phase", "jobs", "wait", "lock_wait", "lock_timeout", "lock_retries", "statement_timeout")
 OF_ONE = ("lock_timeout", "statement_timeout", "protected")
 OF_A_RUN = (*OF_ALL, "release", "allow")
-# Near the best both on a local server and on one that is 5 ms away, and no stampede: bench/README.md has the figures.
-DEFAULT_JOBS = 4
+# The best on a local server, and near the best on one that is 5 ms away: bench/README.md has the figures.
+DEFAULT_JOBS = 3
 
 
 @dataclass(frozen=True)

@@ -331,3 +331,13 @@ def _objects(project: Project, name: str) -> set[str]:
     relations = query(url, "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
     types = query(url, "SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'")
     return {row[0] for row in relations + types}
+
+
+def test_a_database_with_a_search_path_of_its_own_beside_others(few: Project) -> None:
+    name = few.variables["USER_DB_URL"].rpartition("/")[2]
+    few.rows("user_db", "CREATE SCHEMA app")
+    few.rows("user_db", f"ALTER DATABASE {name} SET search_path = app")
+    few.add_revision("auth_db", 2, "pass")
+    few.done("-x", "jobs=1", "upgrade", "heads")
+    assert few.rows("user_db", "SELECT version_num FROM app.alembic_version") == [("user_0001",)]
+    assert few.rows("user_db", "SELECT count(*) FROM app.multidb_journal") == [(1,)]
