@@ -281,12 +281,12 @@ class _Hand:
             participant.close()
 
     def _done(self, name: str, operation: str, arguments: Sequence[Any]) -> Reply:
-        if operation not in ("begin", "wait", "migrate", "prepare"):
+        if operation not in ("wait", "migrate", "prepare"):
             self._cancelled = False
         elif self._cancelled:
             return Reply(name, None, FailureError(f"{name}: cancelled"))
         try:
-            with self._interruptible(operation in ("begin", "wait", "migrate")):
+            with self._interruptible(operation in ("wait", "migrate")):
                 return Reply(name, getattr(self._participants[name], operation)(*arguments), None)
         except FailureError as error:
             trace = "".join(traceback.format_exception(error.__cause__ or error))

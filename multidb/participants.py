@@ -87,24 +87,25 @@ class Participant:
         self._before = self._after = plan.before
         self._has_journal = plan.look.has_journal
 
-    def begin(self, attempt: Attempt) -> None:
-        """Commit a row `begun`, by which the others can be settled, in this database that decides for them."""
-        with self._failing(), self.session.patiently():
-            self._write_begun(attempt)
-
     def wait(self, _attempt: Attempt) -> None:
         """Wait until nobody else writes to an SQLite file, before any other database is touched."""
         with self._failing():
             self.session.wait_for_writers()
 
     def migrate(self, attempt: Attempt) -> Applied:
-        """Migrate in a transaction that stays open, or outside one where the part says so."""
+        """Migrate in a transaction that stays open, or outside one where the part says so.
+
+        Where this database decides for others, it commits a row `begun` first, by which they can be settled: it is
+        there before any of them is prepared.
+        """
         part, started = self.plan.parts[attempt.parts[self.name]], time.monotonic()
         watch = Watch(self.database, self.session.backend, self._limits.lock_timeout)
         with self._failing(watch), watch:
             if part.outside:
                 self._migrate_outside(attempt, part)
             else:
+                if attempt.two_phase and attempt.decider == self.name:
+                    self._write_begun(attempt)
                 self.session.connection.begin()
                 with self.session.in_a_revision():
                     self._run_migrations(attempt, part)

@@ -69,11 +69,8 @@ class Coordinator:
         prepared: Sequence[str] = ()
         try:
             with self._stop.interruptible():
-                if attempt.two_phase:
-                    self._crew.do("begin", [attempt.decider], attempt)
-                else:
-                    on_sqlite = [name for name in attempt.databases if self._databases[name].is_sqlite]
-                    self._crew.do("wait", on_sqlite, attempt)
+                on_sqlite = [name for name in attempt.databases if self._databases[name].is_sqlite]
+                self._crew.do("wait", on_sqlite, attempt)
                 replies = self._crew.do("migrate", attempt.databases, attempt)
                 prepared = others  # from here on each of them may be
                 self._crew.do("prepare", others, attempt)

@@ -17,8 +17,8 @@ FIRST_LOCKED, LAST_PREPARED, DECIDER = "auth_db", "user_db", "investment_db"
 RANDOM_KILLS = 16
 
 POINTS = {
-    "before anything": ("before", "begin", DECIDER, "old"),
-    "when it has begun": ("after", "begin", DECIDER, "old"),
+    "before anything": ("before", "migrate", FIRST_LOCKED, "old"),
+    "when it has begun": ("after", "_write_begun", DECIDER, "old"),
     "before the first prepare": ("before", "prepare", FIRST_LOCKED, "old"),
     "between prepares": ("after", "prepare", FIRST_LOCKED, "old"),
     "all prepared": ("before", "commit", DECIDER, "old"),
