@@ -124,15 +124,16 @@ def _runs(journals: Journals) -> Iterable[dict[str, Any]]:
         }
 
 
-def _state(rows: Iterable[tuple[str, Entry]], names: set[str]) -> str:
+def _state(rows: Sequence[tuple[str, Entry]], names: set[str]) -> str:
     """What became of a run, as far as the databases that were read can say."""
     done: dict[str, set[str]] = {}
+    last = max((row.attempt for _, row in rows), key=lambda attempt: int(attempt.rpartition(".")[2]))
     for name, row in rows:
         if row.state == journal.COMMITTED:
             done.setdefault(row.attempt, set(row.participants) & names).discard(name)
     if not done:
         return "not committed"
-    return "partly committed" if any(done.values()) else "committed"
+    return "partly committed" if any(done.values()) or last not in done else "committed"
 
 
 def _row(database: str, entry: Entry) -> dict[str, Any]:

@@ -163,9 +163,13 @@ class _Run:
         why_not = "two_phase is off" if self._settings.two_phase == "off" else _obstacle(plans)
         if why_not is None:
             decider = max(plans, key=_order).database.name
+            cuts = [plan.database.name for plan in plans if any(part.outside for part in plan.parts)]
+            promise = "all or none, whatever happens"
+            if cuts:
+                promise = f"release by release, cut by revisions of {', '.join(cuts)} outside a transaction"
             log.info(
-                "run %s: two-phase commit of %s, decided in %s: all or none, whatever happens",
-                self._run.id, number_of(len(plans)), decider,
+                "run %s: two-phase commit of %s, decided in %s: %s",
+                self._run.id, number_of(len(plans)), decider, promise,
             )  # fmt: skip
             return True
         if self._settings.two_phase == "required":
@@ -219,7 +223,7 @@ class _Run:
             outcome = coordinator.bring(attempt)
         except FailureError as error:
             self._mark(attempt.databases, "rolled back")
-            self._rows[_database_of(error)].result = f"failed: {_reason(error)}"
+            self._mark([_database_of(error)], f"failed: {_reason(error)}")
             if error.kind != "lock":
                 raise
             return error
@@ -260,7 +264,8 @@ class _Run:
 
     def _mark(self, names: Sequence[str], result: str) -> None:
         for name in names:
-            self._rows[name].result = result
+            row = self._rows[name]
+            row.result = f"committed in part, then {result}" if row.revisions else result
 
     @property
     def _has_changed(self) -> bool:
@@ -284,8 +289,6 @@ class _Run:
         states: dict[str, list[str]] = {}
         for name, row in self._rows.items():
             state = row.result.partition(":")[0]
-            if row.revisions and not state.startswith("committed"):
-                state = f"committed in part, then {state}"
             if state != "untouched":
                 states.setdefault(state, []).append(name)
         summary = "; ".join(f"{state}: {', '.join(names)}" for state, names in states.items())

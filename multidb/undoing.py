@@ -112,9 +112,8 @@ def _steps(journals: Journals, to: str | None) -> list[Step]:
         _check_newest(step, rows)
     moved = [step for step in found if step.before != step.after]
     if not moved:
-        raise MigrationError(
-            f"the databases are where {to or 'the last run'} found them: there is nothing to take back"
-        )
+        where = f"where {to} left them" if to else "where the last run found them"
+        raise MigrationError(f"the databases are {where}: there is nothing to take back")
     return moved
 
 
