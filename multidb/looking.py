@@ -80,6 +80,11 @@ class Look:
         return self._answer
 
     @property
+    def position(self) -> tuple[str, ...] | Exception:
+        """The revisions, or why they are not known: to see whether anything has changed since."""
+        return self.error or self._answer
+
+    @property
     def error(self) -> Exception | None:
         """Why it could not be asked, or None if it could."""
         self._thread.join()

@@ -153,7 +153,7 @@ class Coordinator:
             if reply.failure is not None:
                 self._crew.do_all("close", [name])
                 try:
-                    settling.finish_after(self._databases[name], attempt.gid(name), _SETTLE, commit=commit)
+                    settling.finish(self._databases[name], attempt.gid(name), commit=commit, broken=_SETTLE)
                 except Exception as error:  # whatever it was, the transaction waits for the next run
                     outcome.states[name] = "in doubt"
                     outcome.reasons[name] = explain(error)

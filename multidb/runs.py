@@ -3,10 +3,9 @@
 import random
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
-from typing import Any
 
 from multidb import crew, journal, locks, planning, report, settling
 from multidb.config import Database
@@ -120,14 +119,14 @@ class _Run:
         while True:
             self._settle(looks)
             plans = planning.plans(environment, looks, allowed=allowed)
-            sessions = {plan.database.name: plan.look for plan in plans if not plan.database.is_sqlite}
-            _refuse_pools(sessions.values())
-            locks.take_all([(name, look.connection) for name, look in sessions.items()], self._settings.lock_wait)
-            for look in sessions.values():
-                look.again()
+            planned_at = [look.position for look in looks]
+            sessions = _sessions(plans)
+            _lock(sessions, self._settings.lock_wait)
             if not _in_doubt(list(sessions.values())):
-                plans = planning.plans(environment, looks, allowed=allowed) if sessions else plans
-                if {plan.database.name for plan in plans if not plan.database.is_sqlite} <= set(sessions):
+                if [look.position for look in looks] == planned_at:
+                    break
+                plans = planning.plans(environment, looks, allowed=allowed)
+                if set(_sessions(plans)) <= set(sessions):
                     break
             for look in sessions.values():
                 locks.release(look.connection)
@@ -148,8 +147,9 @@ class _Run:
             database, doubt = doubts[0]
             more = f"; and in {len(doubts) - 1} more" if len(doubts) > 1 else ""
             raise PartlyDoneError(f"{database.name}: {doubt}{more}")
-        for look in {id(look): look for look in looks if look.in_doubt}.values():
-            look.again()
+        for look in looks:
+            if look.in_doubt:
+                look.again()
 
     def _guaranteed(self, plans: Sequence[Plan]) -> bool:
         """Whether it is a two-phase commit; says which guarantee the run has.
@@ -318,10 +318,19 @@ def _in_doubt(looks: Sequence[Look]) -> list[tuple[Database, journal.Prepared]]:
     return [(look.database, prepared) for look in looks for prepared in look.in_doubt]
 
 
-def _refuse_pools(looks: Any) -> None:
-    for look in looks:
+def _sessions(plans: Sequence[Plan]) -> dict[str, Look]:
+    """The sessions that hold a lock while they have work; SQLite's lock is its transaction."""
+    return {plan.database.name: plan.look for plan in plans if not plan.database.is_sqlite}
+
+
+def _lock(sessions: Mapping[str, Look], seconds: float) -> None:
+    """Lock databases, and look again: they may have been moved while we waited."""
+    for name, look in sessions.items():
         if look.is_pooled:
-            raise MigrationError(f"{look.database.name}: {settling.POOLED}")
+            raise MigrationError(f"{name}: {settling.POOLED}")
+    locks.take_all([(name, look.connection) for name, look in sessions.items()], seconds)
+    for look in sessions.values():
+        look.again()
 
 
 def _obstacle(plans: Sequence[Plan]) -> str | None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg2
 from alembic.util import CommandError
-from psycopg2.extensions import TRANSACTION_STATUS_INERROR
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
@@ -87,10 +87,7 @@ class Session:
             return False
         if isinstance(self.driver, sqlite3.Connection):
             return self.driver.in_transaction
-        return (
-            not self.driver.closed
-            and self.driver.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE
-        )
+        return not self.driver.closed and self.driver.info.transaction_status != TRANSACTION_STATUS_IDLE
 
     @contextmanager
     def in_a_revision(self) -> Iterator[None]:
@@ -176,17 +173,11 @@ class Session:
             self._tell_sqlalchemy()
 
     def wait_for_writers(self) -> None:
-        """Wait until nobody else writes to an SQLite file, for as long as for another run."""
-        with self.patiently():
-            self.connection.begin()
-            self.end("ROLLBACK")
-
-    @contextmanager
-    def patiently(self) -> Iterator[None]:
-        """Wait for others that write to an SQLite file as for another run: nobody waits for us meanwhile."""
+        """Wait until nobody else writes to an SQLite file, as for another run: nobody waits for us meanwhile."""
         self._patient = True
         try:
-            yield
+            self.connection.begin()
+            self.end("ROLLBACK")
         finally:
             self._patient = False
 

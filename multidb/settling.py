@@ -90,36 +90,23 @@ def decided(database: Database, attempt: str, seconds: float) -> bool | None:
         return None if state is None else state == journal.COMMITTED
 
 
-def finish(database: Database, gid: str, *, commit: bool) -> None:
+def finish(database: Database, gid: str, *, commit: bool, broken: float | None = None) -> None:
     """Commit or roll back a prepared transaction; somebody else may have done so already.
 
     Args:
         database: that it is in.
         gid: its name.
         commit: which of the two.
+        broken: where the session that prepared it has just broken, seconds to wait for its end, which gives its lock
+            free: until then its server may still be about to prepare.
 
     Raises:
+        MigrationError: that session has not ended.
         psycopg2.Error: it could not be done.
     """
     with _opened(database) as driver:
-        finish_in(driver, gid, commit=commit)
-
-
-def finish_after(database: Database, gid: str, seconds: float, *, commit: bool) -> None:
-    """The same, when the session that prepared it has broken: its server may still be about to prepare.
-
-    Args:
-        database: that it is in.
-        gid: its name.
-        seconds: how long to wait for that session's end, which gives its lock free.
-        commit: which of the two.
-
-    Raises:
-        MigrationError: the session has not ended.
-        psycopg2.Error: it could not be done.
-    """
-    with _opened(database) as driver:
-        locks.take(driver, Wait(seconds))
+        if broken is not None:
+            locks.take(driver, Wait(broken))
         finish_in(driver, gid, commit=commit)
 
 
