@@ -81,7 +81,8 @@ class Branch:
             if not self.knows(head):
                 raise MigrationError(
                     f"{self.database}: alembic_version holds {head!r}, which is no revision of this branch: "
-                    "another project or a newer checkout migrated it; see README.md, Troubleshooting"
+                    "a newer checkout migrated it, or another project did: "
+                    f"`python -m multidb adopt {self.database}` takes that over"
                 )
 
     def next_id(self) -> str:

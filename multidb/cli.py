@@ -1,7 +1,8 @@
 """`python -m multidb`: what Alembic has no command for."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic.config import Config
@@ -9,9 +10,11 @@ from alembic.script import ScriptDirectory
 
 from multidb import bootstrap, config, history, logs, settings, states, undoing
 from multidb.config import Configuration, Database
-from multidb.errors import exit_for
+from multidb.environment import FILE, Environment, without_env_py
+from multidb.errors import MigrationError, exit_for
 from multidb.selection import known_names
 from multidb.settings import Settings
+from multidb.stopping import Stop
 
 
 class Command:
@@ -33,7 +36,17 @@ class Command:
     @property
     def alembic(self) -> Config:
         """Alembic's own configuration, beside databases.yaml."""
-        return Config(str(self.file.parent / "alembic.ini"), cmd_opts=self.options)
+        found = Config(str(self.file.parent / "alembic.ini"), cmd_opts=self.options)
+        found.attributes[FILE] = self.file
+        return found
+
+    @contextmanager
+    def environment(self) -> Iterator[Environment]:
+        """What a command of Alembic's has, for one of ours; a signal ends it as Ctrl-C does."""
+        logs.configure(self.alembic)
+        stop = Stop()
+        with stop.listening(), stop.interruptible(), without_env_py(self.alembic, self.script) as environment:
+            yield environment
 
     @property
     def script(self) -> ScriptDirectory:
@@ -90,6 +103,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("log", _log, "the runs, newest first").add_argument("--json", action="store_true", help="for programs")
     add("verify", _verify, "applied revisions whose file has changed or is gone; exit 1 if there are any")
+    adopt = add(
+        "adopt",
+        _adopt,
+        "take over live databases that were made some other way",
+        "Find the revision that each live database equals, and record it, in one release. Where there are differences, "
+        "print them, and change nothing.",
+    )
+    adopt.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    adopt.add_argument(
+        "--reconcile", action="store_true", help="mend differences that are harmless, keep what is extra"
+    )
+    adopt.add_argument(
+        "--risky", action="append", default=[], metavar="NAME", help="with --reconcile: mend this difference, too"
+    )
+    drift = add(
+        "drift",
+        _drift,
+        "in what live databases are not what their recorded revisions say; exit 0 in nothing, 2 drift, 1 error",
+    )
+    drift.add_argument("--json", action="store_true", help="for programs")
     rollback = add("rollback", _rollback, "take every database that the last run changed back to where it was")
     rollback.add_argument("--to", metavar="RELEASE", help="take back all that came after this release")
     rollback.add_argument("--yes", action="store_true", help="don't ask")
@@ -126,4 +159,31 @@ def _rollback(command: Command) -> int:
     undoing.rollback(
         command.configuration, command.alembic, to=options.to, yes=options.yes, x_arguments=options.x, say=print
     )
+    return 0
+
+
+def _drift(command: Command) -> int:
+    from multidb.drift import drift
+
+    with command.environment() as environment:
+        return drift(environment, command.databases, as_json=command.options.json, say=print)
+
+
+def _adopt(command: Command) -> int:
+    from multidb import takeover
+
+    options = command.options
+    if options.risky and not options.reconcile:
+        raise MigrationError("--risky is for --reconcile: add that, too")
+    with command.environment() as environment:
+        cases = takeover.adopt(
+            environment,
+            command.databases,
+            dry_run=options.dry_run,
+            reconcile=options.reconcile,
+            risky=options.risky,
+            say=print,
+        )
+    if cases and not options.dry_run:
+        takeover.record(command.alembic, cases, options.x)
     return 0

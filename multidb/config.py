@@ -19,6 +19,8 @@ from multidb.errors import ConfigError, nearest
 
 # Where the server is that the databases are on, unless they say otherwise.
 SERVER_VARIABLE = "DATABASE_SERVER_URL"
+# Where scratch databases are made, whatever the file says.
+SCRATCH_VARIABLE = "SCRATCH_SERVER_URL"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # As PostgreSQL's; two of them fit into the 200 bytes of a prepared transaction's name.
@@ -34,6 +36,7 @@ class Database:
     models: str
     extensions: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
 
     @property
     def is_sqlite(self) -> bool:
@@ -68,6 +71,7 @@ class Entry:
     url: Scalar | None
     extensions: tuple[str, ...]
     options: Mapping[str, Any]
+    ignored: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class Configuration:
     entries: Mapping[str, Entry]
     variables: Mapping[str, str]
     options: Mapping[str, Any] = field(default_factory=dict)
+    scratch: Scalar | None = None
+    ignored: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -110,7 +116,8 @@ class Configuration:
                     f"give each its own in {self.path.name} or in {variable(other)} and {variable(entry.name)}"
                 )
             if entry.name in wanted:
-                found.append(Database(entry.name, url, entry.models, entry.extensions, entry.options))
+                ignored = (*self.ignored, *entry.ignored)
+                found.append(Database(entry.name, url, entry.models, entry.extensions, entry.options, ignored))
         return found
 
     def _url(self, entry: Entry) -> URL:
@@ -127,6 +134,24 @@ class Configuration:
             )
         where = f"{self.path.name}:{self.server.line}: server"
         return self._parsed(self._expanded(self.server), where, database=entry.name)
+
+    @property
+    def scratch_url(self) -> URL | None:
+        """The server for scratch databases, if one is named, as the URL of a database there.
+
+        Raises:
+            ConfigError: it can't be read, or is no PostgreSQL server's.
+        """
+        found = self._override(SCRATCH_VARIABLE)
+        if found is None and self.scratch is not None:
+            found = self._expanded(self.scratch), f"{self.path.name}:{self.scratch.line}: scratch"
+        if found is None:
+            return None
+        text, where = found
+        url = urls.parse(text, where)
+        if urls.is_sqlite(url):
+            raise ConfigError(f"{where}: should be a postgresql:// URL: SQLite needs no server to replay a branch")
+        return url if url.database else url.set(database="postgres")
 
     def url_variable(self, key: str) -> URL | None:
         """The URL that an environment variable holds, or the file that its `_FILE` names, or None.
@@ -234,11 +259,19 @@ class _Reader:
             raise ConfigError(f"{self.path.name}:{line}: not YAML: {error.problem}") from error
         except yaml.YAMLError as error:
             raise ConfigError(f"{self.path.name}: not YAML: {str(error).splitlines()[0]}") from error
-        top = self._mapping(root, "the file", {"server", "databases", *settings.OF_ALL})
+        top = self._mapping(root, "the file", {"server", "scratch", "drift", "databases", *settings.OF_ALL})
         entries = self._entries(top.get("databases"))
         server = self._scalar(top["server"], "server") if "server" in top else None
-        options = self._options(top, settings.OF_ALL)
-        return Configuration(self.path, server, entries, variables_of(self.path.parent), options)
+        scratch = self._scalar(top["scratch"], "scratch") if "scratch" in top else None
+        return Configuration(
+            self.path,
+            server,
+            entries,
+            variables_of(self.path.parent),
+            self._options(top, settings.OF_ALL),
+            scratch,
+            self._ignored(top),
+        )
 
     def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
         if node is None:
@@ -254,7 +287,7 @@ class _Reader:
             other = owners.setdefault(revision_prefix(name), name)
             if other != name:
                 self._fail(value, f"{other} and {name} would number their revisions alike: rename one")
-            fields = self._mapping(value, name, {"models", "url", "extensions", *settings.OF_ONE})
+            fields = self._mapping(value, name, {"models", "url", "extensions", "drift", *settings.OF_ONE})
             if "models" not in fields:
                 self._fail(value, f"{name} has no models: add `models: models.{revision_prefix(name)}`")
             entries[name] = Entry(
@@ -262,8 +295,9 @@ class _Reader:
                 line,
                 models=self._scalar(fields["models"], "models").text,
                 url=self._scalar(fields["url"], "url") if "url" in fields else None,
-                extensions=self._list(fields["extensions"]) if "extensions" in fields else (),
+                extensions=self._list(fields["extensions"], "extensions", "postgis") if "extensions" in fields else (),
                 options=self._options(fields, settings.OF_ONE),
+                ignored=self._ignored(fields),
             )
         if not entries:
             self._fail(node, "no databases: list them under `databases:`")
@@ -297,10 +331,15 @@ class _Reader:
             self._fail(node, f"{what} should be a text")
         return Scalar(node.value, node.start_mark.line + 1)
 
-    def _list(self, node: yaml.Node) -> tuple[str, ...]:
+    def _ignored(self, fields: Mapping[str, yaml.Node]) -> tuple[str, ...]:
+        """The patterns under `drift: ignore:`."""
+        drift = self._mapping(fields["drift"], "drift", {"ignore"}) if "drift" in fields else {}
+        return self._list(drift["ignore"], "ignore", "audit_*") if "ignore" in drift else ()
+
+    def _list(self, node: yaml.Node, key: str, example: str) -> tuple[str, ...]:
         if not isinstance(node, yaml.SequenceNode):
-            self._fail(node, "extensions should be a list, such as [postgis]")
-        return tuple(self._scalar(item, "an extension").text for item in node.value)
+            self._fail(node, f"{key} should be a list, such as [{example}]")
+        return tuple(self._scalar(item, f"a line of {key}").text for item in node.value)
 
     def _fail(self, node: yaml.Node | None, problem: str) -> NoReturn:
         line = node.start_mark.line + 1 if node else 1

@@ -9,7 +9,10 @@ from typing import Any, TextIO
 
 from alembic import context
 from alembic.autogenerate import RevisionContext
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
 from multidb import branches, config, logs, naming, selection, settings
@@ -18,6 +21,9 @@ from multidb.config import Configuration, Database
 from multidb.errors import named
 from multidb.plans import Work
 from multidb.settings import Settings
+
+FILE = "multidb.file"
+"""The key of `Config.attributes` under which a command of ours says which databases.yaml it was given."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,8 @@ class Environment:
         self.script = context.script
         self.offline = context.is_offline_mode()
         self.request = Request.received()
-        self.configuration: Configuration = config.load(self.root / "databases.yaml")
+        file: Path = self.config.attributes.get(FILE) or self.root / "databases.yaml"
+        self.configuration: Configuration = config.load(file)
         branches.check_folders(self.script, self.configuration.names)
         symbols = (*self.request.symbols, *([self.request.start] if self.request.start else []))
         self.selected = selection.addressed(symbols, self.x_arguments, self.configuration.names)
@@ -152,3 +159,19 @@ class Environment:
             **comparison,
         )
         return context.get_context()
+
+
+@contextmanager
+def without_env_py(config: Config, script: ScriptDirectory) -> Iterator[Environment]:
+    """The environment of a command that is not Alembic's, and changes no database by itself.
+
+    Args:
+        config: Alembic's.
+        script: Alembic's script directory.
+    """
+
+    def nothing(_heads: Any, _context: MigrationContext) -> list[Any]:
+        return []
+
+    with EnvironmentContext(config, script, fn=nothing, destination_rev="heads"):
+        yield Environment()

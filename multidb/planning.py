@@ -1,13 +1,15 @@
 """What a command means to do in each database, decided before any is touched."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from alembic import context
+from alembic.runtime.migration import StampStep
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
+from sqlalchemy import Connection
 
 from multidb import outside, selection
 from multidb.branches import Branch
@@ -19,19 +21,27 @@ from multidb.plans import Part, Plan, Step, Work, shown
 
 MOVES = {"upgrade", "downgrade", "stamp"}
 TARGETS = "multidb.targets"
-"""The key of `Config.attributes` under which `rollback` says to which revision each database goes."""
+"""The key of `Config.attributes` under which `rollback` and `adopt` say to which revision each database goes."""
 COMMAND = "multidb.command"
-"""The key of `Config.attributes` under which `rollback` says what the journal calls it."""
+"""The key of `Config.attributes` under which they say what the journal calls it."""
 _RELATIVE = re.compile(r"(?:.+@)?([+-]\d+)")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a rollback takes a database: from which revisions, to which, and whether that is only stamped."""
+    """Where a rollback or a takeover brings a database.
+
+    Args:
+        before: the revisions that it is at.
+        revision: where it goes.
+        stamp: whether that is only recorded.
+        first: what is done in the transaction before that.
+    """
 
     before: tuple[str, ...]
     revision: str
     stamp: bool
+    first: Callable[[Connection], None] | None = None
 
 
 def plans(environment: Environment, looks: Sequence[Look], *, allowed: bool) -> list[Plan]:
@@ -73,7 +83,7 @@ def work_in(environment: Environment, database: Database) -> Work:
     request, script = environment.request, environment.script
     targets = environment.config.attributes.get(TARGETS)
     if targets is not None:
-        return lambda heads, _context: _towards(environment, heads, targets[database.name])
+        return lambda heads, _context: _towards(environment, database, heads, targets[database.name])
     if request.command != "stamp" or len(request.symbols) == 1:
         return request.work
     names = environment.configuration.names
@@ -82,11 +92,12 @@ def work_in(environment: Environment, database: Database) -> Work:
     return lambda heads, _context: script._stamp_revs(mine[0], heads)
 
 
-def _towards(environment: Environment, heads: tuple[str, ...], target: Target) -> list[Step]:
+def _towards(environment: Environment, database: Database, heads: tuple[str, ...], target: Target) -> list[Step]:
     """The steps that a rollback takes: down, or up again where a downgrade is undone, or a stamp where it was one."""
-    if set(heads) != set(target.before):
-        raise MigrationError(f"it was at {shown(target.before)} and is at {shown(heads)}: it has moved meanwhile")
     revision, script = target.revision, environment.script
+    if target.stamp and revision != "base" and not environment.branch(database.name).knows(revision):
+        # A takeover is taken back: the row is another project's again.
+        return [StampStep(shown(heads), revision, True, False, script.revision_map)]
     if target.stamp:
         return list(script._stamp_revs(revision, heads))
     if revision != "base" and set(heads) < {each.revision for each in script.iterate_revisions(revision, "base")}:
@@ -94,10 +105,18 @@ def _towards(environment: Environment, heads: tuple[str, ...], target: Target) -
     return list(script._downgrade_revs(revision, _current(heads)))
 
 
+def _check_unmoved(target: Target, heads: Iterable[str]) -> None:
+    if set(heads) != set(target.before):
+        raise MigrationError(f"it was at {shown(target.before)} and is at {shown(heads)}: it has moved meanwhile")
+
+
 def _plan(environment: Environment, branch: Branch, look: Look, ends: list[str]) -> Plan | None:
     """What the command does in a database, or None; one that a relative step can't move is added to `ends`."""
     request, heads = environment.request, look.heads
     purge = bool(context.get_context().purge)
+    target: Target | None = (environment.config.attributes.get(TARGETS) or {}).get(look.database.name)
+    if target is not None:
+        _check_unmoved(target, heads)
     if request.command not in MOVES:
         return Plan(look, heads, (Part(()),), work=request.work)
     if request.command != "downgrade":
@@ -109,10 +128,10 @@ def _plan(environment: Environment, branch: Branch, look: Look, ends: list[str])
         ends.append(look.database.name)
         return None
     steps = _steps(environment, look, () if purge else heads)
-    parts = _parts(steps)
+    parts = parts_of(steps)
     if purge and not parts:  # to base: only the table is emptied
         parts = (Part(()),)
-    return Plan(look, heads, parts, purge=purge) if parts else None
+    return Plan(look, heads, parts, purge=purge, first=target.first if target else None) if parts else None
 
 
 def _steps(environment: Environment, look: Look, heads: tuple[str, ...]) -> list[Step]:
@@ -130,7 +149,7 @@ def _steps(environment: Environment, look: Look, heads: tuple[str, ...]) -> list
         raise
 
 
-def _parts(steps: Iterable[Step]) -> tuple[Part, ...]:
+def parts_of(steps: Iterable[Step]) -> tuple[Part, ...]:
     """Cut where a revision must run outside a transaction: it is a release by itself."""
     found: list[Part] = []
     for step in steps:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
 
 from multidb.config import Database
 from multidb.errors import MigrationError
@@ -36,6 +37,7 @@ class Plan:
         parts: what to do, release by release.
         work: Alembic's work, where the command is none that takes steps.
         purge: whether `alembic_version` is emptied first.
+        first: what is done in the transaction before the first step.
     """
 
     look: Look
@@ -43,6 +45,7 @@ class Plan:
     parts: tuple[Part, ...]
     work: Work | None = None
     purge: bool = False
+    first: Callable[[Connection], None] | None = None
 
     @property
     def database(self) -> Database:
@@ -68,9 +71,12 @@ class Plan:
             return self.work
         start = set() if self.empties(part) else set(expected)
 
-        def steps(heads: tuple[str, ...], _context: MigrationContext) -> Iterable[Step]:
+        def steps(heads: tuple[str, ...], context: MigrationContext) -> Iterable[Step]:
             if set(heads) != start:
                 raise MovedError(f"it was at {shown(start)} and is at {shown(heads)}: somebody else has moved it")
+            if self.first is not None and part == 0:
+                assert context.connection is not None
+                self.first(context.connection)
             return self.parts[part].steps
 
         return steps

@@ -85,6 +85,8 @@ class _Run:
         if not plans:
             log.info("nothing to do in %s", number_of(len(self._environment.databases)))
             return
+        if self._settings.check_drift and self._environment.request.command != "stamp":
+            self._check_drift(plans)
         two_phase = self._guaranteed(plans)
         participants = [
             Participant(plan, self._migrate, self._run, self._settings) for plan in sorted(plans, key=_order)
@@ -136,6 +138,12 @@ class _Run:
             if look.database.name not in busy or look.database.is_sqlite:
                 look.close()
         return plans
+
+    def _check_drift(self, plans: Sequence[Plan]) -> None:
+        from multidb import drift  # which most runs have no use for
+
+        with self._stop.interruptible():
+            drift.check(self._environment, plans)
 
     def _settle(self, looks: Sequence[Look]) -> None:
         """Bring to its end what an earlier run left in doubt, before anything else."""

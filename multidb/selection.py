@@ -57,7 +57,7 @@ def databases_of(symbol: str, names: Sequence[str]) -> set[str]:
         return set()
     if revision in names:
         raise MigrationError(f"{revision} is a database: say {revision}@head, {revision}@base or a revision of it")
-    owner = _owner(revision, names)
+    owner = owner_of(revision, names)
     if owner is None:
         raise MigrationError(
             f"no database has a revision {revision!r}: ids are like {revision_prefix(names[0])}_0001; "
@@ -75,14 +75,14 @@ def option(x_arguments: Sequence[str], key: str) -> str | None:
 def _labelled(label: str, names: Sequence[str]) -> str:
     if label in names:
         return label
-    owner = _owner(label, names)
+    owner = owner_of(label, names)
     if owner is None:
         raise _unknown(label, names)
     return owner
 
 
-def _owner(revision: str, names: Sequence[str]) -> str | None:
-    """The database whose prefix a revision's id, or the beginning of one, has."""
+def owner_of(revision: str, names: Sequence[str]) -> str | None:
+    """The database whose prefix a revision's id, or the beginning of one, has; None if no database's."""
     return next((name for name in names if re.fullmatch(rf"{revision_prefix(name)}_\d*", revision)), None)
 
 

@@ -76,7 +76,7 @@ class Server:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            if not (self.data / "PG_VERSION").exists():
+            if not self.is_made:
                 self._make(newest_installation())
             if not self.is_running():
                 self._run()
@@ -97,8 +97,12 @@ class Server:
                 shutil.rmtree(self.home, ignore_errors=True)
             shutil.rmtree(self.folder)
 
+    @property
+    def is_made(self) -> bool:
+        return (self.data / "PG_VERSION").exists()
+
     def is_running(self) -> bool:
-        if not (self.data / "PG_VERSION").exists():
+        if not self.is_made:
             return False
         return self._control("status", check=False).returncode == 0
 

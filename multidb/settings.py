@@ -64,11 +64,12 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "lock_timeout": _duration,
     "lock_retries": _count,
     "statement_timeout": _duration,
+    "check_drift": _flag,
     "protected": _flag,
     "release": _release,
     "allow": _one_of("downgrade"),
 }
-OF_ALL = ("two_phase", "jobs", "wait", "lock_wait", "lock_timeout", "lock_retries", "statement_timeout")
+OF_ALL = ("two_phase", "jobs", "wait", "lock_wait", "lock_timeout", "lock_retries", "statement_timeout", "check_drift")
 OF_ONE = ("lock_timeout", "statement_timeout", "protected")
 OF_A_RUN = (*OF_ALL, "release", "allow")
 # The best on a local server, and near the best on one that is 5 ms away: bench/README.md has the figures.
@@ -94,6 +95,7 @@ class Settings:
     lock_timeout: float = 5.0
     lock_retries: int = 5
     statement_timeout: float = 0.0
+    check_drift: bool = False
     release: str | None = None
     allow: str | None = None
     given: Mapping[str, Any] | None = None

@@ -2,15 +2,18 @@
 
 import os
 import shutil
+import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from multidb.server import Server
-from tests.project import FEW, NAMES, ON_POSTGRESQL, Postgres, Project
+from tests import rows
+from tests.project import FEW, LEGACY, NAMES, ON_POSTGRESQL, Postgres, Project
 from tests.runs import MORE
 
 FOLDER = "NEIGHBOR_TEST_SERVER"
@@ -99,6 +102,34 @@ def pair(few: Project) -> Project:
 
 
 @pytest.fixture
+def legacy(tmp_path: Path, postgres: Postgres) -> Iterator[Project]:
+    """A checkout whose ten databases are as the former services left them, with a thousand rows in each table."""
+    for made in _project(tmp_path, postgres, {name: f"legacy_{name}" for name in ON_POSTGRESQL}):
+        yield _with_legacy_file(made, postgres)
+
+
+@pytest.fixture
+def old(tmp_path: Path, postgres: Postgres) -> Iterator[Project]:
+    """The same of a few databases, for what is to be tried often."""
+    for made in _project(tmp_path, postgres, {name: f"legacy_{name}" for name in FEW[:-1]}):
+        yield _with_legacy_file(made, postgres)
+
+
+@pytest.fixture
+def alone(tmp_path: Path, postgres: Postgres) -> Iterator[Callable[[str], Project]]:
+    """Makes the same of a single database, for what is to be tried very often."""
+    opened = ExitStack()
+
+    def made(name: str) -> Project:
+        templates = {} if name == "investment_db" else {name: f"legacy_{name}"}
+        project = opened.enter_context(contextmanager(_project)(tmp_path, postgres, templates, [name]))
+        return _with_legacy_file(project, postgres)
+
+    with opened:
+        yield made
+
+
+@pytest.fixture
 def checkout(tmp_path: Path) -> Project:
     """A checkout whose databases nobody made and no server has: nothing listens on port 1."""
     nowhere = {f"{name.upper()}_URL": f"postgresql://neighbor:s3cret@127.0.0.1:1/{name}" for name in ON_POSTGRESQL}
@@ -114,13 +145,25 @@ def spare(postgres: Postgres) -> Iterator[str]:
     postgres.drop(name)
 
 
-def _project(tmp_path: Path, postgres: Postgres, templates: dict[str, str]) -> Iterator[Project]:
+def _with_legacy_file(project: Project, postgres: Postgres) -> Project:
+    project.variables |= postgres.scratch
+    if "investment_db" not in project.names:
+        return project
+    with closing(sqlite3.connect(project.root / "investment.db")) as connection, connection:
+        connection.executescript((LEGACY / "investment_db.sql").read_text())
+        rows.fill_file(connection)
+    return project
+
+
+def _project(
+    tmp_path: Path, postgres: Postgres, templates: dict[str, str], names: Sequence[str] | None = None
+) -> Iterator[Project]:
     prefix = f"t{os.getpid()}_{next(_numbers)}"
     urls = {}
     for name, template in templates.items():
         postgres.clone(template, f"{prefix}_{name}")
         urls[f"{name.upper()}_URL"] = postgres.url(f"{prefix}_{name}")
-    names = [name for name in NAMES if name in templates or name == "investment_db"]
-    yield Project.copied(tmp_path / "checkout", urls, names)
+    wanted = names or [name for name in NAMES if name in templates or name == "investment_db"]
+    yield Project.copied(tmp_path / "checkout", urls, wanted)
     for name in templates:
         postgres.drop(f"{prefix}_{name}")

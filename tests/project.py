@@ -35,6 +35,7 @@ NAMES = [
 ON_POSTGRESQL = NAMES[:-1]
 # By name, as they are locked: three to prepare, and the one on SQLite to decide.
 FEW = ["auth_db", "user_db", "content_db", "investment_db"]
+LEGACY = ROOT / "tests/legacy"
 PARTS = ("alembic.ini", "databases.yaml", "migrations", "models", "multidb", "bin", "README.md", "constraints.txt")
 
 
@@ -237,6 +238,11 @@ class Postgres:
         found = self.as_admin(f"SELECT sourcefile LIKE '%postgresql.auto.conf' FROM pg_settings WHERE name = '{key}'")
         return found == [(True,)]
 
+    @property
+    def scratch(self) -> dict[str, str]:
+        """The variable that lets branches be replayed on this server."""
+        return {"SCRATCH_SERVER_URL": self.admin_url}
+
     def empty_template(self, name: str) -> str:
         return "template_postgis" if name == "location_db" else "template_empty"
 
@@ -256,6 +262,8 @@ class Postgres:
         return query(self.url(database, admin=True), sql)
 
     def _make_templates(self) -> None:
+        from tests import rows
+
         password = self.password.replace("'", "''")
         self.as_admin(f"CREATE ROLE neighbor LOGIN PASSWORD '{password}'")
         for template in ("template_empty", "template_postgis"):
@@ -266,6 +274,10 @@ class Postgres:
             self.clone(self.empty_template(name), f"head_{name}")
             urls[f"{name.upper()}_URL"] = self.url(f"head_{name}")
         Project.copied(self.folder / "checkout", urls).done("upgrade", "heads")
+        for name in ON_POSTGRESQL:
+            self.clone(self.empty_template(name), f"legacy_{name}")
+            query(self.url(f"legacy_{name}"), (LEGACY / f"{name}.sql").read_text())
+            rows.fill(self.url(f"legacy_{name}"))
         # The last to be made: it tells the other workers that all is there.
         shutil.move(self.folder / "checkout" / "investment.db", self.folder / "investment.db")
 

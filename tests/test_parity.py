@@ -10,9 +10,7 @@ from sqlalchemy.engine import make_url
 from multidb import config
 from multidb.autogenerate import models_metadata
 from tests import catalog
-from tests.project import ON_POSTGRESQL, Postgres, Project, query
-
-LEGACY = Path(__file__).parent / "legacy"
+from tests.project import LEGACY, ON_POSTGRESQL, Postgres, Project, query
 
 
 @pytest.mark.parametrize("name", ON_POSTGRESQL)

@@ -1,0 +1,156 @@
+"""`drift`: is each live database what its own recorded revision says it should be?"""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from multidb import live, parallel
+from multidb.comparing import Difference, differences, number_of
+from multidb.config import Database
+from multidb.environment import Environment
+from multidb.errors import MigrationError, explain, named
+from multidb.live import Live
+from multidb.looking import Look, check_distinct, look_at
+from multidb.plans import Plan, shown
+from multidb.reading import NAME_WIDTH
+from multidb.replaying import Answer, Question, Replays
+
+NONE, ERROR, DRIFT = 0, 1, 2
+"""The exit codes."""
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class _State:
+    """What was found in one database."""
+
+    database: str
+    revision: list[str] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def code(self) -> int:
+        return ERROR if self.error is not None else DRIFT if self.differences else NONE
+
+    def fail(self, error: Exception) -> None:
+        """Note why there is nothing else to say of it."""
+        self.error = explain(error).removeprefix(f"{self.database}: ")
+
+    def as_json(self) -> dict[str, Any]:
+        found = [
+            {"name": each.name, "extra": each.severity == "extra", "sentence": each.sentence, "sql": each.sql}
+            for each in self.differences
+        ]
+        return {"database": self.database, "revision": self.revision, "differences": found, "error": self.error}
+
+    def lines(self) -> list[str]:
+        """It, for people."""
+        where = ", ".join(self.revision) or "<base>"
+        if self.error is not None:
+            return [f"{self.database:{NAME_WIDTH}} FAILED: {self.error}"]
+        if not self.differences:
+            return [f"{self.database:{NAME_WIDTH}} {where}: no drift"]
+        found = [f"{self.database:{NAME_WIDTH}} {where}: {number_of(len(self.differences))}"]
+        for each in self.differences:
+            found += [f"    {each.sentence}", *(f"        {line}" for sql in each.sql for line in sql.splitlines())]
+        return found
+
+
+def drift(environment: Environment, databases: Sequence[Database], *, as_json: bool, say: Say) -> int:
+    """Print in what live databases differ from their recorded revisions. Nothing in them is changed.
+
+    Args:
+        environment: of all databases.
+        databases: which to look at.
+        as_json: print JSON, for programs.
+        say: prints a line.
+
+    Returns:
+        The exit code: 0 there is no drift, 2 there is, 1 a database can't be read or its branch not be replayed.
+    """
+    with ExitStack() as opened:
+        replays = opened.enter_context(Replays(environment))
+        looks = look_at(databases, environment.settings.wait)
+        for look in looks:
+            opened.callback(look.close)
+        check_distinct(looks)
+        states = _states(environment, replays, looks)
+    if as_json:
+        say(json.dumps([state.as_json() for state in states], indent=2))
+    else:
+        for line in (line for state in states for line in state.lines()):
+            say(line)
+    codes = {state.code for state in states}
+    return next((code for code in (ERROR, DRIFT) if code in codes), NONE)
+
+
+def check(environment: Environment, plans: Sequence[Plan]) -> None:
+    """Refuse to migrate a database that is not what its recorded revision says.
+
+    Args:
+        environment: of the run.
+        plans: what the run is about to do; their databases are locked.
+
+    Raises:
+        MigrationError: one has drifted, or can't be compared.
+    """
+    with Replays(environment) as replays, ExitStack() as opened:
+        looks = look_at([plan.database for plan in plans], environment.settings.wait)
+        for look in looks:
+            opened.callback(look.close)
+        # The run has the locks, by sessions of its own; nobody but the run can move anything now.
+        states = _states(environment, replays, looks, locked=True)
+    for state in states:
+        if state.error is not None:
+            raise MigrationError(f"{state.database}: drift could not be looked for: {state.error}")
+    drifted = [state for state in states if state.differences]
+    if drifted:
+        first = drifted[0]
+        more = number_of(sum(len(state.differences) for state in drifted))
+        names = ", ".join(state.database for state in drifted)
+        raise MigrationError(
+            f"{first.database}: it has drifted from {shown(first.revision)}: {first.differences[0].sentence} "
+            f"({more} in {names}): `python -m multidb drift` shows all; mend it, or run with -x check_drift=false"
+        )
+
+
+def _states(environment: Environment, replays: Replays, looks: Sequence[Look], *, locked: bool = False) -> list[_State]:
+    """What was found in each database; one that can't be read or replayed doesn't stop the others."""
+    seconds = None if locked else environment.settings.lock_wait
+    found = parallel.each(lambda look: _tried(look, seconds), looks)
+    states = {look.database.name: _State(look.database.name) for look in looks}
+    questions: list[Question] = []
+    lives: dict[str, Live] = {}
+    for look, each in zip(looks, found, strict=True):
+        state = states[look.database.name]
+        if isinstance(each, Exception):
+            state.fail(each)
+            continue
+        state.revision, lives[state.database] = sorted(each.heads), each
+        try:
+            environment.branch(state.database).check_known(each.heads)
+            questions.append(replays.question(look.database, [each.heads], look.connection))
+        except Exception as error:  # a line of its own says so, and the others have theirs
+            state.fail(error)
+    for name, answer in replays.ask(questions).items():
+        if isinstance(answer, MigrationError):
+            states[name].fail(answer)
+        else:
+            states[name].differences = _differences(lives[name], answer)
+    return list(states.values())
+
+
+def _tried(look: Look, seconds: float | None) -> Live | Exception:
+    try:
+        with named(look.database.name):
+            return live.read(look, seconds)
+    except Exception as error:
+        return error
+
+
+def _differences(found: Live, answer: Answer) -> list[Difference]:
+    return differences(answer[found.heads], found.schema, shown(found.heads), found.database.ignored)

@@ -1,0 +1,139 @@
+"""What is in a live database, read under its lock, so that a run in progress is not taken for what the database is."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+import psycopg2
+from sqlalchemy import Connection
+
+from multidb import catalogs, engines, locks, settling
+from multidb.comparing import Difference
+from multidb.config import Database
+from multidb.engines import Driver
+from multidb.errors import MigrationError
+from multidb.locks import Wait
+from multidb.looking import Look
+from multidb.schemas import Schema
+
+_READ_ONLY = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'"
+
+
+@dataclass(frozen=True)
+class Live:
+    """A live database as it was at one moment.
+
+    Args:
+        database: which.
+        heads: what its `alembic_version` holds.
+        schema: what is in it.
+    """
+
+    database: Database
+    heads: tuple[str, ...]
+    schema: Schema
+
+
+def read(look: Look, seconds: float | None) -> Live:
+    """Read a database; nothing in it is changed.
+
+    Args:
+        look: at it.
+        seconds: how long to wait for a run that is in progress; None where it is our own.
+
+    Raises:
+        MigrationError: a run has been in progress for longer, or has left the database in doubt.
+        psycopg2.Error, sqlite3.Error: it can't be read.
+    """
+    _ = look.heads  # which raises what kept it from being asked
+    if look.is_pooled:
+        raise MigrationError(settling.POOLED)
+    with _locked(look, Wait(seconds, "lock_wait")) if seconds is not None else nullcontext():
+        look.again()
+        look.wait()
+        if look.in_doubt:
+            raise MigrationError("an interrupted run left it in doubt: `python -m multidb recover` first")
+        heads = look.heads
+        with reading(look.database, look.connection) as connection:
+            return Live(look.database, heads, catalogs.read(connection))
+
+
+def counted(look: Look, differences: Sequence[Difference]) -> list[Difference]:
+    """The differences with the numbers of rows that mending them would break.
+
+    Args:
+        look: at the database.
+        differences: found in it.
+    """
+    with reading(look.database, look.connection) as connection:
+        return [replace(each, rows=_count(connection, each.breaking)) for each in differences]
+
+
+@contextmanager
+def reading(database: Database, driver: Driver) -> Iterator[Connection]:
+    """A transaction in which nothing can be changed.
+
+    Args:
+        database: which.
+        driver: a session in it, in no transaction.
+    """
+    connection = engines.around(database.url, lambda: driver, _begin)
+    connection.begin()
+    try:
+        yield connection
+    finally:
+        if isinstance(driver, sqlite3.Connection):
+            driver.execute("ROLLBACK")
+        elif not driver.closed:
+            with driver.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+        connection.detach()  # the session is the caller's, and goes on
+
+
+@contextmanager
+def _locked(look: Look, wait: Wait) -> Iterator[None]:
+    driver = look.connection
+    if not isinstance(driver, sqlite3.Connection):
+        locks.take(driver, wait)
+        try:
+            yield
+        finally:
+            if not driver.closed:
+                locks.release(driver)
+        return
+    # SQLite's lock is a transaction that could write, and whoever reads sees only what is committed: it is enough to
+    # have had it, and not to be had on a medium that nobody can write to.
+    try:
+        locks.take(driver, wait)
+        driver.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            raise
+    yield
+
+
+def _begin(driver: Driver) -> None:
+    if isinstance(driver, sqlite3.Connection):
+        driver.execute("BEGIN")
+        return
+    with driver.cursor() as cursor:
+        cursor.execute(_READ_ONLY)
+
+
+def _count(connection: Connection, sql: str | None) -> int | None:
+    """A number of rows, or None where it can't be counted: what is missing may be what would be counted."""
+    if sql is None:
+        return None
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    cursor = driver.cursor()
+    cursor.execute("SAVEPOINT multidb_counting")
+    try:
+        cursor.execute(sql)
+        row = cursor.fetchone()
+        return int(row[0]) if row else None
+    except (psycopg2.Error, sqlite3.Error):
+        return None
+    finally:
+        cursor.execute("ROLLBACK TO SAVEPOINT multidb_counting")

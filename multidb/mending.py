@@ -1,0 +1,388 @@
+"""The DDL that makes a PostgreSQL database like what a revision says, difference by difference.
+
+Statements have a rank, so that those of several differences can be put in an order in which they work.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from multidb.schemas import OWNER, Schema, Thing
+
+
+@dataclass(frozen=True, order=True)
+class Statement:
+    """SQL, without its semicolon, and its rank among others."""
+
+    rank: int
+    text: str = field(compare=False)
+
+
+_SPACE, _TYPE, _NAME, _SEQUENCE, _TABLE, _COLUMN, _KEY, _INDEX, _REFERENCE = range(9)
+_FUNCTION, _VIEW, _TRIGGER, _LAST, _VERY_LAST = range(9, 14)
+_RANKS = {
+    "schema": _SPACE, "extension": _SPACE, "enum": _TYPE, "sequence": _SEQUENCE, "table": _TABLE, "column": _COLUMN,
+    "constraint": _KEY, "index": _INDEX, "function": _FUNCTION, "view": _VIEW, "trigger": _TRIGGER,
+    "comment": _LAST, "privilege": _LAST,
+}  # fmt: skip
+_OPTION = " WITH GRANT OPTION"
+_IN_A_SCHEMA = {"view", "table", "function", "sequence", "enum"}
+_WORDS = {"schema": "SCHEMA", "enum": "TYPE", "sequence": "SEQUENCE", "table": "TABLE"}
+
+
+class PostgresqlDdl:
+    """DDL for one database.
+
+    Args:
+        wanted: what a revision says.
+        live: what is there.
+    """
+
+    def __init__(self, wanted: Schema, live: Schema) -> None:
+        self._wanted, self._live = wanted, live
+
+    def create(self, thing: Thing) -> list[Statement]:
+        """Make what is missing, with all that belongs to it."""
+        parts = [thing, *self._wanted.belonging_to(thing.name)] if thing.kind in ("table", "schema") else [thing]
+        inlined = {each.key for each in parts if each.kind == "column"} if thing.kind != "column" else set()
+        return [statement for part in parts if part.key not in inlined for statement in self._created(part)]
+
+    def drop(self, thing: Thing) -> list[Statement]:
+        """Take away what no revision has."""
+        sql = thing.sql
+        match thing.kind:
+            case "schema":
+                inside = [
+                    each for each in self._live.things.values() if each.of == thing.name and each.kind in _IN_A_SCHEMA
+                ]
+                inside.sort(key=lambda each: -_RANKS[each.kind])
+                text = f"DROP SCHEMA {sql['ident']}"
+                return [*(statement for each in inside for statement in self.drop(each)), _ranked(thing, text)]
+            case "column":
+                text = f"ALTER TABLE {sql['table']} DROP COLUMN {sql['ident']}"
+            case "constraint":
+                text = f"ALTER TABLE {sql['table']} DROP CONSTRAINT {sql['ident']}"
+            case "trigger":
+                text = f"DROP TRIGGER {sql['ident']} ON {sql['table']}"
+            case "comment":
+                text = f"COMMENT ON {sql['on']} IS NULL"
+            case "privilege":
+                return self.revoke(thing, thing.facts["privileges"])
+            case "view":
+                text = f"DROP {_view_word(thing)} {sql['ident']}"
+            case "function":
+                text = f"DROP {sql['word']} {sql['ident']}"
+            case kind:
+                text = f"DROP {_WORDS.get(kind, kind.upper())} {sql['ident']}"
+        return [_ranked(thing, text)]
+
+    def rename(self, here: Thing, wanted: Thing) -> list[Statement]:
+        """Give a column, a constraint or an index the name that it should have."""
+        if here.kind == "index":
+            return [Statement(_NAME, f"ALTER INDEX {here.sql['ident']} RENAME TO {wanted.sql['own_ident']}")]
+        word = here.kind.upper()
+        table, old, new = here.sql["table"], here.sql["ident"], wanted.sql["ident"]
+        return [Statement(_NAME, f"ALTER TABLE {table} RENAME {word} {old} TO {new}")]
+
+    def change(self, here: Thing, wanted: Thing, fact: str) -> list[Statement]:  # noqa: C901 - a case per kind
+        """Make one fact what it should be."""
+        if fact == "owner":
+            return [Statement(_LAST, self._owned(wanted))]
+        match wanted.kind:
+            case "column":
+                texts = _column_changed(here, wanted, fact)
+            case "enum":
+                return self.retyped(here, wanted.facts["values"])
+            case "comment":
+                return self._created(wanted)
+            case "constraint" if fact == "valid" and wanted.facts["valid"]:
+                texts = [f"ALTER TABLE {here.sql['table']} VALIDATE CONSTRAINT {here.sql['ident']}"]
+            case "index" if fact == "valid":
+                texts = [f"REINDEX INDEX {here.sql['ident']}"]
+            case "sequence":
+                texts = [f"ALTER SEQUENCE {here.sql['ident']} {_sequence_options(wanted)}"]
+            case "trigger" if fact == "enabled":
+                texts = [_trigger_enabled(wanted)]
+            case "function":
+                return self._created(wanted)
+            case "view" if not (here.facts["materialized"] or wanted.facts["materialized"]):
+                # In place, so that what others were granted on it stays.
+                texts = [f"CREATE OR REPLACE VIEW {wanted.sql['ident']} AS {_body(wanted)}"]
+            case "table":
+                return []  # a table can't be partitioned, or cease to be, by any statement
+            case _:
+                return [*self.drop(here), *self._created(wanted)]
+        return [_ranked(wanted, text) for text in texts]
+
+    def grant(self, thing: Thing, privileges: Sequence[str]) -> list[Statement]:
+        """Grant privileges that are missing."""
+        grantee, on = self._role(thing.sql["grantee"]), thing.sql["on"]
+        options = [each.removesuffix(_OPTION) for each in privileges if each.endswith(_OPTION)]
+        bare = [each for each in privileges if each not in options and not each.endswith(_OPTION)]
+        texts = [f"GRANT {', '.join(bare)} ON {on} TO {grantee}"] if bare else []
+        texts += [f"GRANT {', '.join(options)} ON {on} TO {grantee}{_OPTION}"] if options else []
+        return [_ranked(thing, text) for text in texts]
+
+    def revoke(self, thing: Thing, privileges: Sequence[str]) -> list[Statement]:
+        """Revoke privileges that no revision has given."""
+        grantee, on = self._role(thing.sql["grantee"]), thing.sql["on"]
+        options = [each.removesuffix(_OPTION) for each in privileges if each.endswith(_OPTION)]
+        bare = [each for each in privileges if not each.endswith(_OPTION)]
+        texts = [f"REVOKE GRANT OPTION FOR {', '.join(options)} ON {on} FROM {grantee}"] if options else []
+        texts += [f"REVOKE {', '.join(bare)} ON {on} FROM {grantee}"] if bare else []
+        return [_ranked(thing, text) for text in texts]
+
+    def add_values(self, here: Thing, wanted: Thing) -> list[Statement]:
+        """Give an enum type the values that it lacks, each in its place."""
+        there, values = list(here.facts["values"]), wanted.facts["values"]
+        statements = []
+        for position, value in enumerate(values):
+            if value in there:
+                continue
+            if position:
+                where = f" AFTER {literal(values[position - 1])}"
+                there.insert(there.index(values[position - 1]) + 1, value)
+            else:
+                where = f" BEFORE {literal(there[0])}" if there else ""
+                there.insert(0, value)
+            statements.append(_ranked(wanted, f"ALTER TYPE {here.sql['ident']} ADD VALUE {literal(value)}{where}"))
+        return statements
+
+    def retyped(self, here: Thing, values: Sequence[str]) -> list[Statement]:
+        """Make an enum type anew: a value can't be moved or taken away."""
+        name, old = here.sql["ident"], f'"{here.own_name}_old"'
+        space = name.rpartition(".")[0]
+        texts = [
+            f"ALTER TYPE {name} RENAME TO {old}",
+            f"CREATE TYPE {name} AS ENUM ({', '.join(map(literal, values))})",
+        ]
+        for column in self._live.things.values():
+            if column.kind == "column" and column.sql["base"] in (name, f"{name}[]"):
+                array = column.sql["base"].removeprefix(name)
+                alter = f"ALTER TABLE {column.sql['table']} ALTER COLUMN {column.sql['ident']}"
+                default = column.facts["default"]
+                texts += [f"{alter} DROP DEFAULT"] if default else []
+                texts.append(f"{alter} TYPE {name}{array} USING {column.sql['ident']}::text{array}::{name}{array}")
+                texts += [f"{alter} SET DEFAULT {default}"] if default else []
+        texts.append(f"DROP TYPE {space}.{old}")
+        texts.append(self._owned(here))
+        lost = [each for each in self._live.things.values() if each.of == here.name and self._is_given(each)]
+        return [Statement(_TYPE, text) for text in texts] + [each for thing in lost for each in self._created(thing)]
+
+    @staticmethod
+    def _is_given(thing: Thing) -> bool:
+        """Whether it is a comment or a grant that a new thing would not have by itself."""
+        return thing.kind == "comment" or (thing.kind == "privilege" and thing.sql["grantee"] not in (OWNER, "PUBLIC"))
+
+    def breaking(self, thing: Thing, here: Thing | None = None, fact: str = "") -> str | None:
+        """The SQL that counts the rows which a change would break, or None where it would break none.
+
+        Args:
+            thing: as it should be.
+            here: as it is, or None if it is missing.
+            fact: what differs.
+        """
+        sql = thing.sql
+        if thing.kind == "column":
+            return _rows_of_column(thing, here, fact)
+        if thing.kind == "index":
+            return _twice(sql["table"], sql["keys"], sql["predicate"]) if thing.facts["unique"] else None
+        if thing.kind != "constraint":
+            return None
+        match sql["type"]:
+            case "c":
+                return f"SELECT count(*) FROM {sql['table']} WHERE NOT ({sql['condition']})"
+            case "f":
+                return _without_parent(thing)
+            case "p":
+                empty = " OR ".join(f"{key} IS NULL" for key in sql["keys"])
+                nulls = f"(SELECT count(*) FROM {sql['table']} WHERE {empty})"
+                return f"SELECT ({_twice(sql['table'], sql['keys'])}) + {nulls}"
+            case "u":
+                return _twice(sql["table"], sql["keys"])
+        return None
+
+    def _created(self, thing: Thing) -> list[Statement]:  # noqa: C901 - a case per kind
+        sql, facts = thing.sql, thing.facts
+        match thing.kind:
+            case "column":
+                texts = [f"ALTER TABLE {sql['table']} ADD COLUMN {_column(thing)}"]
+            case "constraint":
+                text = f"ALTER TABLE {sql['table']} ADD CONSTRAINT {sql['ident']} {facts['definition']}"
+                text += "" if facts["valid"] else " NOT VALID"
+                return [Statement(_REFERENCE if sql["type"] == "f" else _KEY, text)]
+            case "comment":
+                texts = [f"COMMENT ON {sql['on']} IS {literal(facts['text'])}"]
+            case "privilege":
+                return self.grant(thing, facts["privileges"])
+            case "enum":
+                values = ", ".join(map(literal, facts["values"]))
+                texts = [f"CREATE TYPE {sql['ident']} AS ENUM ({values})"]
+            case "table":
+                partitioned = f" PARTITION BY {facts['partitioned']}" if facts["partitioned"] else ""
+                columns = [each for each in self._wanted.things.values() if each.of == thing.name]
+                columns = sorted((each for each in columns if each.kind == "column"), key=_position)
+                texts = [f"CREATE TABLE {sql['ident']} ({', '.join(map(_column, columns))}){partitioned}"]
+            case "index":
+                unique = "UNIQUE " if facts["unique"] else ""
+                texts = [f"CREATE {unique}INDEX {sql['own_ident']} ON {sql['table']} {facts['definition']}"]
+            case "sequence":
+                texts = [f"CREATE SEQUENCE {sql['ident']} {_sequence_options(thing, owned=False)}"]
+                if facts["owned by"]:
+                    owner = f"ALTER SEQUENCE {sql['ident']} OWNER TO {self._live.owner}"  # as its table's
+                    owned = f"ALTER SEQUENCE {sql['ident']} OWNED BY {facts['owned by']}"
+                    return [_ranked(thing, texts[0]), Statement(_LAST, owner), Statement(_VERY_LAST, owned)]
+            case "view":
+                texts = [f"CREATE {_view_word(thing)} {sql['ident']} AS {_body(thing)}"]
+            case "function":
+                texts = [facts["definition"].strip()]
+            case "trigger":
+                texts = [facts["definition"]]
+                texts += [_trigger_enabled(thing)] if facts["enabled"] != "O" else []
+            case kind:
+                texts = [f"CREATE {kind.upper()} {sql['ident']}"]
+        if facts.get("owner"):  # whoever runs it: it may be a superuser
+            return [*(_ranked(thing, text) for text in texts), Statement(_LAST, self._owned(thing))]
+        return [_ranked(thing, text) for text in texts]
+
+    def _owned(self, thing: Thing) -> str:
+        word = _view_word(thing) if thing.kind == "view" else thing.sql.get("word") or _WORDS[thing.kind]
+        return f"ALTER {word} {thing.sql['ident']} OWNER TO {self._role(thing.facts['owner'])}"
+
+    def _role(self, name: str) -> str:
+        if name == OWNER:
+            return self._live.owner
+        return name if name == "PUBLIC" else quoted(name)
+
+
+def literal(value: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def quoted(name: str) -> str:
+    """A name as SQL writes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _ranked(thing: Thing, text: str) -> Statement:
+    return Statement(_RANKS[thing.kind], text)
+
+
+def _position(column: Thing) -> int:
+    return int(column.sql["position"])
+
+
+def _column(thing: Thing) -> str:
+    """A column as CREATE TABLE and ADD COLUMN write it."""
+    facts = thing.facts
+    words = [thing.sql["ident"], facts["type"]]
+    if facts["collation"]:
+        words.append(f"COLLATE {quoted(facts['collation'])}")
+    if facts["default"]:
+        words.append(f"DEFAULT {facts['default']}")
+    if facts["generated"]:
+        words.append(f"GENERATED ALWAYS AS ({facts['generated']}) STORED")
+    if facts["identity"]:
+        words.append(f"GENERATED {_identity(facts['identity'])} AS IDENTITY")
+    return " ".join([*words, *(["NOT NULL"] if facts["not_null"] else [])])
+
+
+def _identity(letter: str) -> str:
+    return "ALWAYS" if letter == "a" else "BY DEFAULT"
+
+
+def _column_changed(here: Thing, wanted: Thing, fact: str) -> list[str]:
+    facts = wanted.facts
+    alter = f"ALTER TABLE {here.sql['table']} ALTER COLUMN {here.sql['ident']}"
+    default = here.facts["default"]
+    match fact:
+        case "type" | "collation":
+            collation = f" COLLATE {quoted(facts['collation'])}" if facts["collation"] else ""
+            text = f"{alter} TYPE {facts['type']}{collation}"
+            if here.sql["base"] == wanted.sql["base"]:
+                return [text]
+            # Between two kinds of types there may be no cast, but to and from text there is; a default has none.
+            texts = [f"{text} USING {here.sql['ident']}::text::{facts['type']}"]
+            if default is None:
+                return texts
+            again = [f"{alter} SET DEFAULT {facts['default']}"] if facts["default"] else []
+            return [f"{alter} DROP DEFAULT", *texts, *again]
+        case "not_null":
+            return [f"{alter} {'SET' if facts['not_null'] else 'DROP'} NOT NULL"]
+        case "default":
+            return [f"{alter} SET DEFAULT {facts['default']}" if facts["default"] else f"{alter} DROP DEFAULT"]
+        case "identity" if not facts["identity"]:
+            return [f"{alter} DROP IDENTITY"]
+        case "identity" if here.facts["identity"]:
+            return [f"{alter} SET GENERATED {_identity(facts['identity'])}"]
+        case "identity":
+            return [f"{alter} ADD GENERATED {_identity(facts['identity'])} AS IDENTITY"]
+        case _ if not facts["generated"]:
+            return [f"{alter} DROP EXPRESSION"]
+        case _:  # a generated column can only be made anew
+            drop = f"ALTER TABLE {here.sql['table']} DROP COLUMN {here.sql['ident']}"
+            return [drop, f"ALTER TABLE {here.sql['table']} ADD COLUMN {_column(wanted)}"]
+
+
+def _sequence_options(thing: Thing, *, owned: bool = True) -> str:
+    facts = thing.facts
+    words = [f"AS {facts['type']}", f"START {facts['start']}", f"INCREMENT {facts['increment']}"]
+    words += [f"MINVALUE {facts['minimum']}", f"MAXVALUE {facts['maximum']}", "CYCLE" if facts["cycle"] else "NO CYCLE"]
+    return " ".join(words + ([f"OWNED BY {facts['owned by'] or 'NONE'}"] if owned else []))
+
+
+def _trigger_enabled(thing: Thing) -> str:
+    words = {"O": "ENABLE", "D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+    return f"ALTER TABLE {thing.sql['table']} {words[thing.facts['enabled']]} TRIGGER {thing.sql['ident']}"
+
+
+def _body(view: Thing) -> str:
+    return str(view.facts["definition"]).strip().rstrip(";")
+
+
+def _view_word(thing: Thing) -> str:
+    return "MATERIALIZED VIEW" if thing.facts["materialized"] else "VIEW"
+
+
+def _rows_of_column(thing: Thing, here: Thing | None, fact: str) -> str | None:
+    table, facts = thing.sql["table"], thing.facts
+    if here is None:
+        given = facts["default"] or facts["generated"] or facts["identity"] or not facts["not_null"]
+        return None if given else f"SELECT count(*) FROM {table}"
+    if fact == "not_null" and facts["not_null"]:
+        return f"SELECT count(*) FROM {table} WHERE {here.sql['ident']} IS NULL"
+    if fact != "type":
+        return None
+    # What can't be turned into the other type and back. A function would be needed to catch what a cast raises, and a
+    # transaction that may only read can't make one; a block without a name does the same, and says it by a setting.
+    column, new, old = here.sql["ident"], facts["type"], here.facts["type"]
+    return f"""
+        DO $multidb$ DECLARE broken bigint := 0; value record; BEGIN
+            FOR value IN SELECT {column}::text AS here FROM {table} WHERE {column} IS NOT NULL LOOP
+                BEGIN
+                    broken := broken + (value.here::{new}::text::{old}::text IS DISTINCT FROM value.here)::int;
+                EXCEPTION WHEN others THEN broken := broken + 1;
+                END;
+            END LOOP;
+            PERFORM set_config('multidb.broken', broken::text, true);
+        END $multidb$;
+        SELECT current_setting('multidb.broken')::bigint
+    """
+
+
+def _twice(table: str, keys: Sequence[str], predicate: str | None = None) -> str:
+    """How many rows have the same keys as another one."""
+    known = " AND ".join([*(f"{key} IS NOT NULL" for key in keys), *([f"({predicate})"] if predicate else [])])
+    groups = f"SELECT count(*) AS number FROM {table} WHERE {known} GROUP BY {', '.join(keys)} HAVING count(*) > 1"
+    return f"SELECT coalesce(sum(number - 1), 0)::bigint FROM ({groups}) AS twice"
+
+
+def _without_parent(thing: Thing) -> str:
+    sql: Any = thing.sql
+    known = " AND ".join(f"child.{key} IS NOT NULL" for key in sql["keys"])
+    same = " AND ".join(
+        f"parent.{theirs} = child.{key}" for key, theirs in zip(sql["keys"], sql["parents"], strict=True)
+    )
+    parent = f"SELECT FROM {sql['parent']} AS parent WHERE {same}"
+    return f"SELECT count(*) FROM {sql['table']} AS child WHERE {known} AND NOT EXISTS ({parent})"

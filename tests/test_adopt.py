@@ -1,0 +1,564 @@
+"""`adopt`: live databases are taken over as they are, or refused with the differences; no row changes."""
+
+import re
+import sqlite3
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import psycopg2
+import pytest
+
+from multidb import locks
+from tests import rows
+from tests.project import LEGACY, NAMES, ON_POSTGRESQL, Postgres, Project, Result, query
+
+NIN_TEXT = "default 'NIN'::text"
+
+
+class Changed(NamedTuple):
+    """What somebody did to a live database, and what `adopt` says of it."""
+
+    database: str
+    sql: str
+    differences: Sequence[tuple[str, str]]
+    risky: Sequence[str] = ()
+    """What names those that are risky."""
+
+
+CHANGES = {
+    "a column is missing": Changed(
+        "auth_db",
+        "ALTER TABLE users DROP COLUMN full_name",
+        [("risky", "column users.full_name is missing: character varying(255)")],
+        ["users.full_name"],
+    ),
+    "a column is renamed": Changed(
+        "auth_db",
+        "ALTER TABLE users RENAME full_name TO name",
+        [("risky", "column users.name is at the place of full_name, which is missing, and like it: renamed?")],
+        ["users.full_name.name"],
+    ),
+    "a column with a key is renamed": Changed(
+        "auth_db",
+        "ALTER TABLE users RENAME email TO mail",
+        [("risky", "column users.mail is at the place of email, which is missing, and like it: renamed?")],
+        ["users.email.name"],
+    ),
+    "a column is widened": Changed(
+        "auth_db",
+        "ALTER TABLE users ALTER full_name TYPE varchar(500)",
+        [("risky", "column users.full_name is character varying(500), auth_0001 says character varying(255)")],
+        ["users.full_name.type"],
+    ),
+    "a column is narrowed": Changed(
+        "auth_db",
+        "ALTER TABLE users ALTER full_name TYPE varchar(100)",
+        [("risky", "column users.full_name is character varying(100), auth_0001 says character varying(255)")],
+        ["users.full_name.type"],
+    ),
+    "a column is of another type": Changed(
+        "auth_db",
+        "ALTER TABLE users ALTER user_id TYPE varchar(36)",
+        [("risky", "column users.user_id is character varying(36), auth_0001 says uuid")],
+        ["users.user_id.type"],
+    ),
+    "a column with a default is of another type": Changed(
+        "user_db",
+        "ALTER TABLE user_profiles ALTER default_mode DROP DEFAULT, ALTER default_mode TYPE text, "
+        "ALTER default_mode SET DEFAULT 'NIN'",
+        [
+            ("risky", "column user_profiles.default_mode is text, user_0001 says public.user_mode"),
+            (
+                "risky",
+                f"column user_profiles.default_mode has {NIN_TEXT}, user_0001 says default 'NIN'::public.user_mode",
+            ),
+        ],
+        ["user_profiles.default_mode.type", "user_profiles.default_mode.default"],
+    ),
+    "a column allows NULL": Changed(
+        "auth_db",
+        "ALTER TABLE users ALTER password_hash DROP NOT NULL",
+        [("risky", "column users.password_hash allows NULL, auth_0001 says it is NOT NULL")],
+        ["users.password_hash.null"],
+    ),
+    "a column does not allow NULL": Changed(
+        "auth_db",
+        "ALTER TABLE users ALTER full_name SET NOT NULL",
+        [("risky", "column users.full_name is NOT NULL, auth_0001 says it allows NULL")],
+        ["users.full_name.null"],
+    ),
+    "a default is another": Changed(
+        "content_db",
+        "ALTER TABLE videos ALTER is_active SET DEFAULT false",
+        [("risky", "column videos.is_active has default false, content_0001 says default true")],
+        ["videos.is_active.default"],
+    ),
+    "a default is extra": Changed(
+        "content_db",
+        "ALTER TABLE videos ALTER created_at SET DEFAULT now()",
+        [("extra", "column videos.created_at has default now(), content_0001 says no default")],
+    ),
+    "an enum has a value more": Changed(
+        "user_db",
+        "ALTER TYPE user_mode ADD VALUE 'BOTH'",
+        [("extra", "enum type user_mode has the value BOTH, which is not in user_0001")],
+    ),
+    "an enum has a value less": Changed(
+        "user_db",
+        "ALTER TABLE user_profiles ALTER default_mode DROP DEFAULT; UPDATE user_profiles SET default_mode = 'NIN'; "
+        "ALTER TYPE user_mode RENAME TO was; CREATE TYPE user_mode AS ENUM ('NIN'); "
+        "ALTER TABLE user_profiles ALTER default_mode TYPE user_mode USING default_mode::text::user_mode; "
+        "DROP TYPE was; ALTER TABLE user_profiles ALTER default_mode SET DEFAULT 'NIN'",
+        [("harmless", "enum type user_mode lacks LAH")],
+    ),
+    "an enum has another order": Changed(
+        "user_db",
+        "ALTER TABLE user_profiles ALTER default_mode DROP DEFAULT; ALTER TYPE user_mode RENAME TO was; "
+        "CREATE TYPE user_mode AS ENUM ('LAH', 'NIN'); "
+        "ALTER TABLE user_profiles ALTER default_mode TYPE user_mode USING default_mode::text::user_mode; "
+        "DROP TYPE was; ALTER TABLE user_profiles ALTER default_mode SET DEFAULT 'NIN'",
+        [("risky", "enum type user_mode has the order LAH, NIN, user_0001 says NIN, LAH")],
+        ["user_mode.order"],
+    ),
+    "constraints have other names": Changed(
+        "auth_db",
+        "ALTER TABLE users RENAME CONSTRAINT users_pkey TO pk_users; "
+        "ALTER TABLE users RENAME CONSTRAINT users_email_key TO uq_users_email",
+        [
+            ("harmless", "constraint users.uq_users_email is called users_email_key in auth_0001"),
+            ("harmless", "constraint users.pk_users is called users_pkey in auth_0001"),
+        ],
+    ),
+    "an index has another name": Changed(
+        "user_db",
+        "ALTER INDEX ix_user_profiles_user_id RENAME TO by_user",
+        [("harmless", "index user_profiles.by_user is called ix_user_profiles_user_id in user_0001")],
+    ),
+    "an index is missing": Changed(
+        "user_db",
+        "DROP INDEX ix_user_profiles_user_id",
+        [("harmless", "index user_profiles.ix_user_profiles_user_id is missing: USING btree (user_id)")],
+    ),
+    "a unique constraint is missing": Changed(
+        "auth_db",
+        "ALTER TABLE users DROP CONSTRAINT users_email_key",
+        [("risky", "constraint users.users_email_key is missing: UNIQUE (email)")],
+        ["users.users_email_key"],
+    ),
+    "a primary key is missing": Changed(
+        "auth_db",
+        "ALTER TABLE users DROP CONSTRAINT users_pkey",
+        [("risky", "constraint users.users_pkey is missing: PRIMARY KEY (user_id)")],
+        ["users.users_pkey"],
+    ),
+    "an index is extra": Changed(
+        "auth_db",
+        "CREATE INDEX by_name ON users (lower(full_name)) WHERE is_active",
+        [("extra", "index users.by_name is not in auth_0001: USING btree (lower((full_name)::text)) WHERE is_active")],
+    ),
+    "a column is extra": Changed(
+        "auth_db",
+        "ALTER TABLE users ADD nickname text",
+        [("extra", "column users.nickname is not in auth_0001: text")],
+    ),
+    "a table is extra": Changed(
+        "auth_db",
+        "CREATE TABLE audit_log (id serial PRIMARY KEY, what text)",
+        [("extra", "table audit_log is not in auth_0001")],
+    ),
+    "a view is extra": Changed(
+        "auth_db",
+        "CREATE VIEW active_users AS SELECT user_id FROM users WHERE is_active",
+        [("extra", "view active_users is not in auth_0001")],
+    ),
+    "a trigger is extra": Changed(
+        "auth_db",
+        "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; "
+        "CREATE TRIGGER note BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION noted()",
+        [("extra", "trigger users.note is not in auth_0001"), ("extra", "function noted() is not in auth_0001")],
+    ),
+    "a grant is extra": Changed(
+        "auth_db",
+        "GRANT SELECT ON users TO PUBLIC",
+        [("extra", "everybody has SELECT on users, and not in auth_0001")],
+    ),
+    "a table is in another schema": Changed(
+        "auth_db",
+        "CREATE SCHEMA archive; CREATE TABLE archive.users (LIKE users INCLUDING ALL)",
+        [("extra", "schema archive is not in auth_0001")],
+    ),
+    "the table itself is in another schema": Changed(
+        "auth_db",
+        "CREATE SCHEMA archive; ALTER TABLE users SET SCHEMA archive",
+        [("risky", "table users is missing"), ("extra", "schema archive is not in auth_0001")],
+        ["users"],
+    ),
+    "an old migration died half-way": Changed(
+        "content_db",
+        "DROP TABLE system_settings; ALTER TABLE videos DROP COLUMN expiry_date",
+        [("risky", "table system_settings is missing"), ("risky", "column videos.expiry_date is missing: date")],
+        ["system_settings", "videos.expiry_date"],
+    ),
+    "an SQLite column is missing": Changed(
+        "investment_db",
+        "ALTER TABLE investments DROP COLUMN partner",
+        [("risky", "column investments.partner is missing: VARCHAR(255)")],
+        ["investments.partner"],
+    ),
+    "an SQLite column is renamed": Changed(
+        "investment_db",
+        "ALTER TABLE investments RENAME partner TO company",
+        [("risky", "column investments.company is at the place of partner, which is missing, and like it: renamed?")],
+        ["investments.partner.name"],
+    ),
+    "an SQLite column is extra, and an index": Changed(
+        "investment_db",
+        "ALTER TABLE investments ADD note TEXT; CREATE INDEX by_title ON investments (title)",
+        [
+            ("extra", "index investments.by_title is not in investment_0001: investments (title)"),
+            ("extra", "column investments.note is not in investment_0001: TEXT"),
+        ],
+    ),
+    "an SQLite table was made otherwise, and has things of its own": Changed(
+        "investment_db",
+        "ALTER TABLE investments RENAME TO was; CREATE TABLE investments (investment_id VARCHAR(36), title VARCHAR(99) "
+        "NOT NULL, summary TEXT NOT NULL, impact TEXT NOT NULL, expected_return VARCHAR(255) NOT NULL, min_amount "
+        "INTEGER NOT NULL, partner VARCHAR(255), cover_key VARCHAR(100), note TEXT DEFAULT 'none' NOT NULL); "
+        "INSERT INTO investments SELECT *, 'noted' FROM was; DROP TABLE was; "
+        "CREATE INDEX by_title ON investments (title)",
+        [
+            ("risky", "constraint investments.PRIMARY KEY (investment_id) is missing"),
+            ("risky", "column investments.investment_id allows NULL, investment_0001 says it is NOT NULL"),
+            ("risky", "column investments.title is VARCHAR(99), investment_0001 says VARCHAR(255)"),
+            ("extra", "index investments.by_title is not in investment_0001: investments (title)"),
+            ("extra", "column investments.note is not in investment_0001: TEXT NOT NULL"),
+        ],
+        ["investments.PRIMARY KEY (investment_id)", "investments.investment_id.null", "investments.title.type"],
+    ),
+}
+
+
+def test_ten_live_databases_are_taken_over_in_one_release_and_no_row_changes(legacy: Project) -> None:
+    before, was = contents(legacy), legacy.versions()
+    assert all(table[0] == rows.ROWS for name in ON_POSTGRESQL for table in before[name].values())
+    planned = legacy.multidb("adopt", "--dry-run")
+    assert planned.code == 0, planned
+    assert legacy.versions() == was
+    for name in NAMES:
+        assert "would be recorded at" in lines_of(planned, name)[0]
+    done = legacy.multidb("adopt")
+    assert done.code == 0, done
+    assert "two-phase commit of 10 databases" in done.err
+    assert legacy.versions() == legacy.at(1)
+    assert contents(legacy) == before
+    assert legacy.multidb("status").code == 0
+    assert legacy.multidb("drift").code == 0
+    assert "`adopt`" in legacy.multidb("log").out
+    assert legacy.done("upgrade", "heads").err.endswith("nothing to do in 10 databases\n")
+    again = legacy.multidb("adopt")
+    assert again.code == 0
+    assert lines_of(again, "auth_db")[0].startswith("auth_db          is at auth_0001 of its branch already")
+
+
+def test_databases_that_create_all_made_lack_defaults_and_get_them(legacy: Project) -> None:
+    defaults = """
+        SELECT 'ALTER TABLE ' || attrelid::regclass || ' ALTER ' || attname || ' DROP DEFAULT' FROM pg_attrdef
+        JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum JOIN pg_class c ON c.oid = attrelid
+        WHERE relnamespace = 'public'::regnamespace
+    """
+    for name in ON_POSTGRESQL:
+        for (statement,) in legacy.rows(name, defaults):
+            legacy.rows(name, statement)
+    before = contents(legacy)
+    refused = legacy.multidb("adopt")
+    assert re.match(
+        r"error: auth_db: it is not auth_0001, the nearest: 2 differences, as the lines above say: --reconcile mends "
+        r"what is harmless and keeps what is extra; and user_db, .*; no database was changed",
+        refused.error,
+    )
+    assert lines_of(refused, "auth_db")[1:3] == [
+        "harmless  column users.created_at has no default, auth_0001 says default now()",
+        "ALTER TABLE public.users ALTER COLUMN created_at SET DEFAULT now();",
+    ]
+    assert "risky" not in refused.out
+    assert legacy.versions()["auth_db"] == ["0001"]
+    done = legacy.multidb("adopt", "--reconcile")
+    assert done.code == 0, done
+    assert legacy.versions() == legacy.at(1)
+    assert contents(legacy) == before
+    assert legacy.multidb("drift").code == 0
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_is_not_quite_its_revision_is_refused_with_the_differences_and_can_be_mended(
+    alone: Callable[[str], Project], what: str
+) -> None:
+    database, sql, expected, risky = CHANGES[what]
+    old = alone(database)
+    change(old, database, sql)
+    was, before, version = schema(old, database), contents(old), old.versions()
+    rows_before = values(old, database)
+    refused = old.multidb("adopt", database)
+    assert refused.error.startswith(f"error: {database}: it is not {database.removesuffix('_db')}_0001, the nearest: ")
+    assert said(refused, database) == expected
+    if risky:
+        assert f"of which {len(risky)} risky" in old.multidb("adopt", database, "--reconcile").error
+    assert (schema(old, database), contents(old), old.versions()) == (was, before, version)
+    names = [word for name in risky for word in ("--risky", f"{database}.{name}")]
+    done = old.multidb("adopt", database, "--reconcile", *names)
+    assert done.code == 0, done
+    assert old.versions()[database] == old.at(1)[database]
+    check_same(rows_before, values(old, database))
+    if not risky:
+        assert contents(old) == before  # written by the same transactions: no row was so much as copied
+    kept = [sentence for severity, sentence in expected if severity == "extra"]
+    left = old.multidb("drift", database)
+    assert left.code == (2 if kept else 0), left
+    assert [line.strip() for line in left.out.splitlines() if line.strip() in kept] == kept
+
+
+def test_rows_that_mending_would_break_are_counted_and_it_is_refused(old: Project) -> None:
+    change(
+        old,
+        "auth_db",
+        "ALTER TABLE users ALTER full_name TYPE text, ALTER user_id TYPE text, ALTER password_hash DROP NOT NULL, "
+        "DROP CONSTRAINT users_email_key; "
+        "UPDATE users SET full_name = repeat('x', 256) WHERE email IN (SELECT email FROM users LIMIT 3); "
+        "UPDATE users SET user_id = 'no uuid' WHERE email = (SELECT min(email) FROM users); "
+        "UPDATE users SET password_hash = NULL WHERE email IN (SELECT email FROM users ORDER BY 1 LIMIT 2); "
+        "UPDATE users SET email = 'same' WHERE email IN (SELECT email FROM users ORDER BY 1 LIMIT 5)",
+    )
+    before = contents(old)
+    refused = old.multidb("adopt", "auth_db")
+    broken = {
+        line.rpartition("--risky auth_db.")[2]: line for line in refused.out.splitlines() if "would break" in line
+    }
+    assert {name: line.partition("; ")[2].split()[0] for name, line in broken.items()} == {
+        "users.full_name.type": "3",
+        "users.user_id.type": "1",
+        "users.password_hash.null": "2",
+        "users.users_email_key": "4",
+    }
+    names = [word for name in broken for word in ("--risky", f"auth_db.{name}")]
+    assert "rows would break: correct them first" in old.multidb("adopt", "auth_db", "--reconcile", *names).error
+    assert contents(old) == before
+
+
+def test_a_table_of_another_roles_is_refused_and_its_owner_can_hand_it_over(old: Project, postgres: Postgres) -> None:
+    name = old.variables["AUTH_DB_URL"].rpartition("/")[2]
+    postgres.as_admin("ALTER TABLE users OWNER TO postgres; GRANT ALL ON users TO neighbor", name)
+    refused = old.multidb("adopt", "auth_db")
+    assert said(refused, "auth_db") == [("risky", "table users is owned by postgres, auth_0001 says by the owner")]
+    assert "ALTER TABLE public.users OWNER TO neighbor;" in refused.out
+    named = ["adopt", "auth_db", "--reconcile", "--risky", "auth_db.users.owner"]
+    assert "must be owner of table users: grant the role the privilege" in old.multidb(*named).error
+    old.variables["AUTH_DB_URL"] = postgres.url(name, admin=True)
+    assert old.multidb(*named).code == 0
+    old.variables["AUTH_DB_URL"] = postgres.url(name)
+    assert old.multidb("drift", "auth_db").code == 0
+
+
+def test_investment_db_may_have_been_moved_to_postgresql(old: Project, postgres: Postgres, spare: str) -> None:
+    old.variables["INVESTMENT_DB_URL"] = url = postgres.url(spare)
+    moved = old.run("sqlite3", "investment.db", ".schema investments").out
+    query(url, moved)
+    before = rows.contents(url)
+    assert old.multidb("adopt", "investment_db").code == 0
+    assert old.versions()["investment_db"] == ["investment_0001"]
+    assert rows.contents(url) == before
+    assert old.multidb("drift", "investment_db").code == 0
+
+
+def test_the_nearest_revision_is_found_and_the_first_of_those_that_say_the_same(old: Project) -> None:
+    old.add_revision("auth_db", 2, 'op.add_column("users", sa.Column("nickname", sa.Text))')
+    old.add_revision("auth_db", 3, "op.execute(\"UPDATE users SET nickname = 'none'\")")
+    old.add_revision("auth_db", 4, 'op.create_table("more", sa.Column("x", sa.Integer))')
+    old.rows("auth_db", "ALTER TABLE users ADD nickname text")
+    first = lines_of(old.multidb("adopt", "--dry-run", "auth_db"), "auth_db")[0]
+    assert "equals auth_0002 (and auth_0003, which says the same)" in first
+    old.rows("auth_db", "CREATE TABLE more (x bigint)")
+    refused = old.multidb("adopt", "auth_db")
+    assert "it is not auth_0004, the nearest: 1 difference" in refused.error
+    assert said(refused, "auth_db") == [("risky", "column more.x is bigint, auth_0004 says integer")]
+
+
+def test_a_database_that_is_another_entrys_is_refused(old: Project) -> None:
+    auth, user = old.variables["AUTH_DB_URL"], old.variables["USER_DB_URL"]
+    old.variables |= {"AUTH_DB_URL": user, "USER_DB_URL": auth}
+    was = old.versions()
+    refused = old.multidb("adopt", "--reconcile")
+    assert "auth_db: it looks like user_db's, at user_0001: correct the URL" in refused.error
+    assert "and user_db" in refused.error
+    assert old.versions() == was
+
+
+def test_a_row_of_an_old_project_whose_tables_are_others_is_refused_with_the_differences(old: Project) -> None:
+    old.rows("auth_db", "DROP TABLE users; CREATE TABLE accounts (id int)")
+    refused = old.multidb("adopt", "auth_db")
+    assert said(refused, "auth_db") == [
+        ("risky", "table users is missing"),
+        ("extra", "table accounts is not in auth_0001"),
+    ]
+    assert old.versions()["auth_db"] == ["0001"]
+
+
+def test_a_database_that_two_branches_could_own_is_refused(old: Project) -> None:
+    text = (old.root / "migrations/versions/auth_db/auth_0001_create_users_table.py").read_text()
+    old.write("migrations/versions/twin_db/twin_0001_create_users_table.py", text.replace("auth_", "twin_"))
+    old.write("databases.yaml", (old.root / "databases.yaml").read_text() + "  twin_db: {models: models.auth}\n")
+    refused = old.multidb("adopt", "auth_db")
+    assert "auth_db: it could be twin_db's as well, at twin_0001" in refused.error
+    assert "`alembic stamp --purge auth_db@auth_0001` records what you say" in refused.error
+    assert old.versions()["auth_db"] == ["0001"]
+
+
+def test_a_database_with_the_tables_of_two_branches_is_refused(old: Project) -> None:
+    tables = (LEGACY / "content_db.sql").read_text().partition("CREATE TABLE alembic_version")[0]
+    old.rows("auth_db", tables)
+    refused = old.multidb("adopt", "--reconcile", "auth_db")
+    assert "auth_db: it could be content_db's as well, at content_0001" in refused.error
+    assert old.versions()["auth_db"] == ["0001"]
+
+
+def test_a_version_table_that_names_another_branch_is_refused(old: Project) -> None:
+    old.rows("auth_db", "UPDATE alembic_version SET version_num = 'user_0001'")
+    assert "alembic_version holds user_0001, which is user_db's" in old.multidb("adopt", "auth_db").error
+    old.rows(
+        "auth_db", "UPDATE alembic_version SET version_num = '0001'; INSERT INTO alembic_version VALUES ('auth_0001')"
+    )
+    assert "of which auth_0001 is of this branch" in old.multidb("adopt", "auth_db").error
+
+
+def test_an_empty_database_needs_no_takeover(few: Project, postgres: Postgres) -> None:
+    few.variables |= postgres.scratch
+    few.done("downgrade", "auth_db@base")
+    result = few.multidb("adopt")
+    assert result.code == 0
+    assert "auth_db          is empty: `alembic upgrade auth_db@head` makes it" in result.out
+
+
+def test_a_takeover_can_be_taken_back(old: Project) -> None:
+    was = old.versions()
+    assert old.multidb("adopt").code == 0
+    assert old.multidb("rollback", "--yes").code == 0
+    assert old.versions() == was
+    assert old.multidb("adopt").code == 0
+    assert old.versions() == old.at(1)
+
+
+def test_one_that_cannot_be_reached_means_that_none_is_taken_over(old: Project) -> None:
+    there = old.variables["USER_DB_URL"]
+    old.variables["USER_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/user_db"
+    assert "user_db: connection to server" in old.multidb("adopt").error
+    old.variables["USER_DB_URL"] = there
+    assert old.versions()["auth_db"] == ["0001"]
+
+
+def test_a_difference_that_is_not_there_cannot_be_mended(old: Project) -> None:
+    old.rows("auth_db", "ALTER TABLE users ALTER full_name TYPE text")
+    error = old.multidb("adopt", "auth_db", "--reconcile", "--risky", "auth_db.users.full_nam.type").error
+    assert error == (
+        "error: --risky auth_db.users.full_nam.type: there is no such risky difference; "
+        "did you mean auth_db.users.full_name.type?"
+    )
+    assert "--risky is for --reconcile" in old.multidb("adopt", "--risky", "x").error
+
+
+def test_what_databases_yaml_says_is_somebody_elses_is_no_difference(old: Project) -> None:
+    old.rows("auth_db", "CREATE TABLE audit_log (x int); CREATE INDEX audit_by_name ON users (full_name)")
+    old.edit("databases.yaml", "databases:", "drift: {ignore: [audit_*]}\n\ndatabases:")
+    assert old.multidb("adopt", "auth_db").code == 0
+    assert old.multidb("drift", "auth_db").code == 0
+
+
+def test_a_schema_that_changes_between_the_look_and_the_record_is_not_recorded(old: Project) -> None:
+    program = """
+from multidb import cli, takeover
+record = takeover.record
+def later(*arguments):
+    import psycopg2, os
+    connection = psycopg2.connect(os.environ["AUTH_DB_URL"])
+    connection.cursor().execute("ALTER TABLE users ADD nickname text")
+    connection.commit()
+    record(*arguments)
+takeover.record = later
+cli.main(["adopt"])
+"""
+    result = old.run(sys.executable, "-c", program)
+    assert result.reason == "error: auth_db: its schema has been changed since it was looked at: run again"
+    assert old.versions()["user_db"] == ["0001"]
+
+
+def test_it_waits_for_a_run_in_progress(old: Project) -> None:
+    with closing(psycopg2.connect(old.variables["AUTH_DB_URL"])) as other:
+        other.cursor().execute("SELECT pg_advisory_lock(%s)", [locks.KEY])
+        error = old.multidb("-x", "lock_wait=300ms", "adopt", "auth_db").error
+    assert "auth_db: locked by pid" in error
+    assert old.multidb("adopt", "auth_db").code == 0
+
+
+def change(project: Project, database: str, sql: str) -> None:
+    """Run statements in a database; SQLite takes one at a time."""
+    if database == "investment_db":
+        with closing(sqlite3.connect(project.root / "investment.db")) as connection:
+            connection.executescript(sql)
+    else:
+        project.rows(database, sql)
+
+
+def contents(project: Project) -> dict[str, Any]:
+    """All rows of all databases, and which transaction wrote each."""
+    urls = {name: project.variables[f"{name.upper()}_URL"] for name in project.names if name != "investment_db"}
+    found: dict[str, Any] = {name: rows.contents(url) for name, url in urls.items()}
+    if "investment_db" in project.names:
+        found["investment_db"] = project.rows("investment_db", "SELECT * FROM investments ORDER BY 1")
+    return found
+
+
+def values(project: Project, database: str) -> Mapping[str, list[dict[str, Any]]]:
+    """All rows of a database, by table, each by column."""
+    if database != "investment_db":
+        return rows.values(project.variables[f"{database.upper()}_URL"])
+    with closing(sqlite3.connect(project.root / "investment.db")) as connection:
+        connection.row_factory = sqlite3.Row
+        return {"investments": [dict(row) for row in connection.execute("SELECT * FROM investments ORDER BY 1")]}
+
+
+def check_same(before: Mapping[str, list[dict[str, Any]]], after: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Every table has the rows that it had, and these what they held in the columns that it had."""
+    for table in before:
+        old, new = before[table], after[table]
+        assert len(new) == len(old)
+        common = set(old[0]) & set(new[0]) if old else set()
+        assert [{key: row[key] for key in common} for row in new] == [{key: row[key] for key in common} for row in old]
+
+
+def schema(project: Project, database: str) -> str:
+    """What the server's own client says that a database is."""
+    if database == "investment_db":
+        return project.run("sqlite3", "investment.db", ".schema").out
+    dump = project.run("pg_dump", "--schema-only", project.variables[f"{database.upper()}_URL"])
+    assert dump.code == 0, dump
+    return re.sub(r"\\(un)?restrict .*", "", dump.out)
+
+
+def lines_of(result: Result, database: str) -> list[str]:
+    """What was printed about a database: its line, and those below it."""
+    found: list[str] = []
+    for line in result.out.splitlines():
+        if line.startswith(f"{database} "):
+            found.append(line)
+        elif found and line.startswith("    "):
+            found.append(line.strip())
+        elif found:
+            break
+    return found
+
+
+def said(result: Result, database: str) -> list[tuple[str, str]]:
+    """The severity and the sentence of each difference that was printed."""
+    pattern = r"(harmless|risky|extra) +(.*?)(; kept|; \d+ rows would break)?(  --risky .*)?"
+    matches = [re.fullmatch(pattern, line) for line in lines_of(result, database)[1:]]
+    return [(match[1], match[2]) for match in matches if match]
