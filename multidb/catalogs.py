@@ -108,7 +108,7 @@ _KINDS = {
                    'type', format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
                    'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
                    'generated', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
-                   'identity', a.attidentity,
+                   'identity', CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' END,
                    'collation', CASE WHEN a.attcollation <> t.typcollation THEN l.collname END
                ),
                jsonb_build_object(

@@ -275,6 +275,7 @@ def _matches(names: Iterable[str], patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in names if name for pattern in patterns)
 
 
+_ENABLED = {"O": "enabled", "D": "disabled", "R": "enabled for replicas only", "A": "enabled always"}
 _ASPECTS = {"not_null": "null", "valid": "validity"}
 
 
@@ -284,7 +285,7 @@ def _severity(kind: str, fact: str, found: object, wanted: object) -> Severity:
     return HARMLESS if kind == "comment" or (kind == "index" and fact == "valid") else RISKY
 
 
-def _said(kind: str, fact: str, found: object, wanted: object, revision: str) -> str:
+def _said(kind: str, fact: str, found: object, wanted: object, revision: str) -> str:  # noqa: C901 - a case per fact
     """How a fact is, and how it should be."""
     match fact:
         case "definition" if kind in ("view", "function", "trigger"):
@@ -293,12 +294,16 @@ def _said(kind: str, fact: str, found: object, wanted: object, revision: str) ->
             return f"is {found}, {revision} says {wanted}"
         case "not_null":
             return f"{_null(found)}, {revision} says it {_null(wanted)}"
+        case "unique":
+            return f"is {_not(found)}unique, {revision} says it is {_not(wanted)}unique"
+        case "enabled":
+            return f"is {_ENABLED[str(found)]}, {revision} says {_ENABLED[str(wanted)]}"
         case "default" | "collation" | "identity" | "generated":
             return f"has {_with(fact, found)}, {revision} says {_with(fact, wanted)}"
         case "definition":
             return f"is {_short(found)}, {revision} says {_short(wanted)}"
         case "valid":
-            return f"is {'valid' if found else 'not valid'}, {revision} says it {'is' if wanted else 'is not'}"
+            return f"is {_not(found)}valid, {revision} says it is {_not(wanted)}valid"
         case "owner":
             return f"is owned by {_role(str(found))}, {revision} says by {_role(str(wanted))}"
         case "text":
@@ -311,8 +316,13 @@ def _null(not_null: object) -> str:
     return "is NOT NULL" if not_null else "allows NULL"
 
 
+def _not(value: object) -> str:
+    return "" if value else "not "
+
+
 def _with(fact: str, value: object) -> str:
-    return f"{fact} {value}" if value else f"no {fact}"
+    word = {"generated": "expression"}.get(fact, fact)
+    return f"{word} {value}" if value else f"no {word}"
 
 
 def _named(thing: Thing) -> str:

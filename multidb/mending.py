@@ -284,12 +284,8 @@ def _column(thing: Thing) -> str:
     if facts["generated"]:
         words.append(f"GENERATED ALWAYS AS ({facts['generated']}) STORED")
     if facts["identity"]:
-        words.append(f"GENERATED {_identity(facts['identity'])} AS IDENTITY")
+        words.append(f"GENERATED {facts['identity']} AS IDENTITY")
     return " ".join([*words, *(["NOT NULL"] if facts["not_null"] else [])])
-
-
-def _identity(letter: str) -> str:
-    return "ALWAYS" if letter == "a" else "BY DEFAULT"
 
 
 def _column_changed(here: Thing, wanted: Thing, fact: str) -> list[str]:
@@ -315,9 +311,9 @@ def _column_changed(here: Thing, wanted: Thing, fact: str) -> list[str]:
         case "identity" if not facts["identity"]:
             return [f"{alter} DROP IDENTITY"]
         case "identity" if here.facts["identity"]:
-            return [f"{alter} SET GENERATED {_identity(facts['identity'])}"]
+            return [f"{alter} SET GENERATED {facts['identity']}"]
         case "identity":
-            return [f"{alter} ADD GENERATED {_identity(facts['identity'])} AS IDENTITY"]
+            return [f"{alter} ADD GENERATED {facts['identity']} AS IDENTITY"]
         case _ if not facts["generated"]:
             return [f"{alter} DROP EXPRESSION"]
         case _:  # a generated column can only be made anew

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from multidb import locks
-from tests import rows
+from tests import catalog, rows
 from tests.project import LEGACY, NAMES, ON_POSTGRESQL, Postgres, Project, Result, query
 
 NIN_TEXT = "default 'NIN'::text"
@@ -535,13 +535,11 @@ def check_same(before: Mapping[str, list[dict[str, Any]]], after: Mapping[str, l
         assert [{key: row[key] for key in common} for row in new] == [{key: row[key] for key in common} for row in old]
 
 
-def schema(project: Project, database: str) -> str:
-    """What the server's own client says that a database is."""
+def schema(project: Project, database: str) -> object:
+    """What the catalogs say that a database is."""
     if database == "investment_db":
-        return project.run("sqlite3", "investment.db", ".schema").out
-    dump = project.run("pg_dump", "--schema-only", project.variables[f"{database.upper()}_URL"])
-    assert dump.code == 0, dump
-    return re.sub(r"\\(un)?restrict .*", "", dump.out)
+        return catalog.of_sqlite(lambda sql: project.rows(database, sql))
+    return catalog.of_postgresql(lambda sql: project.rows(database, sql))
 
 
 def lines_of(result: Result, database: str) -> list[str]:
