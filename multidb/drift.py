@@ -133,7 +133,7 @@ def _states(environment: Environment, replays: Replays, looks: Sequence[Look], *
         state.revision, lives[state.database] = sorted(each.heads), each
         try:
             environment.branch(state.database).check_known(each.heads)
-            questions.append(replays.question(look.database, [each.heads], look.connection))
+            questions.append(replays.question(look.database, [tuple(state.revision)], look.connection))
         except Exception as error:  # a line of its own says so, and the others have theirs
             state.fail(error)
     for name, answer in replays.ask(questions).items():
@@ -153,4 +153,4 @@ def _tried(look: Look, seconds: float | None) -> Live | Exception:
 
 
 def _differences(found: Live, answer: Answer) -> list[Difference]:
-    return differences(answer[found.heads], found.schema, shown(found.heads), found.database.ignored)
+    return differences(answer[tuple(sorted(found.heads))], found.schema, shown(found.heads), found.database.ignored)

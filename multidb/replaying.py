@@ -20,7 +20,7 @@ from multidb.journal import Attempt
 from multidb.looking import Look, look_at
 from multidb.participants import Participant
 from multidb.planning import parts_of
-from multidb.plans import Part, Plan
+from multidb.plans import Plan, Step
 from multidb.schemas import Schema
 from multidb.scratch import Keeper, Scratch, server_for
 
@@ -36,13 +36,13 @@ class Question:
         database: whose branch; its URL says which dialect.
         positions: where, in an order in which each follows from those before it.
         scratch: the scratch database to replay it in; None for SQLite.
-        with_tables: if given, a position matters only if it has one of these tables.
+        near: if given, only those positions matter whose columns are nearest to one of these sets of columns.
     """
 
     database: Database
     positions: Sequence[Position]
     scratch: Scratch | None
-    with_tables: frozenset[str] | None = None
+    near: Sequence[frozenset[str]] | None = None
 
 
 Answer = Mapping[Position, Schema]
@@ -71,7 +71,7 @@ class Replays:
         database: Database,
         positions: Sequence[Position],
         driver: Driver,
-        with_tables: frozenset[str] | None = None,
+        near: Sequence[frozenset[str]] | None = None,
     ) -> Question:
         """A question that can be asked.
 
@@ -79,17 +79,17 @@ class Replays:
             database: whose branch.
             positions: where, in an order in which each follows from those before it.
             driver: a session on the database's server.
-            with_tables: if given, a position matters only if it has one of these tables.
+            near: if given, only those positions matter whose columns are nearest to one of these sets of columns.
 
         Raises:
             MigrationError: there is no server to replay it on.
         """
         if database.is_sqlite:
-            return Question(database, positions, None, with_tables)
+            return Question(database, positions, None, near)
         server = server_for(self._environment.configuration, database, driver)
         if server not in self._keepers:
             self._keepers[server] = Keeper(server)
-        return Question(database, positions, self._keepers[server].scratch(), with_tables)
+        return Question(database, positions, self._keepers[server].scratch(), near)
 
     def ask(self, questions: Sequence[Question]) -> dict[str, Answer | MigrationError]:
         """The answers, by the names of the databases; of a branch that can't be replayed, why.
@@ -109,81 +109,111 @@ def positions_of(branch: Branch) -> list[Position]:
     return [(each.revision,) for each in reversed(list(branch.directory.walk_revisions()))]
 
 
+class _Observer:
+    """Looks at the scratch database after each revision.
+
+    Args:
+        question: says what matters.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self.schemas: dict[Position, Schema] = {}
+        self._columns: dict[Position, frozenset[str]] = {}
+
+    def look(self, heads: Iterable[str], connection: Connection) -> None:
+        """Look at it. To read all of a schema takes ten times as long as to read its columns.
+
+        Args:
+            heads: where it is now.
+            connection: to it, in a transaction.
+        """
+        position = tuple(sorted(heads))
+        if position not in self._question.positions:
+            return
+        if self._question.near is None:
+            self.schemas[position] = catalogs.read(connection)
+            return
+        self._columns[position] = found = catalogs.columns(connection)
+        if found in self._question.near:
+            self.schemas[position] = catalogs.read(connection)
+
+    def nearest(self) -> list[Position]:
+        """The positions that matter and are yet to be read."""
+        near = self._question.near or ()
+        found: set[Position] = set()
+        unlike = not any(columns & wanted for columns in self._columns.values() for wanted in near)
+        for wanted in near:
+            common = {position: columns for position, columns in self._columns.items() if unlike or columns & wanted}
+            least = min((len(columns ^ wanted) for columns in common.values()), default=None)
+            found |= {position for position, columns in common.items() if len(columns ^ wanted) == least}
+        return [position for position in self._question.positions if position in found - set(self.schemas)]
+
+
 def _answered(environment: Environment, question: Question) -> Answer:
-    """Replay a branch; where it forks, as often as it takes."""
-    found: dict[Position, Schema] = {}
-    left = list(question.positions)
-    name = question.database.name
-    with environment.working_on(name) as branch, logs.silent():
-        while left:
-            with _replaying(name), _empty(question) as look:
-                passed = _replay(environment, branch, look, left, found, question.with_tables)
-            left = [position for position in left if position not in passed]
-    return found
+    with environment.working_on(question.database.name), logs.silent():
+        observer = _observed(environment, question)
+        left = observer.nearest()
+        if left:
+            observer.schemas |= _observed(environment, replace(question, positions=left, near=None)).schemas
+    return observer.schemas
 
 
-def _replay(
-    environment: Environment,
-    branch: Branch,
-    look: Look,
-    positions: Iterable[Position],
-    found: dict[Position, Schema],
-    with_tables: frozenset[str] | None,
-) -> set[Position]:
-    """Replay a branch through those of the positions that lie on one way. Returns which these are."""
+def _observed(environment: Environment, question: Question) -> _Observer:
+    """Replay a branch through all positions; where it forks, one way after the other."""
+    observer, left = _Observer(question), list(question.positions)
+    branch = environment.branch(question.database.name)
+    while left:
+        steps, passed = _way(environment, branch, left)
+        with _replaying(question.database.name), _empty(question) as look:
+            _replay(environment, look, steps, observer)
+        left = [position for position in left if position not in passed]
+    return observer
+
+
+def _replay(environment: Environment, look: Look, steps: Sequence[Step], observer: _Observer) -> None:
+    """Replay revisions, by the same means as any run."""
 
     def migrate(database: Database, connection: Connection, **how: Any) -> None:
-        environment.configure(database, connection, as_sql=False, **how)
+        note = how.pop("on_version_apply")
+
+        def applied(heads: set[str], **rest: Any) -> None:
+            note(heads=heads, **rest)
+            observer.look(heads, connection)
+
+        environment.configure(database, connection, as_sql=False, on_version_apply=applied, **how)
         context.run_migrations()
 
-    parts, ends = _way(environment, branch, positions)
-    run = journal.Run("replay")
-    participant = Participant(Plan(look, (), tuple(parts)), migrate, run, environment.settings)
-    name = look.database.name
+    name, run, parts = look.database.name, journal.Run("replay"), parts_of(steps)
+    participant = Participant(Plan(look, (), parts), migrate, run, environment.settings)
     with closing(participant):
-        for number in range(len(parts) + 1):
-            if number in ends:
-                schema = _read(participant)
-                if with_tables is None or schema.tables & with_tables:
-                    found[ends[number]] = schema
-            if number < len(parts):
-                attempt = Attempt(run.id, number, (name,), False, {name: number}, parts[number].outside)
-                participant.migrate(attempt)
-                participant.commit(attempt)
-    return set(ends.values())
+        participant.session.connection.begin()
+        observer.look((), participant.session.connection)
+        participant.session.end("ROLLBACK")
+        for number, part in enumerate(parts):
+            attempt = Attempt(run.id, number, (name,), False, {name: number}, part.outside)
+            participant.migrate(attempt)
+            participant.commit(attempt)
 
 
-def _way(
-    environment: Environment, branch: Branch, positions: Iterable[Position]
-) -> tuple[list[Part], dict[int, Position]]:
-    """The releases that lead through the positions, and after how many of them each is reached."""
-    parts: list[Part] = []
-    ends: dict[int, Position] = {}
+def _way(environment: Environment, branch: Branch, positions: Iterable[Position]) -> tuple[list[Step], set[Position]]:
+    """The steps that lead through as many of the positions as lie on one way, and which these are."""
+    steps: list[Step] = []
     here: Position = ()
+    passed: set[Position] = set()
     for position in positions:
-        below = (
-            {each.revision for each in branch.revision_map.iterate_revisions(position, "base")} if position else set()
-        )
-        if not set(here) <= below:
+        if not set(here) <= _below(branch, position):
             continue
         for revision in position:
-            steps = list(environment.script._upgrade_revs(revision, here))  # type: ignore[arg-type]
-            parts += parts_of(steps)
-            here = tuple(each for each in (*here, revision) if each == revision or each not in _below(branch, revision))
-        ends[len(parts)] = position
-    return parts, ends
+            steps += environment.script._upgrade_revs(revision, here)  # type: ignore[arg-type]
+            here = (*(each for each in here if each not in _below(branch, (revision,))), revision)
+        passed.add(position)
+    return steps, passed
 
 
-def _below(branch: Branch, revision: str) -> set[str]:
-    return {each.revision for each in branch.revision_map.iterate_revisions(revision, "base")}
-
-
-def _read(participant: Participant) -> Schema:
-    session = participant.session
-    session.connection.begin()
-    schema = catalogs.read(session.connection)
-    session.end("ROLLBACK")
-    return schema
+def _below(branch: Branch, position: Position) -> set[str]:
+    """The revisions of a position, and all before them."""
+    return {each.revision for each in branch.revision_map.iterate_revisions(position, "base")} if position else set()
 
 
 @contextmanager

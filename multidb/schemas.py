@@ -67,6 +67,10 @@ class Schema:
         return frozenset(name for kind, name in self.things if kind == "table")
 
     @property
+    def columns(self) -> frozenset[str]:
+        return frozenset(name for kind, name in self.things if kind == "column")
+
+    @property
     def is_empty(self) -> bool:
         """Whether nobody has put anything into it that could be a branch's."""
         return not any(kind in ("table", "view", "enum") for kind, _ in self.things)

@@ -28,6 +28,11 @@ def read(connection: Connection) -> Schema:
     return Schema.of_things(_things(connection))
 
 
+def columns(connection: Connection) -> frozenset[str]:
+    """The names of all columns."""
+    return frozenset(thing.name for table, _, _ in _made(connection, "table") for thing in _columns(connection, table))
+
+
 def _things(connection: Connection) -> Iterator[Thing]:
     inspector = inspect(connection)
     for name, _, sql in _made(connection, "table"):

@@ -206,16 +206,17 @@ def _questions(
     """What is every revision of every branch? Of the others it matters only where they have a table in common."""
     # A branch that is SQLite's here may have been on PostgreSQL there; so where there is one, it says which to ask for.
     host = min(strange.values(), key=lambda each: each.database.is_sqlite).database
-    tables = frozenset[str]().union(*(each.schema.tables for each in strange.values()))
+    columns = {name: found.schema.columns for name, found in strange.items()}
     questions = []
     for name in environment.configuration.names:
         positions = positions_of(environment.branch(name))
         if name in strange:
-            questions.append(replays.question(strange[name].database, positions, looks[name].connection))
+            database, driver = strange[name].database, looks[name].connection
+            questions.append(replays.question(database, positions, driver, [*columns.values()]))
         elif not host.is_sqlite:
             extensions = environment.configuration.entries[name].extensions
             other = replace(host, name=name, extensions=extensions)
-            questions.append(replays.question(other, positions, looks[host.name].connection, tables))
+            questions.append(replays.question(other, positions, looks[host.name].connection, [*columns.values()]))
     return questions
 
 

@@ -76,6 +76,22 @@ BROKEN_FILES = {
         "databases:\n  auth_db: {models: models.auth, extensions: postgis}\n",
         "databases.yaml:2: extensions should be a list, such as [postgis]",
     ),
+    "patterns that are no list": (
+        "drift: {ignore: audit_*}\ndatabases:\n  auth_db: {models: models.auth}\n",
+        "databases.yaml:1: ignore should be a list, such as [audit_*]",
+    ),
+    "something unknown under drift": (
+        "databases:\n  auth_db: {models: models.auth, drift: {ignored: [x]}}\n",
+        "databases.yaml:2: unknown key 'ignored' in drift; did you mean ignore?",
+    ),
+    "check_drift that is neither": (
+        "check_drift: maybe\ndatabases:\n  auth_db: {models: models.auth}\n",
+        "databases.yaml:1: check_drift: 'maybe' should be true or false",
+    ),
+    "an empty scratch": (
+        "scratch:\ndatabases:\n  auth_db: {models: models.auth}\n",
+        "databases.yaml:1: scratch should be a text",
+    ),
 }
 ONE = "databases:\n  auth_db: {models: models.auth, url: '%s'}\n"
 BROKEN_URLS = {

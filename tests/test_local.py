@@ -39,6 +39,8 @@ def test_up_brings_ten_databases_and_nothing_need_be_exported(clone: Project) ->
     assert again.out.splitlines()[1:] == result.out.splitlines()[-10:]
     current = clone.run(".venv/bin/alembic", "current", "--check-heads")
     assert current.out.count("(head)") == 10
+    drift = clone.run(".venv/bin/python", "-m", "multidb", "drift")  # whose role may make no scratch database here
+    assert drift.out.count(": no drift\n") == 10, drift
     assert clone.run("bin/down").out == "stopped\n"
     assert "Connection refused" in clone.run(".venv/bin/alembic", "current").out
     assert clone.run("bin/up").out.splitlines() == again.out.splitlines()
