@@ -176,7 +176,7 @@ def _adopt(command: Command) -> int:
     if options.risky and not options.reconcile:
         raise MigrationError("--risky is for --reconcile: add that, too")
     with command.environment() as environment:
-        cases = takeover.adopt(
+        cases = takeover.examine(
             environment,
             command.databases,
             dry_run=options.dry_run,

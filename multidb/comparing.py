@@ -1,10 +1,11 @@
 """How a live database differs from what a revision says: each difference in words, and the SQL that mends it."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Any
 
 from multidb.mending import PostgresqlDdl, Statement
 from multidb.schemas import OWNER, Key, Schema, Thing
@@ -33,16 +34,18 @@ class Difference:
         severity: what mending it may do.
         sentence: it, in words.
         statements: the SQL that mends it; for something extra, that drops it.
-        breaking: the SQL that counts the rows which the mending would break, or None where there are none.
+        breaking: the SQL of which the last statement counts the rows that the mending would break, if it could any.
         rows: how many these are, once they are counted; None if nobody knows.
+        table: whose rows they are, quoted as SQL needs it.
     """
 
     name: str
     severity: Severity
     sentence: str
     statements: tuple[Statement, ...] = ()
-    breaking: str | None = None
+    breaking: tuple[str, ...] = ()
     rows: int | None = None
+    table: str = ""
 
     @property
     def sql(self) -> list[str]:
@@ -57,7 +60,7 @@ class _Pairs:
     missing: dict[Key, Thing]
     extra: dict[Key, Thing]
     both: list[tuple[Thing, Thing]]
-    renamed: list[tuple[Thing, Thing]] = field(default_factory=list)
+    renamed: list[tuple[Thing, Thing]]
 
 
 def differences(wanted: Schema, live: Schema, revision: str, ignored: Sequence[str] = ()) -> list[Difference]:
@@ -69,19 +72,28 @@ def differences(wanted: Schema, live: Schema, revision: str, ignored: Sequence[s
         revision: its id, for the sentences.
         ignored: patterns of names; what no revision has and is called so is somebody else's, and left out.
     """
-    renamed = list(_renamed_columns(wanted, live))
-    live = _with_columns_renamed(live, renamed)
-    pairs = _paired(wanted, live)
-    pairs.renamed += renamed
+    live, pairs = _pairs(wanted, live)
     found = _Writer(wanted, live, revision, ignored).differences(pairs)
     return sorted(found, key=_order)
 
 
-def _order(difference: Difference) -> tuple[bool, int]:
+def extras(wanted: Schema, live: Schema) -> dict[Key, Mapping[str, Any]]:
+    """The facts of all that a live database has and a revision doesn't, whosever it is.
+
+    Args:
+        wanted: what the revision says.
+        live: what is there.
+    """
+    return {key: thing.facts for key, thing in _pairs(wanted, live)[1].extra.items()}
+
+
+def _order(difference: Difference) -> tuple[bool, tuple[int, int]]:
     """An order in which the statements work, one difference after the other: what is extra goes last, and backwards."""
-    ranks = [statement.rank for statement in difference.statements] or [0]
-    is_extra = difference.severity is EXTRA
-    return is_extra, -max(ranks) if is_extra else min(ranks)
+    ranks = [statement.rank for statement in difference.statements] or [(0, 0)]
+    if difference.severity is EXTRA:
+        stage, oid = max(ranks, key=lambda rank: (rank[1], rank[0]))
+        return True, (-oid, -stage)
+    return False, min(ranks)
 
 
 def distance(wanted: Schema, live: Schema, ignored: Sequence[str] = ()) -> int:
@@ -92,11 +104,27 @@ def distance(wanted: Schema, live: Schema, ignored: Sequence[str] = ()) -> int:
         live: what is there.
         ignored: as in `differences`.
     """
-    renamed = list(_renamed_columns(wanted, live))
-    pairs = _paired(wanted, _with_columns_renamed(live, renamed))
+    _, pairs = _pairs(wanted, live)
     changed: int = sum(here.facts[fact] != value for here, should in pairs.both for fact, value in should.facts.items())
     extra = sum(not _is_called(thing, ignored) for thing in pairs.extra.values())
-    return len(pairs.missing) + len(renamed) + len(pairs.renamed) + changed + extra
+    return len(pairs.missing) + len(pairs.renamed) + changed + extra
+
+
+def _pairs(wanted: Schema, live: Schema) -> tuple[Schema, _Pairs]:
+    """The live schema as it would be if all were called as they should be, and what there is to compare then."""
+    renamed = list(_renamed_columns(wanted, live))
+    live = _with_columns_renamed(live, renamed)
+    renamed += _renamed_otherwise(wanted, live)
+    for here, should in renamed:
+        if here.kind != "column":
+            live = replace(live, things=_moved(live.things, here, should))
+    pairs = _Pairs(
+        {key: thing for key, thing in wanted.things.items() if key not in live.things},
+        {key: thing for key, thing in live.things.items() if key not in wanted.things},
+        [(live.things[key], thing) for key, thing in wanted.things.items() if key in live.things],
+        renamed,
+    )
+    return live, pairs
 
 
 def _renamed_columns(wanted: Schema, live: Schema) -> Iterator[tuple[Thing, Thing]]:
@@ -114,40 +142,59 @@ def _renamed_columns(wanted: Schema, live: Schema) -> Iterator[tuple[Thing, Thin
 
 
 def _with_columns_renamed(live: Schema, renamed: Iterable[tuple[Thing, Thing]]) -> Schema:
-    """The live schema as it would be then: constraints and indexes follow a column's new name."""
+    """The live schema as it would be then: constraints, indexes and triggers follow a column's new name."""
     things = dict(live.things)
     for here, should in renamed:
-        del things[here.key]
-        things[should.key] = replace(should, facts=here.facts)
+        things = _moved(things, here, should)
         word = re.compile(rf"\b{re.escape(here.own_name)}\b")
         for key, thing in list(things.items()):
             if thing.of == here.of and "definition" in thing.facts:
-                definition = word.sub(should.own_name, thing.facts["definition"])
-                things[key] = replace(thing, facts={**thing.facts, "definition": definition})
-            elif thing.of == here.name:  # a comment, or a privilege, of the column's
+                facts = {**thing.facts, "definition": word.sub(should.own_name, thing.facts["definition"])}
+                sql = (
+                    {**thing.sql, "sql": word.sub(should.own_name, thing.sql["sql"])}
+                    if "sql" in thing.sql
+                    else thing.sql
+                )
+                name = (
+                    word.sub(should.own_name, thing.name)
+                    if live.is_sqlite and thing.kind == "constraint"
+                    else thing.name
+                )
                 del things[key]
-                moved = replace(thing, name=thing.name.replace(here.name, should.name, 1), of=should.name)
-                things[moved.key] = moved
+                things[thing.kind, name] = replace(thing, name=name, facts=facts, sql=sql)
     return replace(live, things=things)
 
 
-def _paired(wanted: Schema, live: Schema) -> _Pairs:
-    pairs = _Pairs(
-        {key: thing for key, thing in wanted.things.items() if key not in live.things},
-        {key: thing for key, thing in live.things.items() if key not in wanted.things},
-        [(live.things[key], thing) for key, thing in wanted.things.items() if key in live.things],
-    )
-    by_facts = {
+def _moved(things: Mapping[Key, Thing], here: Thing, should: Thing) -> dict[Key, Thing]:
+    """Things with one under another name, and what belongs to it."""
+    found = dict(things)
+    del found[here.key]
+    found[should.key] = replace(here, name=should.name, sql=should.sql if here.kind == "column" else here.sql)
+    for key, thing in list(found.items()):
+        if thing.of == here.key:
+            del found[key]
+            sql = dict(thing.sql)
+            if thing.kind == "comment":
+                sql["on"] = sql["on"].replace(here.sql["ident"], should.sql["ident"])
+            moved = replace(thing, name=thing.name.replace(here.name, should.name, 1), of=should.key, sql=sql)
+            found[moved.key] = moved
+    return found
+
+
+def _renamed_otherwise(wanted: Schema, live: Schema) -> list[tuple[Thing, Thing]]:
+    """Constraints and indexes that are the same but for the name: here and as it should be."""
+    there = {
         (here.kind, here.of, repr(sorted(here.facts.items()))): here
-        for here in pairs.extra.values()
-        if here.kind in ("constraint", "index")
+        for key, here in live.things.items()
+        if key not in wanted.things and here.kind in ("constraint", "index")
     }
-    for key, should in list(pairs.missing.items()):
-        here = by_facts.pop((should.kind, should.of, repr(sorted(should.facts.items()))), None)
-        if here is not None:
-            del pairs.missing[key], pairs.extra[here.key]
-            pairs.renamed.append((here, should))
-    return pairs
+    found = []
+    for key, should in wanted.things.items():
+        if key not in live.things:
+            here = there.pop((should.kind, should.of, repr(sorted(should.facts.items()))), None)
+            if here is not None:
+                found.append((here, should))
+    return found
 
 
 class _Writer:
@@ -166,31 +213,30 @@ class _Writer:
     def differences(self, pairs: _Pairs) -> Iterator[Difference]:
         """What is missing, what is called or made otherwise, and what is there besides."""
         # What belongs to a thing comes and goes with it, and is not said again.
-        gone = {thing.name for thing in pairs.missing.values() if thing.kind not in ("comment", "privilege")}
-        gone |= {name for pair in pairs.renamed for name in (pair[0].name, pair[1].name)}
         for thing in pairs.missing.values():
-            if thing.of not in gone:
+            if thing.of not in pairs.missing:
                 yield self._missing(thing)
         for here, should in pairs.renamed:
             yield self._renamed(here, should)
         for here, should in pairs.both:
             yield from self._changed(here, should)
-        there = {thing.name for thing in pairs.extra.values() if thing.kind not in ("comment", "privilege")}
         for thing in pairs.extra.values():
-            if thing.of not in there and thing.of not in gone and not self._is_ignored(thing):
+            if thing.of not in pairs.extra and not self._is_ignored(thing):
                 yield self._extra(thing)
 
     def _missing(self, thing: Thing) -> Difference:
         if thing.kind == "privilege":
-            what = f"{_role(thing.sql['grantee'])} lacks {_and(thing.facts['privileges'])} on {thing.of}"
+            what = f"{_role(thing.sql['grantee'])} lacks {_and(thing.facts['privileges'])} on {_on(thing)}"
             return Difference(thing.name, HARMLESS, what, tuple(self._ddl.create(thing)))
         harmless = thing.kind in ("comment", "view", "extension") or (
             thing.kind == "index" and not thing.facts["unique"]
         )
         sentence = f"{_named(thing)} is missing{_summary(thing)}"
-        breaking = None if harmless else self._ddl.breaking(thing)
+        breaking = () if harmless else self._ddl.breaking(thing)
         severity = HARMLESS if harmless else RISKY
-        return Difference(thing.name, severity, sentence, tuple(sorted(self._ddl.create(thing))), breaking)
+        return Difference(
+            thing.name, severity, sentence, tuple(self._ddl.create(thing)), breaking, table=thing.sql.get("table", "")
+        )
 
     def _renamed(self, here: Thing, should: Thing) -> Difference:
         statements = tuple(self._ddl.rename(here, should))
@@ -204,7 +250,7 @@ class _Writer:
 
     def _extra(self, thing: Thing) -> Difference:
         if thing.kind == "privilege":
-            what = f"{_role(thing.sql['grantee'])} has {_and(thing.facts['privileges'])} on {thing.of}, and not"
+            what = f"{_role(thing.sql['grantee'])} has {_and(thing.facts['privileges'])} on {_on(thing)}, and not"
             return Difference(thing.name, EXTRA, f"{what} in {self._revision}", tuple(self._ddl.drop(thing)))
         sentence = f"{_named(thing)} is not in {self._revision}{_summary(thing)}"
         return Difference(thing.name, EXTRA, sentence, tuple(self._ddl.drop(thing)))
@@ -218,6 +264,10 @@ class _Writer:
             found = here.facts[fact]
             if found == wanted or fact in ("values", "privileges"):
                 continue
+            if fact == "default" and should.facts.get("identity"):
+                continue  # the identity comes in its place
+            if fact == "identity options" and here.facts["identity"] != should.facts["identity"]:
+                continue
             severity = _severity(here.kind, fact, found, wanted)
             if severity is EXTRA and self._is_ignored(here):
                 continue
@@ -226,7 +276,8 @@ class _Writer:
                 severity,
                 f"{_named(here)} {_said(here.kind, fact, found, wanted, self._revision)}",
                 tuple(self._ddl.change(here, should, fact)),
-                self._ddl.breaking(should, here, fact) if severity is RISKY and fact != "owner" else None,
+                self._ddl.breaking(should, here, fact) if severity is RISKY and fact != "owner" else (),
+                table=here.sql.get("table", ""),
             )
 
     def _values(self, here: Thing, should: Thing) -> Iterator[Difference]:
@@ -255,10 +306,10 @@ class _Writer:
         extra = [privilege for privilege in found if privilege not in wanted]
         who = _role(here.sql["grantee"])
         if missing:
-            sentence = f"{who} lacks {_and(missing)} on {here.of}"
+            sentence = f"{who} lacks {_and(missing)} on {_on(here)}"
             yield Difference(here.name, HARMLESS, sentence, tuple(self._ddl.grant(should, missing)))
         if extra and not self._is_ignored(here):
-            sentence = f"{who} has {_and(extra)} on {here.of}, and not in {self._revision}"
+            sentence = f"{who} has {_and(extra)} on {_on(here)}, and not in {self._revision}"
             yield Difference(here.name, EXTRA, sentence, tuple(self._ddl.revoke(here, extra)))
 
     def _is_ignored(self, thing: Thing) -> bool:
@@ -267,7 +318,8 @@ class _Writer:
 
 def _is_called(thing: Thing, patterns: Sequence[str]) -> bool:
     """Whether one of the patterns is for a thing, or for what it belongs to, or for who was granted it."""
-    names = {thing.name, thing.own_name, thing.of, thing.of.rpartition(".")[2], thing.name.rpartition(".")[2]}
+    of = thing.of[1] if thing.of else ""
+    names = {thing.name, thing.own_name, of, of.rpartition(".")[2], thing.name.rpartition(".")[2]}
     return _matches(names | {str(thing.sql.get("grantee", ""))}, patterns)
 
 
@@ -336,13 +388,18 @@ def _summary(thing: Thing) -> str:
     match thing.kind:
         case "column":
             return f": {facts['type']}{' NOT NULL' if facts['not_null'] else ''}"
-        case "constraint" | "index" if "definition" in facts:
+        case "constraint" | "index" if facts["definition"] != thing.own_name:
             return f": {_short(facts['definition'])}"
         case "enum":
             return f": {', '.join(facts['values'])}"
         case "comment":
             return f": {_short(facts['text'])}"
     return ""
+
+
+def _on(privilege: Thing) -> str:
+    """What it is a privilege on."""
+    return privilege.of[1] if privilege.of else "?"
 
 
 def _role(name: str) -> str:

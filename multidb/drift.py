@@ -6,13 +6,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from multidb import live, parallel
+from multidb import live, parallel, replaying
 from multidb.comparing import Difference, differences, number_of
 from multidb.config import Database
 from multidb.environment import Environment
-from multidb.errors import MigrationError, explain, named
+from multidb.errors import MigrationError, explain
 from multidb.live import Live
-from multidb.looking import Look, check_distinct, look_at
+from multidb.looking import Look, doubles, look_at
 from multidb.plans import Plan, shown
 from multidb.reading import NAME_WIDTH
 from multidb.replaying import Answer, Question, Replays
@@ -42,7 +42,7 @@ class _State:
 
     def as_json(self) -> dict[str, Any]:
         found = [
-            {"name": each.name, "extra": each.severity == "extra", "sentence": each.sentence, "sql": each.sql}
+            {"name": each.name, "severity": each.severity, "sentence": each.sentence, "sql": each.sql}
             for each in self.differences
         ]
         return {"database": self.database, "revision": self.revision, "differences": found, "error": self.error}
@@ -77,7 +77,6 @@ def drift(environment: Environment, databases: Sequence[Database], *, as_json: b
         looks = look_at(databases, environment.settings.wait)
         for look in looks:
             opened.callback(look.close)
-        check_distinct(looks)
         states = _states(environment, replays, looks)
     if as_json:
         say(json.dumps([state.as_json() for state in states], indent=2))
@@ -102,7 +101,7 @@ def check(environment: Environment, plans: Sequence[Plan]) -> None:
         looks = look_at([plan.database for plan in plans], environment.settings.wait)
         for look in looks:
             opened.callback(look.close)
-        # The run has the locks, by sessions of its own; nobody but the run can move anything now.
+        # The run has PostgreSQL's locks, by sessions of its own; of an SQLite file one state is read, whatever comes.
         states = _states(environment, replays, looks, locked=True)
     for state in states:
         if state.error is not None:
@@ -125,15 +124,19 @@ def _states(environment: Environment, replays: Replays, looks: Sequence[Look], *
     states = {look.database.name: _State(look.database.name) for look in looks}
     questions: list[Question] = []
     lives: dict[str, Live] = {}
+    wrong = doubles(looks)
     for look, each in zip(looks, found, strict=True):
         state = states[look.database.name]
+        if state.database in wrong:
+            state.error = wrong[state.database]
+            continue
         if isinstance(each, Exception):
             state.fail(each)
             continue
-        state.revision, lives[state.database] = sorted(each.heads), each
+        state.revision, lives[state.database] = list(each.heads), each
         try:
             environment.branch(state.database).check_known(each.heads)
-            questions.append(replays.question(look.database, [tuple(state.revision)], look.connection))
+            questions.append(replays.question(look.database, [each.heads], look.connection, each.schema))
         except Exception as error:  # a line of its own says so, and the others have theirs
             state.fail(error)
     for name, answer in replays.ask(questions).items():
@@ -146,11 +149,14 @@ def _states(environment: Environment, replays: Replays, looks: Sequence[Look], *
 
 def _tried(look: Look, seconds: float | None) -> Live | Exception:
     try:
-        with named(look.database.name):
-            return live.read(look, seconds)
+        if seconds is not None:
+            live.check_there(look)
+        return live.read(look, seconds)
     except Exception as error:
         return error
 
 
 def _differences(found: Live, answer: Answer) -> list[Difference]:
-    return differences(answer[tuple(sorted(found.heads))], found.schema, shown(found.heads), found.database.ignored)
+    wanted = answer[found.heads]
+    replaying.check_alike(found.database.name, wanted, found.schema)
+    return differences(wanted, found.schema, shown(found.heads), found.database.ignored)

@@ -4,8 +4,10 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import psycopg2
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from multidb import catalogs, engines, locks, settling
@@ -26,7 +28,7 @@ class Live:
 
     Args:
         database: which.
-        heads: what its `alembic_version` holds.
+        heads: what its `alembic_version` holds, sorted.
         schema: what is in it.
     """
 
@@ -54,9 +56,20 @@ def read(look: Look, seconds: float | None) -> Live:
         look.wait()
         if look.in_doubt:
             raise MigrationError("an interrupted run left it in doubt: `python -m multidb recover` first")
-        heads = look.heads
         with reading(look.database, look.connection) as connection:
-            return Live(look.database, heads, catalogs.read(connection))
+            heads = MigrationContext.configure(connection).get_current_heads()
+            return Live(look.database, tuple(sorted(heads)), catalogs.read(connection))
+
+
+def check_there(look: Look) -> None:
+    """Refuse an SQLite file that isn't there: it would pass for an empty one, and a path with a mistake for healthy.
+
+    Raises:
+        MigrationError: it isn't there.
+    """
+    path = look.database.url.database or ""
+    if look.database.is_sqlite and not Path(path).exists():
+        raise MigrationError(f"there is no file {path}: `alembic upgrade {look.database.name}@head` makes it")
 
 
 def counted(look: Look, differences: Sequence[Difference]) -> list[Difference]:
@@ -65,9 +78,12 @@ def counted(look: Look, differences: Sequence[Difference]) -> list[Difference]:
     Args:
         look: at the database.
         differences: found in it.
+
+    Raises:
+        psycopg2.Error, sqlite3.Error: the database can't be asked any more.
     """
     with reading(look.database, look.connection) as connection:
-        return [replace(each, rows=_count(connection, each.breaking)) for each in differences]
+        return [replace(each, rows=count(connection, each.breaking)) for each in differences]
 
 
 @contextmanager
@@ -102,8 +118,8 @@ def _locked(look: Look, wait: Wait) -> Iterator[None]:
             if not driver.closed:
                 locks.release(driver)
         return
-    # SQLite's lock is a transaction that could write, and whoever reads sees only what is committed: it is enough to
-    # have had it, and not to be had on a medium that nobody can write to.
+    # SQLite's lock is a transaction that could write. Whoever reads sees one state, with the revision that belongs to
+    # it, so that it is enough to have had the lock; on a medium that nobody can write to, there is none to be had.
     try:
         locks.take(driver, wait)
         driver.execute("ROLLBACK")
@@ -121,16 +137,22 @@ def _begin(driver: Driver) -> None:
         cursor.execute(_READ_ONLY)
 
 
-def _count(connection: Connection, sql: str | None) -> int | None:
-    """A number of rows, or None where it can't be counted: what is missing may be what would be counted."""
-    if sql is None:
+def count(connection: Connection, statements: Sequence[str]) -> int | None:
+    """A number of rows, or None where it can't be counted: what is missing may be what would be counted.
+
+    Args:
+        connection: in a transaction, which it leaves as it was.
+        statements: of which the last one gives the number; none count nothing.
+    """
+    if not statements:
         return None
     driver = connection.connection.driver_connection
     assert driver is not None
     cursor = driver.cursor()
     cursor.execute("SAVEPOINT multidb_counting")
     try:
-        cursor.execute(sql)
+        for statement in statements:
+            cursor.execute(statement)
         row = cursor.fetchone()
         return int(row[0]) if row else None
     except (psycopg2.Error, sqlite3.Error):

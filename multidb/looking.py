@@ -194,16 +194,25 @@ def check_distinct(looks: Iterable[Look]) -> None:
     Raises:
         MigrationError: there are two; each branch would take the other's tables for its own.
     """
+    for problem in doubles(looks).values():
+        raise MigrationError(problem)
+
+
+def doubles(looks: Iterable[Look]) -> dict[str, str]:
+    """What is wrong with entries that lead to one database by different URLs, by their names."""
     owners: dict[tuple[object, ...], str] = {}
+    found: dict[str, str] = {}
     for look in looks:
         look.wait()
         name = look.database.name
         other = owners.setdefault(look.identity, name) if look.identity else name
         if other != name:
-            raise MigrationError(
+            problem = (
                 f"{other} and {name} lead to the same database, {look.database.public_url}: "
                 f"correct {variable(other)} or {variable(name)}, or the entries in databases.yaml"
             )
+            found |= {other: problem, name: problem}
+    return found
 
 
 def _file_identity(path: str) -> tuple[object, ...] | None:

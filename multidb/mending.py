@@ -1,29 +1,29 @@
 """The DDL that makes a PostgreSQL database like what a revision says, difference by difference.
 
-Statements have a rank, so that those of several differences can be put in an order in which they work.
+Statements have a rank, so that those of several differences can be put in an order in which they work. What is to be
+made is made in the order in which the branch made it, which its oids tell; what is dropped goes in the opposite one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from multidb.schemas import OWNER, Schema, Thing
+from multidb.schemas import OWNER, Key, Schema, Thing
 
 
 @dataclass(frozen=True, order=True)
 class Statement:
     """SQL, without its semicolon, and its rank among others."""
 
-    rank: int
+    rank: tuple[int, int]
     text: str = field(compare=False)
 
 
-_SPACE, _TYPE, _NAME, _SEQUENCE, _TABLE, _COLUMN, _KEY, _INDEX, _REFERENCE = range(9)
-_FUNCTION, _VIEW, _TRIGGER, _LAST, _VERY_LAST = range(9, 14)
-_RANKS = {
-    "schema": _SPACE, "extension": _SPACE, "enum": _TYPE, "sequence": _SEQUENCE, "table": _TABLE, "column": _COLUMN,
-    "constraint": _KEY, "index": _INDEX, "function": _FUNCTION, "view": _VIEW, "trigger": _TRIGGER,
-    "comment": _LAST, "privilege": _LAST,
+_NAME, _MAKE, _COLUMN, _REST, _GRANT, _LAST = range(6)
+_STAGES = {
+    "schema": _MAKE, "extension": _MAKE, "enum": _MAKE, "sequence": _MAKE, "table": _MAKE, "function": _MAKE,
+    "column": _COLUMN, "constraint": _REST, "index": _REST, "view": _REST, "trigger": _REST,
+    "comment": _GRANT, "privilege": _GRANT,
 }  # fmt: skip
 _OPTION = " WITH GRANT OPTION"
 _IN_A_SCHEMA = {"view", "table", "function", "sequence", "enum"}
@@ -43,19 +43,19 @@ class PostgresqlDdl:
 
     def create(self, thing: Thing) -> list[Statement]:
         """Make what is missing, with all that belongs to it."""
-        parts = [thing, *self._wanted.belonging_to(thing.name)] if thing.kind in ("table", "schema") else [thing]
-        inlined = {each.key for each in parts if each.kind == "column"} if thing.kind != "column" else set()
-        return [statement for part in parts if part.key not in inlined for statement in self._created(part)]
+        parts = self._wanted.belonging_to(thing.key)
+        inlined = {each.key for each in parts if each.kind == "column"}
+        made = [part for part in (thing, *parts) if part.key not in inlined]
+        return sorted(statement for part in made for statement in self._created(part))
 
     def drop(self, thing: Thing) -> list[Statement]:
         """Take away what no revision has."""
         sql = thing.sql
         match thing.kind:
             case "schema":
-                inside = [
-                    each for each in self._live.things.values() if each.of == thing.name and each.kind in _IN_A_SCHEMA
-                ]
-                inside.sort(key=lambda each: -_RANKS[each.kind])
+                inside = [each for each in self._live.things.values() if each.of == thing.key]
+                inside = [each for each in inside if each.kind in _IN_A_SCHEMA]
+                inside.sort(key=lambda each: -_oid(each))
                 text = f"DROP SCHEMA {sql['ident']}"
                 return [*(statement for each in inside for statement in self.drop(each)), _ranked(thing, text)]
             case "column":
@@ -79,20 +79,18 @@ class PostgresqlDdl:
     def rename(self, here: Thing, wanted: Thing) -> list[Statement]:
         """Give a column, a constraint or an index the name that it should have."""
         if here.kind == "index":
-            return [Statement(_NAME, f"ALTER INDEX {here.sql['ident']} RENAME TO {wanted.sql['own_ident']}")]
+            return [Statement((_NAME, 0), f"ALTER INDEX {here.sql['ident']} RENAME TO {wanted.sql['own_ident']}")]
         word = here.kind.upper()
         table, old, new = here.sql["table"], here.sql["ident"], wanted.sql["ident"]
-        return [Statement(_NAME, f"ALTER TABLE {table} RENAME {word} {old} TO {new}")]
+        return [Statement((_NAME, 0), f"ALTER TABLE {table} RENAME {word} {old} TO {new}")]
 
     def change(self, here: Thing, wanted: Thing, fact: str) -> list[Statement]:  # noqa: C901 - a case per kind
         """Make one fact what it should be."""
         if fact == "owner":
-            return [Statement(_LAST, self._owned(wanted))]
+            return [Statement((_GRANT, 0), self._owned(wanted))]
         match wanted.kind:
             case "column":
                 texts = _column_changed(here, wanted, fact)
-            case "enum":
-                return self.retyped(here, wanted.facts["values"])
             case "comment":
                 return self._created(wanted)
             case "constraint" if fact == "valid" and wanted.facts["valid"]:
@@ -107,17 +105,18 @@ class PostgresqlDdl:
                 return self._created(wanted)
             case "view" if not (here.facts["materialized"] or wanted.facts["materialized"]):
                 # In place, so that what others were granted on it stays.
-                texts = [f"CREATE OR REPLACE VIEW {wanted.sql['ident']} AS {_body(wanted)}"]
+                texts = [f"CREATE OR REPLACE {_view(wanted)}"]
             case "table":
-                return []  # a table can't be partitioned, or cease to be, by any statement
+                texts = _table_changed(here, wanted, fact)
             case _:
-                return [*self.drop(here), *self._created(wanted)]
+                return self._remade(here, wanted)
         return [_ranked(wanted, text) for text in texts]
 
     def grant(self, thing: Thing, privileges: Sequence[str]) -> list[Statement]:
         """Grant privileges that are missing."""
         grantee, on = self._role(thing.sql["grantee"]), thing.sql["on"]
         options = [each.removesuffix(_OPTION) for each in privileges if each.endswith(_OPTION)]
+        # Who may hand a privilege on has it.
         bare = [each for each in privileges if each not in options and not each.endswith(_OPTION)]
         texts = [f"GRANT {', '.join(bare)} ON {on} TO {grantee}"] if bare else []
         texts += [f"GRANT {', '.join(options)} ON {on} TO {grantee}{_OPTION}"] if options else []
@@ -150,7 +149,7 @@ class PostgresqlDdl:
 
     def retyped(self, here: Thing, values: Sequence[str]) -> list[Statement]:
         """Make an enum type anew: a value can't be moved or taken away."""
-        name, old = here.sql["ident"], f'"{here.own_name}_old"'
+        name, old = here.sql["ident"], "multidb_old"
         space = name.rpartition(".")[0]
         texts = [
             f"ALTER TYPE {name} RENAME TO {old}",
@@ -166,16 +165,26 @@ class PostgresqlDdl:
                 texts += [f"{alter} SET DEFAULT {default}"] if default else []
         texts.append(f"DROP TYPE {space}.{old}")
         texts.append(self._owned(here))
-        lost = [each for each in self._live.things.values() if each.of == here.name and self._is_given(each)]
-        return [Statement(_TYPE, text) for text in texts] + [each for thing in lost for each in self._created(thing)]
+        return [_ranked(here, text) for text in texts] + self._given(self._live, here.key)
+
+    def _remade(self, here: Thing, wanted: Thing) -> list[Statement]:
+        """Drop it and make it, with what the drop takes along."""
+        statements = [*self.drop(here), *self._created(wanted)]
+        statements += self._given(self._wanted, wanted.key) + self._given(self._live, here.key)
+        return [_ranked(wanted, text) for text in dict.fromkeys(statement.text for statement in statements)]
+
+    def _given(self, schema: Schema, key: Key) -> list[Statement]:
+        """What makes again what belongs to a thing, and would not be there by itself."""
+        given = [each for each in schema.belonging_to(key) if not _is_default(each)]
+        return [statement for thing in given for statement in self._created(thing)]
 
     @staticmethod
     def _is_given(thing: Thing) -> bool:
         """Whether it is a comment or a grant that a new thing would not have by itself."""
         return thing.kind == "comment" or (thing.kind == "privilege" and thing.sql["grantee"] not in (OWNER, "PUBLIC"))
 
-    def breaking(self, thing: Thing, here: Thing | None = None, fact: str = "") -> str | None:
-        """The SQL that counts the rows which a change would break, or None where it would break none.
+    def breaking(self, thing: Thing, here: Thing | None = None, fact: str = "") -> tuple[str, ...]:
+        """The SQL of which the last statement counts the rows that a change would break; none where none would.
 
         Args:
             thing: as it should be.
@@ -186,21 +195,23 @@ class PostgresqlDdl:
         if thing.kind == "column":
             return _rows_of_column(thing, here, fact)
         if thing.kind == "index":
-            return _twice(sql["table"], sql["keys"], sql["predicate"]) if thing.facts["unique"] else None
+            return (_twice(sql["table"], sql["keys"], sql["predicate"]),) if thing.facts["unique"] else ()
         if thing.kind != "constraint":
-            return None
+            return ()
         match sql["type"]:
             case "c":
-                return f"SELECT count(*) FROM {sql['table']} WHERE NOT ({sql['condition']})"
+                count = f"SELECT count(*) FROM {sql['table']} WHERE NOT ({sql['condition']})"
             case "f":
-                return _without_parent(thing)
+                count = _without_parent(thing)
             case "p":
                 empty = " OR ".join(f"{key} IS NULL" for key in sql["keys"])
                 nulls = f"(SELECT count(*) FROM {sql['table']} WHERE {empty})"
-                return f"SELECT ({_twice(sql['table'], sql['keys'])}) + {nulls}"
+                count = f"SELECT ({_twice(sql['table'], sql['keys'])}) + {nulls}"
             case "u":
-                return _twice(sql["table"], sql["keys"])
-        return None
+                count = _twice(sql["table"], sql["keys"])
+            case _:
+                return ()
+        return (count,)
 
     def _created(self, thing: Thing) -> list[Statement]:  # noqa: C901 - a case per kind
         sql, facts = thing.sql, thing.facts
@@ -210,7 +221,7 @@ class PostgresqlDdl:
             case "constraint":
                 text = f"ALTER TABLE {sql['table']} ADD CONSTRAINT {sql['ident']} {facts['definition']}"
                 text += "" if facts["valid"] else " NOT VALID"
-                return [Statement(_REFERENCE if sql["type"] == "f" else _KEY, text)]
+                texts = [text]
             case "comment":
                 texts = [f"COMMENT ON {sql['on']} IS {literal(facts['text'])}"]
             case "privilege":
@@ -220,9 +231,12 @@ class PostgresqlDdl:
                 texts = [f"CREATE TYPE {sql['ident']} AS ENUM ({values})"]
             case "table":
                 partitioned = f" PARTITION BY {facts['partitioned']}" if facts["partitioned"] else ""
-                columns = [each for each in self._wanted.things.values() if each.of == thing.name]
+                columns = [each for each in self._wanted.things.values() if each.of == thing.key]
                 columns = sorted((each for each in columns if each.kind == "column"), key=_position)
-                texts = [f"CREATE TABLE {sql['ident']} ({', '.join(map(_column, columns))}){partitioned}"]
+                inherits = f" INHERITS ({', '.join(facts['inherits'])})" if facts["inherits"] else ""
+                unlogged = "UNLOGGED " if facts["unlogged"] else ""
+                inside = ", ".join(map(_column, columns))
+                texts = [f"CREATE {unlogged}TABLE {sql['ident']} ({inside}){inherits}{partitioned}"]
             case "index":
                 unique = "UNIQUE " if facts["unique"] else ""
                 texts = [f"CREATE {unique}INDEX {sql['own_ident']} ON {sql['table']} {facts['definition']}"]
@@ -230,10 +244,10 @@ class PostgresqlDdl:
                 texts = [f"CREATE SEQUENCE {sql['ident']} {_sequence_options(thing, owned=False)}"]
                 if facts["owned by"]:
                     owner = f"ALTER SEQUENCE {sql['ident']} OWNER TO {self._live.owner}"  # as its table's
-                    owned = f"ALTER SEQUENCE {sql['ident']} OWNED BY {facts['owned by']}"
-                    return [_ranked(thing, texts[0]), Statement(_LAST, owner), Statement(_VERY_LAST, owned)]
+                    last = [f"ALTER SEQUENCE {sql['ident']} OWNED BY {facts['owned by']}", _set(thing)]
+                    return [_ranked(thing, texts[0]), *(Statement((_LAST, 0), text) for text in (owner, *last))]
             case "view":
-                texts = [f"CREATE {_view_word(thing)} {sql['ident']} AS {_body(thing)}"]
+                texts = [f"CREATE {_view(thing)}"]
             case "function":
                 texts = [facts["definition"].strip()]
             case "trigger":
@@ -242,7 +256,7 @@ class PostgresqlDdl:
             case kind:
                 texts = [f"CREATE {kind.upper()} {sql['ident']}"]
         if facts.get("owner"):  # whoever runs it: it may be a superuser
-            return [*(_ranked(thing, text) for text in texts), Statement(_LAST, self._owned(thing))]
+            return [*(_ranked(thing, text) for text in texts), Statement((_GRANT, 0), self._owned(thing))]
         return [_ranked(thing, text) for text in texts]
 
     def _owned(self, thing: Thing) -> str:
@@ -266,7 +280,16 @@ def quoted(name: str) -> str:
 
 
 def _ranked(thing: Thing, text: str) -> Statement:
-    return Statement(_RANKS[thing.kind], text)
+    return Statement((_STAGES[thing.kind], _oid(thing)), text)
+
+
+def _oid(thing: Thing) -> int:
+    return int(thing.sql.get("oid", 0))
+
+
+def _is_default(thing: Thing) -> bool:
+    """Whether it is a privilege that every new thing comes with."""
+    return thing.kind == "privilege" and thing.sql["grantee"] in (OWNER, "PUBLIC")
 
 
 def _position(column: Thing) -> int:
@@ -288,7 +311,7 @@ def _column(thing: Thing) -> str:
     return " ".join([*words, *(["NOT NULL"] if facts["not_null"] else [])])
 
 
-def _column_changed(here: Thing, wanted: Thing, fact: str) -> list[str]:
+def _column_changed(here: Thing, wanted: Thing, fact: str) -> list[str]:  # noqa: C901 - a case per fact
     facts = wanted.facts
     alter = f"ALTER TABLE {here.sql['table']} ALTER COLUMN {here.sql['ident']}"
     default = here.facts["default"]
@@ -313,7 +336,10 @@ def _column_changed(here: Thing, wanted: Thing, fact: str) -> list[str]:
         case "identity" if here.facts["identity"]:
             return [f"{alter} SET GENERATED {facts['identity']}"]
         case "identity":
-            return [f"{alter} ADD GENERATED {facts['identity']} AS IDENTITY"]
+            drop_default = [f"{alter} DROP DEFAULT"] if default else []
+            return [*drop_default, f"{alter} ADD GENERATED {facts['identity']} AS IDENTITY", _restarted(here)]
+        case "identity options":
+            return [f"{alter} {' '.join(f'SET {option}' for option in facts[fact].split(', '))}"] if facts[fact] else []
         case _ if not facts["generated"]:
             return [f"{alter} DROP EXPRESSION"]
         case _:  # a generated column can only be made anew
@@ -324,7 +350,8 @@ def _column_changed(here: Thing, wanted: Thing, fact: str) -> list[str]:
 def _sequence_options(thing: Thing, *, owned: bool = True) -> str:
     facts = thing.facts
     words = [f"AS {facts['type']}", f"START {facts['start']}", f"INCREMENT {facts['increment']}"]
-    words += [f"MINVALUE {facts['minimum']}", f"MAXVALUE {facts['maximum']}", "CYCLE" if facts["cycle"] else "NO CYCLE"]
+    words += [f"MINVALUE {facts['minimum']}", f"MAXVALUE {facts['maximum']}", f"CACHE {facts['cache']}"]
+    words.append("CYCLE" if facts["cycle"] else "NO CYCLE")
     return " ".join(words + ([f"OWNED BY {facts['owned by'] or 'NONE'}"] if owned else []))
 
 
@@ -333,28 +360,61 @@ def _trigger_enabled(thing: Thing) -> str:
     return f"ALTER TABLE {thing.sql['table']} {words[thing.facts['enabled']]} TRIGGER {thing.sql['ident']}"
 
 
-def _body(view: Thing) -> str:
-    return str(view.facts["definition"]).strip().rstrip(";")
+def _view(thing: Thing) -> str:
+    """A view as CREATE writes it."""
+    options = f" WITH ({', '.join(thing.facts['options'])})" if thing.facts["options"] else ""
+    body = str(thing.facts["definition"]).strip().rstrip(";")
+    return f"{_view_word(thing)} {thing.sql['ident']}{options} AS {body}"
+
+
+def _table_changed(here: Thing, wanted: Thing, fact: str) -> list[str]:
+    alter = f"ALTER TABLE {here.sql['ident']}"
+    match fact:
+        case "unlogged":
+            return [f"{alter} SET {'UNLOGGED' if wanted.facts['unlogged'] else 'LOGGED'}"]
+        case "inherits":
+            before, after = here.facts["inherits"], wanted.facts["inherits"]
+            no_longer = [f"{alter} NO INHERIT {parent}" for parent in before if parent not in after]
+            return no_longer + [f"{alter} INHERIT {parent}" for parent in after if parent not in before]
+        case "foreign keys enforced":
+            return [f"{alter} {'ENABLE' if wanted.facts[fact] else 'DISABLE'} TRIGGER ALL"]
+    return []  # a table can't be partitioned, or cease to be, by any statement
+
+
+def _set(sequence: Thing) -> str:
+    """Let a sequence go on behind the rows that are there."""
+    table, _, column = str(sequence.facts["owned by"]).rpartition(".")
+    return f"SELECT setval({literal(sequence.sql['ident'])}, max({column})) FROM {table}"
+
+
+def _restarted(column: Thing) -> str:
+    """Let a new identity column's sequence go on behind the rows that are there."""
+    table, name = column.sql["table"], column.sql["ident"]
+    own = f"pg_get_serial_sequence({literal(table)}, {literal(column.sql['name'])})"
+    return f"SELECT setval({own}, max({name})) FROM {table}"
 
 
 def _view_word(thing: Thing) -> str:
     return "MATERIALIZED VIEW" if thing.facts["materialized"] else "VIEW"
 
 
-def _rows_of_column(thing: Thing, here: Thing | None, fact: str) -> str | None:
+def _rows_of_column(thing: Thing, here: Thing | None, fact: str) -> tuple[str, ...]:
     table, facts = thing.sql["table"], thing.facts
     if here is None:
         given = facts["default"] or facts["generated"] or facts["identity"] or not facts["not_null"]
-        return None if given else f"SELECT count(*) FROM {table}"
+        return () if given else (f"SELECT count(*) FROM {table}",)
     if fact == "not_null" and facts["not_null"]:
-        return f"SELECT count(*) FROM {table} WHERE {here.sql['ident']} IS NULL"
+        return (f"SELECT count(*) FROM {table} WHERE {here.sql['ident']} IS NULL",)
+    if fact == "generated" and facts["generated"]:
+        return (f"SELECT count(*) FROM {table} WHERE {here.sql['ident']} IS DISTINCT FROM ({facts['generated']})",)
     if fact != "type":
-        return None
+        return ()
     # What can't be turned into the other type and back. A function would be needed to catch what a cast raises, and a
     # transaction that may only read can't make one; a block without a name does the same, and says it by a setting.
     column, new, old = here.sql["ident"], facts["type"], here.facts["type"]
-    return f"""
+    loop = f"""
         DO $multidb$ DECLARE broken bigint := 0; value record; BEGIN
+            PERFORM NULL::{new}; -- else a type that is not there would break each row
             FOR value IN SELECT {column}::text AS here FROM {table} WHERE {column} IS NOT NULL LOOP
                 BEGIN
                     broken := broken + (value.here::{new}::text::{old}::text IS DISTINCT FROM value.here)::int;
@@ -362,9 +422,9 @@ def _rows_of_column(thing: Thing, here: Thing | None, fact: str) -> str | None:
                 END;
             END LOOP;
             PERFORM set_config('multidb.broken', broken::text, true);
-        END $multidb$;
-        SELECT current_setting('multidb.broken')::bigint
+        END $multidb$
     """
+    return loop, "SELECT current_setting('multidb.broken')::bigint"
 
 
 def _twice(table: str, keys: Sequence[str], predicate: str | None = None) -> str:

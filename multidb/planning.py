@@ -1,11 +1,13 @@
 """What a command means to do in each database, decided before any is touched."""
 
+import argparse
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from alembic import context
+from alembic.config import Config
 from alembic.runtime.migration import StampStep
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
@@ -20,10 +22,9 @@ from multidb.looking import Look, check_distinct
 from multidb.plans import Part, Plan, Step, Work, shown
 
 MOVES = {"upgrade", "downgrade", "stamp"}
-TARGETS = "multidb.targets"
-"""The key of `Config.attributes` under which `rollback` and `adopt` say to which revision each database goes."""
 COMMAND = "multidb.command"
-"""The key of `Config.attributes` under which they say what the journal calls it."""
+"""The key of `Config.attributes` under which `rollback` and `adopt` say what the journal calls them."""
+_TARGETS = "multidb.targets"
 _RELATIVE = re.compile(r"(?:.+@)?([+-]\d+)")
 
 
@@ -42,6 +43,21 @@ class Target:
     revision: str
     stamp: bool
     first: Callable[[Connection], None] | None = None
+
+
+def aim(config: Config, targets: Mapping[str, Target], name: str, x_arguments: Sequence[str]) -> None:
+    """Give a command of Alembic's a destination of its own for each database.
+
+    Args:
+        config: Alembic's, for that command.
+        targets: the destinations, by the databases' names; no other is addressed.
+        name: what the journal calls it.
+        x_arguments: what `-x` was given.
+    """
+    config.attributes |= {_TARGETS: targets, COMMAND: name}
+    options = argparse.Namespace(**vars(config.cmd_opts or argparse.Namespace()))
+    options.x = [*x_arguments, f"db={','.join(targets)}"]
+    config.cmd_opts = options
 
 
 def plans(environment: Environment, looks: Sequence[Look], *, allowed: bool) -> list[Plan]:
@@ -81,7 +97,7 @@ def work_in(environment: Environment, database: Database) -> Work:
     `stamp user_db@head payment_db@head` would look for both in each.
     """
     request, script = environment.request, environment.script
-    targets = environment.config.attributes.get(TARGETS)
+    targets = environment.config.attributes.get(_TARGETS)
     if targets is not None:
         return lambda heads, _context: _towards(environment, database, heads, targets[database.name])
     if request.command != "stamp" or len(request.symbols) == 1:
@@ -114,7 +130,7 @@ def _plan(environment: Environment, branch: Branch, look: Look, ends: list[str])
     """What the command does in a database, or None; one that a relative step can't move is added to `ends`."""
     request, heads = environment.request, look.heads
     purge = bool(context.get_context().purge)
-    target: Target | None = (environment.config.attributes.get(TARGETS) or {}).get(look.database.name)
+    target: Target | None = (environment.config.attributes.get(_TARGETS) or {}).get(look.database.name)
     if target is not None:
         _check_unmoved(target, heads)
     if request.command not in MOVES:

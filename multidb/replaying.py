@@ -1,10 +1,8 @@
 """What does a revision of a branch look like? The branch is replayed in a scratch database, and that is read back."""
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
 from alembic import context
@@ -20,7 +18,7 @@ from multidb.journal import Attempt
 from multidb.looking import Look, look_at
 from multidb.participants import Participant
 from multidb.planning import parts_of
-from multidb.plans import Plan, Step
+from multidb.plans import Part, Plan, Step
 from multidb.schemas import Schema
 from multidb.scratch import Keeper, Scratch, server_for
 
@@ -36,12 +34,14 @@ class Question:
         database: whose branch; its URL says which dialect.
         positions: where, in an order in which each follows from those before it.
         scratch: the scratch database to replay it in; None for SQLite.
+        like: the live schema, which says where a name without a schema is.
         near: if given, only those positions matter whose columns are nearest to one of these sets of columns.
     """
 
     database: Database
     positions: Sequence[Position]
     scratch: Scratch | None
+    like: Schema
     near: Sequence[frozenset[str]] | None = None
 
 
@@ -71,6 +71,7 @@ class Replays:
         database: Database,
         positions: Sequence[Position],
         driver: Driver,
+        like: Schema,
         near: Sequence[frozenset[str]] | None = None,
     ) -> Question:
         """A question that can be asked.
@@ -79,17 +80,18 @@ class Replays:
             database: whose branch.
             positions: where, in an order in which each follows from those before it.
             driver: a session on the database's server.
+            like: the live schema.
             near: if given, only those positions matter whose columns are nearest to one of these sets of columns.
 
         Raises:
             MigrationError: there is no server to replay it on.
         """
         if database.is_sqlite:
-            return Question(database, positions, None, near)
+            return Question(database, positions, None, like, near)
         server = server_for(self._environment.configuration, database, driver)
         if server not in self._keepers:
             self._keepers[server] = Keeper(server)
-        return Question(database, positions, self._keepers[server].scratch(), near)
+        return Question(database, positions, self._keepers[server].scratch(), like, near)
 
     def ask(self, questions: Sequence[Question]) -> dict[str, Answer | MigrationError]:
         """The answers, by the names of the databases; of a branch that can't be replayed, why.
@@ -102,6 +104,18 @@ class Replays:
         jobs = self._environment.settings.jobs
         answers = parallel.forked(lambda question: _answered(self._environment, question), ordered, jobs)
         return {question.database.name: answer for question, answer in zip(ordered, answers, strict=True)}
+
+
+def check_alike(name: str, wanted: Schema, live: Schema) -> None:
+    """Say so, if the scratch server is of another version: it may write the same definition in another way."""
+    ours, theirs = wanted.version // 10000, live.version // 10000
+    if ours != theirs:
+        with logs.naming(name):
+            logs.log.info(
+                "replayed on PostgreSQL %s, and the database is on %s: definitions may be written differently",
+                ours,
+                theirs,
+            )
 
 
 def positions_of(branch: Branch) -> list[Position]:
@@ -165,13 +179,19 @@ def _observed(environment: Environment, question: Question) -> _Observer:
     branch = environment.branch(question.database.name)
     while left:
         steps, passed = _way(environment, branch, left)
-        with _replaying(question.database.name), _empty(question) as look:
-            _replay(environment, look, steps, observer)
+        with _replaying(question.database.name):
+            try:
+                with _empty(question) as look:
+                    _replay(environment, look, parts_of(steps), observer)
+            except MigrationError:
+                # As it may have come here in several releases: what one adds to an enum, the next can use.
+                with _empty(question) as look:
+                    _replay(environment, look, [part for step in steps for part in parts_of([step])], observer)
         left = [position for position in left if position not in passed]
     return observer
 
 
-def _replay(environment: Environment, look: Look, steps: Sequence[Step], observer: _Observer) -> None:
+def _replay(environment: Environment, look: Look, parts: Sequence[Part], observer: _Observer) -> None:
     """Replay revisions, by the same means as any run."""
 
     def migrate(database: Database, connection: Connection, **how: Any) -> None:
@@ -184,8 +204,8 @@ def _replay(environment: Environment, look: Look, steps: Sequence[Step], observe
         environment.configure(database, connection, as_sql=False, on_version_apply=applied, **how)
         context.run_migrations()
 
-    name, run, parts = look.database.name, journal.Run("replay"), parts_of(steps)
-    participant = Participant(Plan(look, (), parts), migrate, run, environment.settings)
+    name, run = look.database.name, journal.Run("replay")
+    participant = Participant(Plan(look, (), tuple(parts)), migrate, run, environment.settings)
     with closing(participant):
         participant.session.connection.begin()
         observer.look((), participant.session.connection)
@@ -221,13 +241,11 @@ def _empty(question: Question) -> Iterator[Look]:
     """An empty database to replay a branch in, looked at as any other."""
     database = question.database
     if question.scratch is None:
-        with tempfile.TemporaryDirectory(prefix="multidb-scratch-") as folder:
-            url = database.url.set(database=str(Path(folder) / "scratch.db"))
-            [look] = look_at([replace(database, url=url)])
-            with closing(look):
-                yield look
+        [look] = look_at([replace(database, url=database.url.set(database=":memory:"))])
+        with closing(look):
+            yield look
         return
-    with question.scratch.made(database.extensions) as url:
+    with question.scratch.made(database.extensions, question.like.space, question.like.search_path) as url:
         [look] = look_at([replace(database, url=url)])
         with closing(look):
             look.wait()

@@ -1,6 +1,6 @@
 """What a schema consists of: the things in it, each with the facts by which two of the same name are compared."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,24 +20,26 @@ class Thing:
         kind: what it is: `table`, `column`, `constraint`, `privilege`.
         name: as it is shown: `users`, `users.email`; with its schema in front, unless that is the default one.
         facts: what is compared.
-        of: the name of what it belongs to, with which it comes and goes; empty if nothing.
+        of: what it belongs to, with which it comes and goes, if to anything.
         sql: what DDL needs to know besides; not compared.
     """
 
     kind: str
     name: str
     facts: Mapping[str, Any]
-    of: str = ""
+    of: Key | None = None
     sql: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
+        if self.of is not None and self.kind in ("comment", "privilege"):  # a table and a schema may have one name
+            return self.kind, f"{self.of[0]} {self.name}"
         return self.kind, self.name
 
     @property
     def own_name(self) -> str:
         """Its name without that of what it belongs to."""
-        return self.name.removeprefix(f"{self.of}.") if self.of else self.name
+        return self.name.removeprefix(f"{self.of[1]}.") if self.of else self.name
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,15 @@ class Schema:
         things: by kind and name.
         version: of the server, in the form of PostgreSQL's `server_version_num`; 0 for SQLite.
         owner: the role that `OWNER` means here, quoted as SQL needs it.
+        space: the PostgreSQL schema of whatever is named without one.
+        search_path: the setting that says so.
     """
 
     things: Mapping[Key, Thing]
     version: int = 0
     owner: str = ""
-
-    @classmethod
-    def of_things(cls, things: Iterable[Thing], version: int = 0, owner: str = "") -> "Schema":
-        return cls({thing.key: thing for thing in things}, version, owner)
+    space: str = "public"
+    search_path: str = ""
 
     @property
     def is_sqlite(self) -> bool:
@@ -75,8 +77,7 @@ class Schema:
         """Whether nobody has put anything into it that could be a branch's."""
         return not any(kind in ("table", "view", "enum") for kind, _ in self.things)
 
-    def belonging_to(self, name: str) -> list[Thing]:
-        """What comes and goes with the thing of a name, and what with that."""
-        found = [thing for thing in self.things.values() if thing.of == name and thing.name != name]
-        comments = [thing for thing in self.things.values() if thing.of == name and thing.name == name]
-        return comments + [each for thing in found for each in (thing, *self.belonging_to(thing.name))]
+    def belonging_to(self, key: Key) -> list[Thing]:
+        """What comes and goes with a thing, and what with that."""
+        found = [thing for thing in self.things.values() if thing.of == key]
+        return [each for thing in found for each in (thing, *self.belonging_to(thing.key))]

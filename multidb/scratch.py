@@ -5,6 +5,7 @@ next one to come removes it.
 """
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from multidb.bootstrap import ADMIN_VARIABLE
 from multidb.config import Configuration, Database
 from multidb.engines import Driver
 from multidb.errors import MigrationError, named
-from multidb.mending import quoted
+from multidb.mending import literal, quoted
 from multidb.packages import installations
 from multidb.server import Server
 
 _PREFIX = "multidb_scratch_"
+_PATIENCE, _PAUSE = 10.0, 0.05  # seconds to wait for sessions to end, and between two looks
 _SESSION = "SELECT pid || '_' || (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_stat_activity"
 _MAY_CREATE = """
     SELECT NOT pg_is_in_recovery() AND (r.rolsuper OR r.rolcreatedb AND NOT EXISTS (
@@ -53,25 +55,42 @@ class Scratch:
     name: str
 
     @contextmanager
-    def made(self, extensions: Iterable[str]) -> Iterator[URL]:
+    def made(self, extensions: Iterable[str], space: str, search_path: str) -> Iterator[URL]:
         """Make it, empty; when the block ends, it is dropped.
 
         Args:
             extensions: that it has before the first revision.
+            space: the schema in which revisions make what they name without one.
+            search_path: as the setting is written.
 
         Yields:
             Its URL.
 
         Raises:
+            MigrationError: the role may not make it.
             psycopg2.Error: it can't be made.
         """
         with closing(engines.open_to_look(self.server)) as control:
-            _execute(control, f"CREATE DATABASE {self.name} TEMPLATE template0 ENCODING 'UTF8'")
+            _execute(
+                control, f"SET application_name = '{self.name}'"
+            )  # by which `Keeper` knows it, whatever the URL says
+            try:
+                _execute(control, f"CREATE DATABASE {self.name} TEMPLATE template0 ENCODING 'UTF8'")
+            except psycopg2.errors.InsufficientPrivilege as error:
+                raise MigrationError(
+                    f"{self.server.username} may not create databases on {_place(self.server)}: "
+                    "give the role CREATEDB, or name another server under `scratch` in databases.yaml"
+                ) from error
             try:
                 url = self.server.set(database=self.name)
                 with closing(engines.open_to_look(url)) as driver:
                     for extension in extensions:
                         _execute(driver, f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)}")
+                    if space != "public":
+                        _execute(driver, f"CREATE SCHEMA IF NOT EXISTS {quoted(space)}")
+                        path = literal(search_path)
+                        _execute(driver, f"SELECT set_config('search_path', {path}, false)")  # which checks it
+                        _execute(driver, f"ALTER DATABASE {self.name} SET search_path FROM CURRENT")
                 yield url
             finally:
                 _drop(control, self.name)
@@ -89,22 +108,47 @@ class Keeper:
 
     def __init__(self, server: URL) -> None:
         self._server, self._numbers = server, itertools.count(1)
-        with named(f"the scratch server {server.host}:{server.port or 5432}"):
+        with named(f"the scratch server {_place(server)}"):
             self._driver = engines.open_to_look(server)
-            with self._driver.cursor() as cursor:
-                cursor.execute(f"{_SESSION} WHERE pid = pg_backend_pid()")
-                self._own = f"{_PREFIX}{cursor.fetchone()[0]}_"
-            self._remove(_DEAD)
+            try:
+                with self._driver.cursor() as cursor:
+                    cursor.execute(f"{_SESSION} WHERE pid = pg_backend_pid()")
+                    self._own = f"{_PREFIX}{cursor.fetchone()[0]}_"
+                self._remove(_DEAD)
+            except BaseException:
+                self._driver.close()
+                raise
 
     def scratch(self) -> Scratch:
         """A scratch database that is yet to be made."""
         return Scratch(self._server, f"{self._own}{next(self._numbers)}")
 
     def close(self) -> None:
-        """Remove all that are left, whoever is still connected to them."""
+        """Remove all that are left, whoever is still connected to them, or about to make one."""
         with suppress(psycopg2.Error):  # the server is gone: the next one to come removes them
+            if self._driver.closed or not self._is_alive():
+                self._driver = engines.open_to_look(self._server)
+            self._end_sessions()
             self._remove(f"SELECT datname FROM pg_database WHERE starts_with(datname, '{self._own}')")  # noqa: S608 - ours
         self._driver.close()
+
+    def _is_alive(self) -> bool:
+        try:
+            _execute(self._driver, "SELECT 1")
+        except psycopg2.Error:
+            return False
+        return True
+
+    def _end_sessions(self) -> None:
+        """End the sessions that processes of ours have left: the server would go on to make a database for them."""
+        named_so = f"pg_stat_activity WHERE starts_with(application_name, '{self._own}')"
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            with self._driver.cursor() as cursor:
+                cursor.execute(f"SELECT pg_terminate_backend(pid) FROM {named_so}")  # noqa: S608 - ours
+                if not cursor.fetchall():
+                    return
+            time.sleep(_PAUSE)
 
     def _remove(self, which: str) -> None:
         with self._driver.cursor() as cursor:
@@ -143,10 +187,14 @@ def _private(root: Path) -> URL:
     if not server.is_made and not any(each.has_postgis for each in installations()):
         raise MigrationError(
             "its branch can't be replayed: the role may not create databases with these extensions on this server, and "
-            "there is no private one of bin/up: name another under `scratch:` in databases.yaml"
+            "there is no private one of bin/up: name another under `scratch` in databases.yaml"
         )
     server.start()
     return make_url(server.variables[ADMIN_VARIABLE]).set(drivername="postgresql+psycopg2")
+
+
+def _place(server: URL) -> str:
+    return f"{server.host}:{server.port or 5432}"
 
 
 def _drop(driver: Driver, name: str) -> None:

@@ -1,19 +1,24 @@
 """An SQLite file's schema, in the same form as a PostgreSQL database's.
 
-SQLite keeps a table as the statement that made it, and no name of a constraint outside of that text; so constraints
-go by what they say. https://sqlite.org/schematab.html
+SQLite keeps a table as the statement that made it. What its PRAGMAs don't tell is read from that text, as are CHECK
+and UNIQUE by SQLAlchemy; and constraints go by what they say, for their names are nowhere else.
+https://sqlite.org/schematab.html
 """
 
 import re
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, Inspector, inspect
+from sqlalchemy import Connection, inspect
 
 from multidb import journal
 from multidb.schemas import Schema, Thing
 
 _OURS = ("alembic_version", journal.NAME)
-_MASTER = "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = ? AND sql IS NOT NULL ORDER BY name"
+_MASTER = "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = ? AND sql IS NOT NULL ORDER BY rowid"
+_CONSTRAINT = re.compile(r"(CONSTRAINT|PRIMARY|UNIQUE|CHECK|FOREIGN)\b", re.IGNORECASE)
+NAME = r'"(?:[^"]|"")*"|`[^`]*`|\[[^]]*\]|[^\s(,]+'
+# A text, a name in quotes, a comment, or any other character.
+_TOKENS = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^]]*\]|--[^\n]*|/\*.*?\*/|.", re.DOTALL)
 
 
 def read(connection: Connection) -> Schema:
@@ -25,28 +30,34 @@ def read(connection: Connection) -> Schema:
     Raises:
         DBAPIError: it could not be read.
     """
-    return Schema.of_things(_things(connection))
+    return Schema({thing.key: thing for thing in _things(connection)})
 
 
 def columns(connection: Connection) -> frozenset[str]:
-    """The names of all columns."""
-    return frozenset(thing.name for table, _, _ in _made(connection, "table") for thing in _columns(connection, table))
+    """The names of all columns.
+
+    Raises:
+        DBAPIError: they could not be read.
+    """
+    return frozenset(
+        thing.name for table, _, sql in _made(connection, "table") for thing in _columns(connection, table, sql)
+    )
 
 
 def _things(connection: Connection) -> Iterator[Thing]:
-    inspector = inspect(connection)
     for name, _, sql in _made(connection, "table"):
-        yield Thing("table", name, {}, sql={"sql": sql})
-        yield from _columns(connection, name)
-        for definition in _constraints(inspector, name):
-            yield Thing("constraint", f"{name}.{definition}", {}, of=name)
+        yield Thing("table", name, {"options": " ".join(_parts(sql)[1].upper().split())}, sql={"sql": sql})
+        yield from _columns(connection, name, sql)
+        for definition in _constraints(connection, name):
+            yield Thing("constraint", f"{name}.{definition}", {"definition": definition}, of=("table", name))
     for name, table, sql in _made(connection, "index"):
         facts = {"unique": bool(re.match(r"CREATE\s+UNIQUE", sql, re.IGNORECASE)), "definition": _behind_on(sql)}
-        yield Thing("index", f"{table}.{name}", facts, of=table, sql={"sql": sql})
+        yield Thing("index", f"{table}.{name}", facts, of=("table", table), sql={"sql": sql})
     for name, _, sql in _made(connection, "view"):
         yield Thing("view", name, {"definition": _in_one_line(sql)}, sql={"sql": sql})
     for name, table, sql in _made(connection, "trigger"):
-        yield Thing("trigger", f"{table}.{name}", {"definition": _in_one_line(sql)}, of=table, sql={"sql": sql})
+        facts = {"definition": _in_one_line(sql)}
+        yield Thing("trigger", f"{table}.{name}", facts, of=("table", table), sql={"sql": sql})
 
 
 def _made(connection: Connection, kind: str) -> list[tuple[str, str, str]]:
@@ -54,19 +65,27 @@ def _made(connection: Connection, kind: str) -> list[tuple[str, str, str]]:
     return [(name, table, sql) for name, table, sql in rows if table not in _OURS and not name.startswith("sqlite_")]
 
 
-def _columns(connection: Connection, table: str) -> Iterator[Thing]:
-    rows = connection.exec_driver_sql("SELECT * FROM pragma_table_xinfo(?)", (table,)).mappings()
-    for row in rows:
+def _columns(connection: Connection, table: str, sql: str) -> Iterator[Thing]:
+    texts = {_unquoted(match[0]): text for text in _parts(sql)[0] if (match := re.match(NAME, text))}
+    for row in connection.exec_driver_sql("SELECT * FROM pragma_table_xinfo(?)", (table,)).mappings():
+        text = texts.get(row["name"], "")
+        collation = re.search(r"\bCOLLATE\s+(\w+)", text, re.IGNORECASE)
+        generated = re.search(r"\bAS\s*(\(.*)", text, re.IGNORECASE | re.DOTALL) if row["hidden"] > 1 else None
         facts = {
             "type": row["type"].upper(),
             "not_null": bool(row["notnull"]),
             "default": row["dflt_value"],
-            "generated": row["hidden"] > 1,
+            "generated": _in_one_line(generated[1]) if generated else None,
+            "collation": collation[1].upper() if collation else None,
+            "autoincrement": bool(re.search(r"\bAUTOINCREMENT\b", text, re.IGNORECASE)),
         }
-        yield Thing("column", f"{table}.{row['name']}", facts, of=table, sql={"position": row["cid"]})
+        yield Thing(
+            "column", f"{table}.{row['name']}", facts, of=("table", table), sql={"position": row["cid"], "text": text}
+        )
 
 
-def _constraints(inspector: Inspector, table: str) -> Iterator[str]:
+def _constraints(connection: Connection, table: str) -> Iterator[str]:
+    inspector = inspect(connection)
     key = inspector.get_pk_constraint(table)["constrained_columns"]
     if key:
         yield f"PRIMARY KEY ({', '.join(key)})"
@@ -74,12 +93,39 @@ def _constraints(inspector: Inspector, table: str) -> Iterator[str]:
         yield f"UNIQUE ({', '.join(str(column) for column in unique['column_names'])})"
     for check in inspector.get_check_constraints(table):
         yield f"CHECK ({_in_one_line(check['sqltext'])})"
-    for foreign in inspector.get_foreign_keys(table):
-        options = "".join(f" {key.upper()} {value}" for key, value in sorted(foreign.get("options", {}).items()))
-        yield (
-            f"FOREIGN KEY ({', '.join(foreign['constrained_columns'])}) REFERENCES {foreign['referred_table']} "
-            f"({', '.join(foreign['referred_columns'])}){options}"
-        )
+    foreign: dict[int, list[tuple[str, ...]]] = {}
+    for number, _, parent, child, to, on_update, on_delete, _ in connection.exec_driver_sql(
+        "SELECT * FROM pragma_foreign_key_list(?) ORDER BY id, seq", (table,)
+    ):
+        foreign.setdefault(number, []).append((parent, child, to or "", on_update, on_delete))
+    for pairs in foreign.values():
+        parent, _, _, on_update, on_delete = pairs[0]
+        own, theirs = ", ".join(pair[1] for pair in pairs), ", ".join(pair[2] for pair in pairs)
+        actions = f" ON UPDATE {on_update}" if on_update != "NO ACTION" else ""
+        actions += f" ON DELETE {on_delete}" if on_delete != "NO ACTION" else ""
+        yield f"FOREIGN KEY ({own}) REFERENCES {parent} ({theirs}){actions}"
+
+
+def _parts(sql: str) -> tuple[list[str], str]:
+    """The definitions of a table's columns, and what stands behind all definitions."""
+    depth, parts, tail = 0, [""], ""
+    for piece in _TOKENS.findall(sql):
+        depth -= piece == ")"
+        if depth == 1 and piece == ",":
+            parts.append("")
+        elif depth:
+            parts[-1] += piece
+        elif parts != [""]:
+            tail += piece if piece != ")" else ""
+        depth += piece == "("
+    definitions = [part.strip() for part in parts]
+    return [each for each in definitions if not _CONSTRAINT.match(each)], tail
+
+
+def _unquoted(name: str) -> str:
+    if name[:1] == '"':
+        return name[1:-1].replace('""', '"')
+    return name[1:-1] if name[:1] in ("`", "[") else name
 
 
 def _behind_on(sql: str) -> str:

@@ -8,10 +8,11 @@ import re
 
 from sqlalchemy.dialects import sqlite
 
-from multidb.mending import Statement
-from multidb.schemas import Schema, Thing
+from multidb.mending import Statement, literal
+from multidb.schemas import Key, Schema, Thing
+from multidb.sqlite_catalog import NAME
 
-_NAME, _TABLE, _REST = range(3)
+_RENAME, _TABLE, _REST = range(3)
 _quote = sqlite.dialect().identifier_preparer.quote
 
 
@@ -30,7 +31,7 @@ class SqliteDdl:
         """Make what is missing, with all that belongs to it."""
         if thing.kind in ("column", "constraint"):
             return self._rebuilt(thing.of)
-        parts = [thing, *self._wanted.belonging_to(thing.name)] if thing.kind == "table" else [thing]
+        parts = [thing, *self._wanted.belonging_to(thing.key)]
         return [Statement(_rank(part), part.sql["sql"]) for part in parts if "sql" in part.sql]
 
     def drop(self, thing: Thing) -> list[Statement]:
@@ -38,7 +39,8 @@ class SqliteDdl:
         if thing.kind == "constraint":
             return self._rebuilt(thing.of)
         if thing.kind == "column":
-            return [Statement(_TABLE, f"ALTER TABLE {_quote(thing.of)} DROP COLUMN {_quote(thing.own_name)}")]
+            text = f"ALTER TABLE {_table(thing)} DROP COLUMN {_quote(thing.own_name)}"
+            return [Statement((_TABLE, 0), text)]
         return [Statement(_rank(thing), f"DROP {thing.kind.upper()} {_quote(thing.own_name)}")]
 
     def rename(self, here: Thing, wanted: Thing) -> list[Statement]:
@@ -46,75 +48,106 @@ class SqliteDdl:
         if here.kind == "index":
             return [*self.drop(here), *self.create(wanted)]
         old, new = _quote(here.own_name), _quote(wanted.own_name)
-        return [Statement(_NAME, f"ALTER TABLE {_quote(here.of)} RENAME COLUMN {old} TO {new}")]
+        return [Statement((_RENAME, 0), f"ALTER TABLE {_table(here)} RENAME COLUMN {old} TO {new}")]
 
     def change(self, here: Thing, wanted: Thing, _fact: str) -> list[Statement]:
         """Make one fact what it should be."""
-        if here.kind == "column":
-            return self._rebuilt(here.of)
+        if here.kind in ("column", "table"):
+            return self._rebuilt(here.of or here.key)
         return [*self.drop(here), *self.create(wanted)]
 
-    def breaking(self, thing: Thing, here: Thing | None = None, fact: str = "") -> str | None:
-        """The SQL that counts the rows which a change would break, or None where it would break none, or can't be said.
+    def breaking(self, thing: Thing, here: Thing | None = None, fact: str = "") -> tuple[str, ...]:
+        """The SQL of which the last statement counts the rows that a change would break; none where none would.
 
         Args:
             thing: as it should be.
             here: as it is, or None if it is missing.
             fact: what differs.
         """
-        table, column = _quote(thing.of), _quote(thing.own_name)
-        definition = thing.name.removeprefix(f"{thing.of}.")
-        keys = re.match(r"(?:PRIMARY KEY|UNIQUE) \((.*?)\)", definition)
-        if thing.kind == "column" and here is None:
-            needed = thing.facts["not_null"] and thing.facts["default"] is None
-            return f"SELECT count(*) FROM {table}" if needed else None
-        if thing.kind == "column" and fact == "not_null" and thing.facts["not_null"]:
-            return f"SELECT count(*) FROM {table} WHERE {column} IS NULL"
-        if thing.kind == "column" and fact == "type":
-            cast = f"CAST({column} AS {thing.facts['type']})"
-            return f"SELECT count(*) FROM {table} WHERE CAST({cast} AS TEXT) IS NOT CAST({column} AS TEXT)"
-        if thing.kind == "constraint" and keys:
-            names = ", ".join(_quote(name.strip()) for name in keys[1].split(","))
-            return f"SELECT count(*) - (SELECT count(*) FROM (SELECT DISTINCT {names} FROM {table})) FROM {table}"
-        if thing.kind == "constraint" and definition.startswith("CHECK "):
-            return f"SELECT count(*) FROM {table} WHERE NOT {definition.removeprefix('CHECK ')}"
-        return None
+        if thing.kind == "column":
+            return _rows_of_column(thing, here, fact)
+        if thing.kind != "constraint":
+            return ()
+        table, definition = _table(thing), thing.facts["definition"]
+        keys = re.match(r"(PRIMARY KEY|UNIQUE) \((.*?)\)", definition)
+        if keys:
+            names = [_quote(name.strip()) for name in keys[2].split(",")]
+            # In a primary key no NULL is meant to be, and in a UNIQUE each is another.
+            known = " AND ".join(f"{name} IS NOT NULL" for name in names) if keys[1] == "UNIQUE" else "true"
+            distinct = f"SELECT DISTINCT {', '.join(names)} FROM {table} WHERE {known}"
+            return (f"SELECT count(*) - (SELECT count(*) FROM ({distinct})) FROM {table} WHERE {known}",)
+        if definition.startswith("CHECK "):
+            return (f"SELECT count(*) FROM {table} WHERE NOT {definition.removeprefix('CHECK ')}",)
+        return ()
 
-    def _rebuilt(self, table: str) -> list[Statement]:
-        should, here = self._columns(self._wanted, table), self._columns(self._live, table)
+    def _rebuilt(self, key: Key | None) -> list[Statement]:
+        assert key is not None
+        table = key[1]
+        should, here = self._columns(self._wanted, key), self._columns(self._live, key)
         extra = [column for name, column in here.items() if name not in should]
         new, old = _quote(f"multidb_{table}"), _quote(table)
         made = re.sub(
-            r"^(CREATE TABLE\s+)(\"[^\"]+\"|[^\s(]+)", rf"\g<1>{new}", self._wanted.things["table", table].sql["sql"]
+            rf"^(\s*CREATE\s+TABLE\s+)({NAME})",
+            lambda match: match[1] + new,
+            self._wanted.things[key].sql["sql"],
+            count=1,
+            flags=re.IGNORECASE,
         )
-        kept = [_quote(name) for name in (*should, *(each.own_name for each in extra)) if _is_written(here.get(name))]
-        names = ", ".join(kept)
+        written = (*should.values(), *extra)
+        kept = [column for column in written if column.own_name in here and not column.facts["generated"]]
+        names = ", ".join(_quote(column.own_name) for column in kept)
+        counted = any(column.facts["autoincrement"] for column in here.values())
         texts = [
+            "PRAGMA legacy_alter_table = ON",  # else a view of the table would keep it from being renamed
             made,
-            *(f"ALTER TABLE {new} ADD COLUMN {_column(column)}" for column in extra),
+            *(f"ALTER TABLE {new} ADD COLUMN {column.sql['text']}" for column in extra),
             f"INSERT INTO {new} ({names}) SELECT {names} FROM {old}",
+            *(_number_goes_on(f"multidb_{table}", table) if counted else ()),
             f"DROP TABLE {old}",
             f"ALTER TABLE {new} RENAME TO {old}",
-            *(each.sql["sql"] for each in self._live.things.values() if each.of == table and "sql" in each.sql),
+            "PRAGMA legacy_alter_table = OFF",
+            *(each.sql["sql"] for each in self._live.belonging_to(key) if "sql" in each.sql),
         ]
-        return [Statement(_TABLE, text) for text in texts]
+        return [Statement((_TABLE, 0), text) for text in texts]
 
     @staticmethod
-    def _columns(schema: Schema, table: str) -> dict[str, Thing]:
-        found = [thing for thing in schema.things.values() if thing.kind == "column" and thing.of == table]
+    def _columns(schema: Schema, table: Key) -> dict[str, Thing]:
+        found = [thing for thing in schema.belonging_to(table) if thing.kind == "column"]
         return {thing.own_name: thing for thing in sorted(found, key=lambda each: int(each.sql["position"]))}
 
 
-def _is_written(column: Thing | None) -> bool:
-    """Whether a column is there, and holds what somebody wrote into it."""
-    return column is not None and not column.facts["generated"]
+def _table(thing: Thing) -> str:
+    """The name of the table that it belongs to, as SQL writes it."""
+    assert thing.of is not None
+    return _quote(thing.of[1])
 
 
-def _column(thing: Thing) -> str:
-    facts = thing.facts
-    default = f" DEFAULT {facts['default']}" if facts["default"] is not None else ""
-    return f"{_quote(thing.own_name)} {facts['type']}{default}{' NOT NULL' if facts['not_null'] else ''}"
+def _rows_of_column(thing: Thing, here: Thing | None, fact: str) -> tuple[str, ...]:
+    table, column = _table(thing), _quote(thing.own_name)
+    if here is None:
+        needed = thing.facts["not_null"] and thing.facts["default"] is None
+        return (f"SELECT count(*) FROM {table}",) if needed else ()
+    if fact == "not_null" and thing.facts["not_null"]:
+        return (f"SELECT count(*) FROM {table} WHERE {column} IS NULL",)
+    if fact == "generated" and thing.facts["generated"]:
+        value = thing.facts["generated"].rpartition(")")[0] + ")"
+        return (f"SELECT count(*) FROM {table} WHERE {column} IS NOT {value}",)
+    if fact == "type":  # a column's type only says what a value is turned into, if that loses nothing of it
+        return (
+            f"CREATE TEMP TABLE multidb_probe (was, value {thing.facts['type']})",
+            f"INSERT INTO temp.multidb_probe SELECT {column}, {column} FROM {table}",
+            "SELECT count(*) FROM temp.multidb_probe WHERE CAST(was AS TEXT) IS NOT CAST(value AS TEXT)",
+        )
+    return ()
 
 
-def _rank(thing: Thing) -> int:
-    return _TABLE if thing.kind == "table" else _REST
+def _number_goes_on(new: str, old: str) -> tuple[str, str]:
+    """Let AUTOINCREMENT go on where it was: no number of a deleted row is given again."""
+    return (
+        f"DELETE FROM sqlite_sequence WHERE name = {literal(new)}",
+        f"INSERT INTO sqlite_sequence SELECT {literal(new)}, seq FROM sqlite_sequence WHERE name = {literal(old)}",
+    )
+
+
+def _rank(thing: Thing) -> tuple[int, int]:
+    return (_TABLE if thing.kind == "table" else _REST), 0

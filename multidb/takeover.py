@@ -5,25 +5,25 @@ change. It is made by Alembic's own `stamp --purge`, as a release of all the dat
 its transaction.
 """
 
-import argparse
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
-from multidb import catalogs, live, parallel, planning
+from multidb import live, parallel, planning
 from multidb.comparing import EXTRA, RISKY, Difference, differences, distance, number_of
 from multidb.config import Database
 from multidb.environment import Environment
 from multidb.errors import MigrationError, explain, named, nearest
 from multidb.live import Live
-from multidb.logs import log
 from multidb.looking import Look, check_distinct, look_at
 from multidb.plans import shown
 from multidb.reading import NAME_WIDTH
+from multidb.reconciling import reconciled
 from multidb.replaying import Answer, Position, Question, Replays, positions_of
 from multidb.schemas import Schema
 from multidb.selection import owner_of
@@ -51,7 +51,7 @@ class Found:
 
     @property
     def lacks(self) -> int:
-        """How many differences are not of things that nobody's revision has."""
+        """How many differences are not extra."""
         return sum(1 for each in self.differences if each.severity is not EXTRA)
 
 
@@ -62,14 +62,23 @@ class Case:
     live: Live
     found: Found
     refusal: str | None = None
-    mended: list[Difference] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return self.live.database.name
 
+    @property
+    def risky(self) -> dict[str, Difference]:
+        """The differences that have to be named, by what names them."""
+        return {f"{self.name}.{each.name}": each for each in self.found.differences if each.severity is RISKY}
 
-def adopt(
+    def mends(self, connection: Connection) -> None:
+        """What is done inside the transaction."""
+        found, ignored = self.found, self.live.database.ignored
+        reconciled(found.schema, shown(found.position), found.differences, ignored)(connection)
+
+
+def examine(
     environment: Environment,
     databases: Sequence[Database],
     *,
@@ -78,7 +87,7 @@ def adopt(
     risky: Sequence[str],
     say: Say,
 ) -> list[Case]:
-    """Find what live databases are, and say it.
+    """Find what live databases are, print it, and refuse those that can't be recorded as they are.
 
     Args:
         environment: of all databases.
@@ -103,13 +112,14 @@ def adopt(
         lines = {name: _nothing_to_do(environment, each) for name, each in found.items()}
         strange = {name: each for name, each in found.items() if lines[name] is None}
         by_name = {look.database.name: look for look in looks}
-        cases = _cases(environment, replays, strange, by_name) if strange else {}
+        cases = _cases(environment, replays, strange, by_name, say) if strange else {}
         _choose(cases.values(), reconcile=reconcile, risky=risky)
         for name, line in lines.items():
             if line is not None:
                 say(f"{name:{NAME_WIDTH}} {line}")
             else:
                 _print(cases[name], say, dry_run=dry_run)
+    _check_named(cases.values(), risky)
     refused = [case for case in cases.values() if case.refusal is not None]
     if refused:
         more = f"; and {', '.join(case.name for case in refused[1:])}" if len(refused) > 1 else ""
@@ -128,22 +138,20 @@ def record(config: Config, cases: Sequence[Case], x_arguments: Sequence[str]) ->
         x_arguments: what `-x` was given.
 
     Raises:
-        MigrationError: one has changed since; no database was changed.
+        MigrationError: one has changed since, or can't be mended; no database was changed.
     """
-    config.attributes[planning.TARGETS] = {
-        case.name: planning.Target(case.live.heads, case.found.position[0], stamp=True, first=_mended(case))
+    targets = {
+        case.name: planning.Target(case.live.heads, case.found.position[0], stamp=True, first=case.mends)
         for case in cases
     }
-    config.attributes[planning.COMMAND] = "adopt"
-    options = argparse.Namespace(**vars(config.cmd_opts or argparse.Namespace()))
-    options.x = [*x_arguments, f"db={','.join(case.name for case in cases)}"]
-    config.cmd_opts = options
+    planning.aim(config, targets, "adopt", x_arguments)
     command.stamp(config, "heads", purge=True)
 
 
 def _read(looks: Sequence[Look], seconds: float) -> dict[str, Live]:
     def read(look: Look) -> Live:
         with named(look.database.name):
+            live.check_there(look)
             return live.read(look, seconds)
 
     return {each.database.name: each for each in parallel.each(read, looks)}
@@ -178,7 +186,7 @@ def _nothing_to_do(environment: Environment, found: Live) -> str | None:
 
 
 def _cases(
-    environment: Environment, replays: Replays, strange: Mapping[str, Live], looks: Mapping[str, Look]
+    environment: Environment, replays: Replays, strange: Mapping[str, Live], looks: Mapping[str, Look], say: Say
 ) -> dict[str, Case]:
     """What each database is nearest to: on its own branch, and that no other could own it."""
     answers = replays.ask(_questions(environment, replays, strange, looks))
@@ -196,7 +204,7 @@ def _cases(
         cases[name] = case
     for name, answer in answers.items():
         if isinstance(answer, MigrationError):
-            log.info("%s; so nobody can say whether these databases are %s's", explain(answer), name)
+            say(f"{explain(answer)}; so nobody can say whether these databases are {name}'s")
     return cases
 
 
@@ -212,11 +220,13 @@ def _questions(
         positions = positions_of(environment.branch(name))
         if name in strange:
             database, driver = strange[name].database, looks[name].connection
-            questions.append(replays.question(database, positions, driver, [*columns.values()]))
+            like = strange[name].schema
+            questions.append(replays.question(database, positions, driver, like, [*columns.values()]))
         elif not host.is_sqlite:
             extensions = environment.configuration.entries[name].extensions
             other = replace(host, name=name, extensions=extensions)
-            questions.append(replays.question(other, positions, looks[host.name].connection, [*columns.values()]))
+            driver, like = looks[host.name].connection, strange[host.name].schema
+            questions.append(replays.question(other, positions, driver, like, [*columns.values()]))
     return questions
 
 
@@ -240,16 +250,12 @@ def _claimed(case: Case, answers: Mapping[str, Answer | MigrationError]) -> str 
         if not rivals:
             continue
         other = _nearest(case.live, rivals)
+        stamp = f"`alembic stamp --purge {case.name}@{shown(case.found.position)}` records what you say"
         if not other.lacks and not case.found.lacks and (case.found.distance or not other.distance):
-            return (
-                f"it could be {name}'s as well, at {shown(other.position)}: `alembic stamp --purge "
-                f"{case.name}@{shown(case.found.position)}` records what you say"
-            )
-        if other.distance < case.found.distance and other.lacks <= case.found.lacks:
-            return (
-                f"it looks like {name}'s, at {shown(other.position)}: correct the URL; if it is meant, "
-                f"`alembic stamp --purge {case.name}@{shown(case.found.position)}` records what you say"
-            )
+            return f"it could be {name}'s as well, at {shown(other.position)}: {stamp}"
+        fits = not other.lacks and bool(case.found.lacks)
+        if fits or (other.distance < case.found.distance and other.lacks <= case.found.lacks):
+            return f"it looks like {name}'s, at {shown(other.position)}: correct the URL; if it is meant, {stamp}"
     return None
 
 
@@ -258,61 +264,41 @@ def _is_comparable(one: Schema, other: Schema) -> bool:
 
 
 def _choose(cases: Iterable[Case], *, reconcile: bool, risky: Sequence[str]) -> None:
-    """Decide what is mended, and which databases can't be recorded as they are.
-
-    Raises:
-        MigrationError: something that should be mended is no difference.
-    """
-    allowed = set(risky)
+    """Refuse the databases that can't be recorded as they are."""
     for case in cases:
-        named_here = {f"{case.name}.{each.name}": each for each in case.found.differences if each.severity is RISKY}
-        chosen = {name: each for name, each in named_here.items() if name in allowed}
-        allowed -= set(chosen)
-        left = [name for name in named_here if name not in chosen]
-        breaking = [each for each in chosen.values() if each.rows]
-        case.mended = [each for each in case.found.differences if each.severity is not EXTRA]
         if case.refusal or not case.found.differences:
             continue
-        where = f"it is not {shown(case.found.position)}, the nearest: {number_of(len(case.found.differences))}"
+        count = number_of(len(case.found.differences))
+        where = f"it is not {shown(case.found.position)}, the nearest: {count}"
+        left = [name for name in case.risky if name not in risky]
+        breaking = [each for each in case.risky.values() if each.rows]
         if not reconcile:
             case.refusal = (
                 f"{where}, as the lines above say: --reconcile mends what is harmless and keeps what is extra"
             )
         elif left:
-            case.refusal = f"{where}, of which {len(left)} risky: mend by hand, or add --risky {left[0]}"
+            case.refusal = f"{where}, of which {len(left)} risky: mend by hand, or add --risky {shlex.quote(left[0])}"
         elif breaking:
             case.refusal = f"{breaking[0].sentence}, and {breaking[0].rows} rows would break: correct them first"
-    if allowed:
-        known = [f"{case.name}.{each.name}" for case in cases for each in case.found.differences]
-        first = min(allowed)
-        raise MigrationError(f"--risky {first}: there is no such risky difference{nearest(first, known)}")
 
 
-def _mended(case: Case) -> Callable[[Connection], None]:
-    """What is done inside the transaction: nothing, where a database equals its revision, but to look again."""
-    database, found = case.live.database, case.found
-    statements = sorted(statement for each in case.mended for statement in each.statements)
+def _check_named(cases: Iterable[Case], risky: Sequence[str]) -> None:
+    """Refuse what should be mended, and is no risky difference.
 
-    def compared(connection: Connection) -> list[Difference]:
-        now = catalogs.read(connection)
-        return differences(found.schema, now, shown(found.position), database.ignored)
+    Raises:
+        MigrationError: there is such a one.
+    """
+    known = [name for case in cases for name in case.risky]
+    for name in risky:
+        if name not in known:
+            raise MigrationError(f"--risky {name}: there is no such risky difference{nearest(name, known)}")
 
-    def first(connection: Connection) -> None:
-        if compared(connection) != [replace(each, rows=None) for each in found.differences]:
-            raise MigrationError("its schema has been changed since it was looked at: run again")
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        cursor = driver.cursor()
-        for text in dict.fromkeys(statement.text for statement in statements):
-            cursor.execute(text)
-        extra = [each.name for each in found.differences if each.severity is EXTRA]
-        after = compared(connection)
-        if [each.name for each in after] != extra:
-            wrong = [each for each in after if each.severity is not EXTRA] or after
-            what = wrong[0].sentence if wrong else f"{extra[0]} would be lost"
-            raise MigrationError(f"after mending it would still not be {shown(found.position)}: {what}")
 
-    return first
+def _broken(difference: Difference) -> str:
+    """How many rows mending would break."""
+    if difference.breaking and difference.rows is None:
+        return "; the rows that would break can't be counted yet"
+    return f"; {difference.rows} rows would break" if difference.rows else ""
 
 
 def _print(case: Case, say: Say, *, dry_run: bool) -> None:
@@ -328,10 +314,10 @@ def _print(case: Case, say: Say, *, dry_run: bool) -> None:
         return
     say(f"{case.name:{NAME_WIDTH}} {number_of(len(case.found.differences))} from {revision}, the nearest; {was}")
     for each in case.found.differences:
-        broken = f"; {each.rows} rows would break" if each.rows else ""
         kept = "; kept" if each.severity is EXTRA else ""
-        way = f"  --risky {case.name}.{each.name}" if each.severity is RISKY else ""
-        say(f"    {each.severity:8}  {each.sentence}{broken}{kept}{way}")
+        name = shlex.quote(f"{case.name}.{each.name}")
+        way = f"  --risky {name}" if each.severity is RISKY else ""
+        say(f"    {each.severity:8}  {each.sentence}{_broken(each)}{kept}{way}")
         if each.severity is not EXTRA:
             for sql in each.sql:
                 for line in sql.splitlines():

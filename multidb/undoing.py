@@ -1,6 +1,5 @@
 """`rollback`: take back what the last run did, or all that came after a release, as one release."""
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,13 +82,8 @@ def rollback(
 
 def _run(config: Config, steps: Sequence[Step], to: str | None, x_arguments: Sequence[str]) -> None:
     """By Alembic's own command, with a destination of its own for each database."""
-    config.attributes[planning.TARGETS] = {
-        step.database: planning.Target(step.before, _target(step), stamp=step.is_stamp) for step in steps
-    }
-    config.attributes[planning.COMMAND] = f"rollback --to {to}" if to else "rollback"
-    options = argparse.Namespace(**vars(config.cmd_opts or argparse.Namespace()))
-    options.x = [*x_arguments, f"db={','.join(step.database for step in steps)}"]
-    config.cmd_opts = options
+    targets = {step.database: planning.Target(step.before, _target(step), stamp=step.is_stamp) for step in steps}
+    planning.aim(config, targets, f"rollback --to {to}" if to else "rollback", x_arguments)
     command.downgrade(config, "base")
 
 

@@ -1,6 +1,7 @@
 """`adopt`: live databases are taken over as they are, or refused with the differences; no row changes."""
 
 import re
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -127,8 +128,8 @@ CHANGES = {
         "ALTER TABLE users RENAME CONSTRAINT users_pkey TO pk_users; "
         "ALTER TABLE users RENAME CONSTRAINT users_email_key TO uq_users_email",
         [
-            ("harmless", "constraint users.uq_users_email is called users_email_key in auth_0001"),
             ("harmless", "constraint users.pk_users is called users_pkey in auth_0001"),
+            ("harmless", "constraint users.uq_users_email is called users_email_key in auth_0001"),
         ],
     ),
     "an index has another name": Changed(
@@ -310,13 +311,57 @@ def test_what_is_not_quite_its_revision_is_refused_with_the_differences_and_can_
     done = old.multidb("adopt", database, "--reconcile", *names)
     assert done.code == 0, done
     assert old.versions()[database] == old.at(1)[database]
-    check_same(rows_before, values(old, database))
+    check_same(rows_before, values(old, database), {"name": "full_name", "mail": "email", "company": "partner"})
     if not risky:
         assert contents(old) == before  # written by the same transactions: no row was so much as copied
     kept = [sentence for severity, sentence in expected if severity == "extra"]
     left = old.multidb("drift", database)
     assert left.code == (2 if kept else 0), left
     assert [line.strip() for line in left.out.splitlines() if line.strip() in kept] == kept
+
+
+def inject(project: Project, sql: str, *arguments: str) -> Result:
+    """Run `adopt`, with a statement of somebody else's between its look and its record."""
+    program = f"""
+import os, sys, psycopg2
+from multidb import cli, takeover
+
+record = takeover.record
+
+def later(*arguments):
+    connection = psycopg2.connect(os.environ["AUTH_DB_URL"])
+    connection.cursor().execute({sql!r})
+    connection.commit()
+    record(*arguments)
+
+takeover.record = later
+cli.main(["adopt", *sys.argv[1:]])
+"""
+    return project.run(sys.executable, "-c", program, *arguments)
+
+
+def test_a_schema_that_changes_between_the_look_and_the_record_is_not_recorded(old: Project) -> None:
+    result = inject(old, "ALTER TABLE users ADD nickname text")
+    assert result.reason == "error: auth_db: its schema has been changed since it was looked at: run again"
+    assert old.versions()["user_db"] == ["0001"]
+
+
+def test_a_row_that_comes_between_the_look_and_the_mending_is_not_cut(alone: Callable[[str], Project]) -> None:
+    old = alone("auth_db")
+    old.rows("auth_db", "ALTER TABLE users ALTER full_name TYPE text")
+    long = "UPDATE users SET full_name = repeat('x', 300) WHERE email = (SELECT min(email) FROM users)"
+    result = inject(old, long, "--reconcile", "--risky", "auth_db.users.full_name.type")
+    assert "and 1 rows would break: correct them first" in result.reason
+    assert old.rows("auth_db", "SELECT max(length(full_name)) FROM users") == [(300,)]
+
+
+def test_rows_that_nobody_can_count_are_not_risked(alone: Callable[[str], Project], postgres: Postgres) -> None:
+    old = alone("auth_db")
+    name = old.variables["AUTH_DB_URL"].rpartition("/")[2]
+    old.rows("auth_db", "ALTER TABLE users ALTER full_name TYPE text")
+    postgres.as_admin("ALTER TABLE users OWNER TO postgres", name)
+    refused = old.multidb("adopt", "auth_db")
+    assert "; the rows that would break can't be counted yet  --risky auth_db.users.full_name.type" in refused.out
 
 
 def test_rows_that_mending_would_break_are_counted_and_it_is_refused(old: Project) -> None:
@@ -362,9 +407,10 @@ def test_a_table_of_another_roles_is_refused_and_its_owner_can_hand_it_over(old:
 
 def test_investment_db_may_have_been_moved_to_postgresql(old: Project, postgres: Postgres, spare: str) -> None:
     old.variables["INVESTMENT_DB_URL"] = url = postgres.url(spare)
-    moved = old.run("sqlite3", "investment.db", ".schema investments").out
-    query(url, moved)
+    query(url, (LEGACY / "investment_db.sql").read_text())
+    rows.fill(url)
     before = rows.contents(url)
+    assert before["investments"][0] == rows.ROWS
     assert old.multidb("adopt", "investment_db").code == 0
     assert old.versions()["investment_db"] == ["investment_0001"]
     assert rows.contents(url) == before
@@ -473,22 +519,127 @@ def test_what_databases_yaml_says_is_somebody_elses_is_no_difference(old: Projec
     assert old.multidb("drift", "auth_db").code == 0
 
 
-def test_a_schema_that_changes_between_the_look_and_the_record_is_not_recorded(old: Project) -> None:
-    program = """
-from multidb import cli, takeover
-record = takeover.record
-def later(*arguments):
-    import psycopg2, os
-    connection = psycopg2.connect(os.environ["AUTH_DB_URL"])
-    connection.cursor().execute("ALTER TABLE users ADD nickname text")
-    connection.commit()
-    record(*arguments)
-takeover.record = later
-cli.main(["adopt"])
-"""
-    result = old.run(sys.executable, "-c", program)
-    assert result.reason == "error: auth_db: its schema has been changed since it was looked at: run again"
-    assert old.versions()["user_db"] == ["0001"]
+def test_an_sqlite_files_own_things_survive_its_table_being_built_anew(alone: Callable[[str], Project]) -> None:
+    old = alone("investment_db")
+    change(
+        old,
+        "investment_db",
+        "ALTER TABLE investments ADD label TEXT GENERATED ALWAYS AS (title || '!') VIRTUAL; "
+        "ALTER TABLE investments ADD note TEXT COLLATE NOCASE DEFAULT 'x'; "
+        "ALTER TABLE investments DROP COLUMN cover_key; ALTER TABLE investments ADD cover_key VARCHAR(50); "
+        "CREATE VIEW titles AS SELECT title FROM investments; "
+        "CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT); "
+        "CREATE TRIGGER noted AFTER DELETE ON investments BEGIN INSERT INTO counted VALUES (NULL); END",
+    )
+    named = ["--risky", "investment_db.investments.cover_key.type"]
+    assert old.multidb("adopt", "--reconcile", *named).code == 0
+    found = old.rows("investment_db", "SELECT DISTINCT label, note = 'X' FROM investments")
+    assert found == [("title!", 1)]
+    assert len(old.rows("investment_db", "SELECT * FROM titles")) == rows.ROWS
+    old.rows("investment_db", "DELETE FROM investments WHERE investment_id = '1'")
+    assert old.rows("investment_db", "SELECT * FROM counted") == [(1,)]
+
+
+def test_a_number_that_sqlite_gave_once_is_not_given_again(few: Project) -> None:
+    create = '"CREATE TABLE {} (id INTEGER PRIMARY KEY AUTOINCREMENT, name VARCHAR(20))"'
+    few.add_revision("investment_db", 2, f"op.execute({create.format('numbered')})")
+    few.rows("investment_db", "CREATE TABLE numbered (id INTEGER PRIMARY KEY AUTOINCREMENT, name VARCHAR(10))")
+    few.rows("investment_db", "INSERT INTO numbered (name) VALUES ('a'), ('b'), ('c')")
+    few.rows("investment_db", "DELETE FROM numbered WHERE id > 1")
+    few.rows("investment_db", "DELETE FROM alembic_version")
+    few.edit("databases.yaml", "  auth_db:", "  # auth_db:")
+    for name in ("auth_db", "user_db", "content_db"):
+        shutil.rmtree(few.root / "migrations/versions" / name)
+    few.write(
+        "databases.yaml", "databases:\n  investment_db: {models: models.investment, url: 'sqlite:///investment.db'}\n"
+    )
+    done = few.multidb("adopt", "--reconcile", "--risky", "investment_db.numbered.name.type")
+    assert done.code == 0, done
+    few.rows("investment_db", "INSERT INTO numbered (name) VALUES ('d')")
+    assert few.rows("investment_db", "SELECT max(id) FROM numbered") == [(4,)]
+
+
+def test_an_sqlite_constraint_is_no_other_one_under_another_name(alone: Callable[[str], Project]) -> None:
+    old = alone("investment_db")
+    change(
+        old,
+        "investment_db",
+        "ALTER TABLE investments RENAME TO was; CREATE TABLE investments (investment_id VARCHAR(36) NOT NULL, title "
+        "VARCHAR(255) NOT NULL, summary TEXT NOT NULL, impact TEXT NOT NULL, expected_return VARCHAR(255) NOT NULL, "
+        "min_amount INTEGER NOT NULL, partner VARCHAR(255), cover_key VARCHAR(100), UNIQUE (investment_id)); "
+        "INSERT INTO investments SELECT * FROM was; DROP TABLE was",
+    )
+    refused = old.multidb("adopt")
+    assert said(refused, "investment_db") == [
+        ("risky", "constraint investments.PRIMARY KEY (investment_id) is missing"),
+        ("extra", "constraint investments.UNIQUE (investment_id) is not in investment_0001"),
+    ]
+    named = ["--risky", "investment_db.investments.PRIMARY KEY (investment_id)"]
+    lost = old.multidb("adopt", "--reconcile", *named).reason
+    assert "mending would lose constraint investments.UNIQUE (investment_id), which is not in investment_0001" in lost
+
+
+def test_what_is_ignored_is_not_lost_either(few: Project, postgres: Postgres) -> None:
+    few.variables |= postgres.scratch
+    view = "CREATE MATERIALIZED VIEW names AS SELECT user_id, full_name FROM users"
+    few.add_revision("auth_db", 2, f"op.execute({view!r})")
+    few.rows("auth_db", f"{view} WHERE is_active; CREATE INDEX audit_names ON names (full_name)")
+    few.rows("auth_db", "GRANT SELECT ON names TO pg_monitor; COMMENT ON MATERIALIZED VIEW names IS 'ours'")
+    few.rows("auth_db", "DELETE FROM alembic_version")
+    few.edit("databases.yaml", "databases:", "drift: {ignore: [audit_*, pg_monitor]}\n\ndatabases:")
+    done = few.multidb("adopt", "auth_db", "--reconcile", "--risky", "auth_db.names.definition")
+    assert done.code == 0, done
+    assert few.rows("auth_db", "SELECT indexname FROM pg_indexes WHERE tablename = 'names'") == [("audit_names",)]
+    assert few.rows("auth_db", "SELECT has_table_privilege('pg_monitor', 'names', 'SELECT')") == [(True,)]
+
+
+def test_a_database_that_another_branch_fits_better_is_refused(old: Project) -> None:
+    tables = (LEGACY / "content_db.sql").read_text().partition("CREATE TABLE alembic_version")[0]
+    old.rows("auth_db", f"{tables}; ALTER TABLE users ALTER created_at DROP DEFAULT")
+    refused = old.multidb("adopt", "--reconcile", "auth_db")
+    assert "auth_db: it looks like content_db's, at content_0001" in refused.error
+
+
+def test_a_new_sequence_goes_on_behind_the_rows_that_are_there(few: Project, postgres: Postgres) -> None:
+    few.variables |= postgres.scratch
+    few.add_revision("auth_db", 2, 'op.execute("CREATE TABLE numbered (id serial PRIMARY KEY, other int)")')
+    few.rows("auth_db", "CREATE TABLE numbered (id serial PRIMARY KEY, other int)")
+    few.rows("auth_db", "INSERT INTO numbered (other) VALUES (1), (2), (3)")
+    few.rows("auth_db", "ALTER TABLE numbered ALTER id DROP DEFAULT; DROP SEQUENCE numbered_id_seq")
+    few.rows("auth_db", "DELETE FROM alembic_version")
+    done = few.multidb("adopt", "auth_db", "--reconcile", "--risky", "auth_db.numbered_id_seq")
+    assert done.code == 0, done
+    few.rows("auth_db", "INSERT INTO numbered (other) VALUES (4)")
+    assert few.rows("auth_db", "SELECT max(id) FROM numbered") == [(4,)]
+
+
+def test_a_constraint_with_another_name_keeps_its_comment(alone: Callable[[str], Project]) -> None:
+    old = alone("auth_db")
+    old.rows("auth_db", "ALTER TABLE users RENAME CONSTRAINT users_email_key TO uq")
+    old.rows("auth_db", "COMMENT ON CONSTRAINT uq ON users IS 'ours'")
+    assert old.multidb("adopt", "--reconcile").code == 0
+    assert old.multidb("drift").out.splitlines()[1:] == [
+        "    comment on users.users_email_key is not in auth_0001: ours",
+        "        COMMENT ON CONSTRAINT users_email_key ON public.users IS NULL;",
+    ]
+
+
+def test_a_value_added_to_an_enum_cannot_be_used_at_once_and_it_says_so(alone: Callable[[str], Project]) -> None:
+    old = alone("user_db")
+    old.rows("user_db", "ALTER TABLE user_profiles ALTER default_mode DROP DEFAULT")
+    old.rows("user_db", "ALTER TYPE user_mode RENAME VALUE 'NIN' TO 'N'")
+    error = old.multidb("adopt", "--reconcile").reason
+    assert "run its ALTER TYPE … ADD VALUE by hand, and then this again" in error
+    old.rows("user_db", "ALTER TYPE user_mode ADD VALUE 'NIN' BEFORE 'LAH'")
+    assert old.multidb("adopt", "--reconcile").code == 0
+
+
+def test_an_sqlite_file_that_is_not_there_is_not_taken_for_an_empty_one(old: Project) -> None:
+    old.variables["INVESTMENT_DB_URL"] = "sqlite:///nowhere/investment.db"
+    assert "investment_db: there is no file " in old.multidb("adopt").error
+    result = old.multidb("drift", "investment_db")
+    assert result.code == 1
+    assert "FAILED: there is no file " in result.out
 
 
 def test_it_waits_for_a_run_in_progress(old: Project) -> None:
@@ -526,13 +677,15 @@ def values(project: Project, database: str) -> Mapping[str, list[dict[str, Any]]
         return {"investments": [dict(row) for row in connection.execute("SELECT * FROM investments ORDER BY 1")]}
 
 
-def check_same(before: Mapping[str, list[dict[str, Any]]], after: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Every table has the rows that it had, and these what they held in the columns that it had."""
+def check_same(
+    before: Mapping[str, list[dict[str, Any]]], after: Mapping[str, list[dict[str, Any]]], renamed: Mapping[str, str]
+) -> None:
+    """Every table has the rows that it had, and these what they held, but for the names of columns."""
     for table in before:
         old, new = before[table], after[table]
         assert len(new) == len(old)
-        common = set(old[0]) & set(new[0]) if old else set()
-        assert [{key: row[key] for key in common} for row in new] == [{key: row[key] for key in common} for row in old]
+        names = {name: renamed.get(name, name) for name in (old[0] if old else ())}
+        assert [{name: row[now] for name, now in names.items()} for row in new] == old
 
 
 def schema(project: Project, database: str) -> object:

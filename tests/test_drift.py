@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
 
@@ -41,22 +42,37 @@ CREATE MATERIALIZED VIEW digits AS SELECT pet_id % 10 AS digit, count(*) FROM pe
 CREATE FUNCTION grown(pet integer) RETURNS integer LANGUAGE sql STABLE AS 'SELECT weight FROM pets WHERE pet_id = pet';
 CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER touch BEFORE UPDATE ON pets FOR EACH ROW EXECUTE FUNCTION touched();
+CREATE PROCEDURE tidied() LANGUAGE sql AS 'DELETE FROM pets WHERE weight IS NULL';
+CREATE UNLOGGED TABLE cache (key text, "odd.name" text);
+CREATE TABLE beings (name text);
+CREATE TABLE cats (claws integer) INHERITS (beings);
+CREATE TABLE reports (x integer);
+CREATE VIEW light WITH (security_barrier = true) AS SELECT pet_id FROM pets WHERE weight < 5 WITH LOCAL CHECK OPTION;
 CREATE TABLE reports.daily (day date PRIMARY KEY, number integer);
 CREATE TABLE visits (at date NOT NULL, pet integer) PARTITION BY RANGE (at);
 CREATE TABLE visits_2026 PARTITION OF visits FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
 COMMENT ON TABLE pets IS 'the animals';
 COMMENT ON COLUMN pets.name IS 'what it hears';
 COMMENT ON CONSTRAINT weighs_something ON pets IS 'or it is a ghost';
+COMMENT ON PROCEDURE tidied() IS 'at night';
+GRANT EXECUTE ON PROCEDURE tidied() TO reporting;
 GRANT SELECT, UPDATE (name) ON pets TO reporting;
 """
 FK = "CONSTRAINT pets_owner_id_fkey"
 ANEW = f"ALTER TABLE pets DROP {FK}, ADD {FK} FOREIGN KEY (owner_id)"
+BARRIER = "['check_option=local', 'security_barrier={}']"
 TO_OWNERS = "FOREIGN KEY (owner_id) REFERENCES public.owners(owner_id)"
+OPTIONS = "START 1, INCREMENT {}, MINVALUE 1, MAXVALUE 2147483647, CACHE 1, NO CYCLE"
 LOWER = "USING btree (lower((name)::text) DESC)"
 # What somebody did to it, and the sentences that say so.
 DRIFTS: dict[str, dict[str, list[str]]] = {
     "a table is gone, with the views of it": {
-        "DROP TABLE pets CASCADE": ["table pets is missing", "view digits is missing", "view heavy is missing"],
+        "DROP TABLE pets CASCADE": [
+            "table pets is missing",
+            "view digits is missing",
+            "view light is missing",
+            "view heavy is missing",
+        ],
     },
     "tables and schemas": {
         "DROP TABLE visits": ["table visits is missing"],
@@ -144,6 +160,40 @@ DRIFTS: dict[str, dict[str, list[str]]] = {
         ],
         "CREATE INDEX idx_pets ON pets USING hash (born)": [
             "index pets.idx_pets is not in auth_0002: USING hash (born)"
+        ],
+    },
+    "tables, further": {
+        "ALTER TABLE cache SET LOGGED": ["table cache has unlogged False, auth_0002 says True"],
+        "ALTER TABLE cats NO INHERIT beings": ["table cats has inherits [], auth_0002 says ['public.beings']"],
+        "ALTER TABLE pets DISABLE TRIGGER ALL": [
+            "table pets has foreign keys enforced False, auth_0002 says True",
+            "trigger pets.touch is disabled, auth_0002 says enabled",
+        ],
+        "ALTER TABLE owners ALTER owner_id SET INCREMENT 5": [
+            f"column owners.owner_id has identity options {OPTIONS.format(5)}, auth_0002 says {OPTIONS.format(1)}"
+        ],
+    },
+    "a schema and a table of one name, and what is odd": {
+        "REVOKE ALL ON SCHEMA reports FROM neighbor": ["the owner lacks CREATE and USAGE on reports"],
+        'CREATE TABLE "reports.daily" (x integer)': ['table "reports.daily" is not in auth_0002'],
+        "ALTER TABLE pets ADD x integer; GRANT SELECT (x) ON pets TO reporting; ALTER TABLE pets DROP x": [],
+        "ALTER VIEW light SET (security_barrier = false)": [
+            f"view light has options {BARRIER.format(False)}, auth_0002 says {BARRIER.format(True)}".lower()
+        ],
+    },
+    "procedures": {
+        "DROP PROCEDURE tidied()": ["function tidied() is missing"],
+        "CREATE PROCEDURE more() LANGUAGE sql AS 'SELECT 1'; COMMENT ON PROCEDURE more() IS 'x'": [
+            "function more() is not in auth_0002"
+        ],
+    },
+    "what depends on another thing": {
+        "DROP TABLE owners CASCADE; CREATE VIEW a AS SELECT 1 AS x; CREATE VIEW b AS SELECT x FROM a": [
+            "table owners is missing",
+            f"constraint pets.pets_owner_id_fkey is missing: {TO_OWNERS} ON DELETE CASCADE",
+            f"constraint pets.pets_born_in_fkey is missing: {TO_OWNERS.replace('owner_id', 'born_in', 1)} DEFERRABLE",
+            "view a is not in auth_0002",
+            "view b is not in auth_0002",
         ],
     },
     "an index is gone": {
@@ -369,9 +419,49 @@ def test_a_run_that_is_told_to_looks_before_it_migrates(few: Project, postgres: 
 def test_branches_are_replayed_on_the_databases_own_server_where_the_role_may(few: Project, postgres: Postgres) -> None:
     postgres.as_admin("DROP ROLE IF EXISTS maker; CREATE ROLE maker LOGIN CREATEDB PASSWORD 'x' IN ROLE neighbor")
     few.variables["AUTH_DB_URL"] = few.variables["AUTH_DB_URL"].replace(f"neighbor:{postgres.password}", "maker:x")
-    assert few.multidb("drift", "auth_db").out == "auth_db          auth_0001: no drift\n"
-    refused = few.multidb("drift", "user_db")
-    assert refused.code in (0, 1)
+    few.add_revision("auth_db", 2, "op.execute('SELECT pg_sleep(0.5)')")
+    few.rows("auth_db", "UPDATE alembic_version SET version_num = 'auth_0002'")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(few.multidb, "drift", "auth_db")
+        seen: set[tuple[str, ...]] = set()
+        while not running.done():
+            seen |= set(postgres.as_admin("SELECT usename FROM pg_stat_activity WHERE datname LIKE 'multidb_scratch%'"))
+    assert running.result().out == "auth_db          auth_0002: no drift\n"
+    assert ("maker",) in seen
+
+
+def test_a_search_path_of_the_databases_own_is_no_drift(few: Project, postgres: Postgres) -> None:
+    few.variables |= postgres.scratch
+    few.done("downgrade", "user_db@base")
+    few.rows("user_db", "DROP TABLE alembic_version, multidb_journal")
+    own = few.variables["USER_DB_URL"].rpartition("/")[2]
+    postgres.as_admin(
+        f"CREATE SCHEMA app AUTHORIZATION neighbor; ALTER DATABASE {own} SET search_path = app, public", own
+    )
+    few.done("upgrade", "heads")
+    assert few.rows("user_db", "SELECT to_regclass('app.user_profiles') IS NULL") == [(False,)]
+    assert few.multidb("drift", "user_db").out == "user_db          user_0001: no drift\n"
+
+
+def test_a_value_that_one_release_added_to_an_enum_and_the_next_one_used_is_no_drift(
+    few: Project, postgres: Postgres
+) -> None:
+    few.variables |= postgres.scratch
+    few.add_revision("user_db", 2, "op.execute(\"ALTER TYPE user_mode ADD VALUE 'BOTH'\")")
+    few.done("upgrade", "heads")
+    default = "ALTER TABLE user_profiles ALTER default_mode SET DEFAULT 'BOTH'"
+    few.add_revision("user_db", 3, f'op.execute("{default}")')
+    few.done("upgrade", "heads")
+    assert few.multidb("drift", "user_db").out == "user_db          user_0003: no drift\n"
+
+
+def test_two_entries_for_one_database_do_not_stop_the_rest(few: Project, postgres: Postgres) -> None:
+    few.variables |= postgres.scratch
+    few.variables["USER_DB_URL"] = few.variables["AUTH_DB_URL"].replace("127.0.0.1", "0.0.0.0")
+    result = few.multidb("drift")
+    assert result.code == 1
+    assert result.out.count("FAILED: auth_db and user_db") == 2
+    assert "content_db       content_0001: no drift" in result.out
 
 
 def test_a_scratch_server_that_is_not_there_is_named(few: Project) -> None:
@@ -398,16 +488,56 @@ def test_a_branch_that_cannot_be_replayed_is_named_and_not_the_live_database(few
     assert "user_db          user_0001: no drift" in result.out
 
 
+def test_a_role_that_may_make_no_database_on_the_scratch_server_is_told_so(few: Project, postgres: Postgres) -> None:
+    few.variables["SCRATCH_SERVER_URL"] = postgres.role_url
+    result = few.multidb("drift", "auth_db")
+    assert "neighbor may not create databases on 127.0.0.1:" in result.out
+    assert "give the role CREATEDB, or name another server under `scratch`" in result.out
+
+
+def test_the_scratch_server_may_stand_in_databases_yaml(few: Project, postgres: Postgres) -> None:
+    few.edit("databases.yaml", "databases:", "scratch: ${WHERE}\n\ndatabases:")
+    few.variables["WHERE"] = postgres.admin_url.removesuffix("/postgres")
+    assert few.multidb("drift").code == 0
+
+
+def test_no_scratch_database_is_left_by_one_that_ends_while_it_is_made(migrated: Project, postgres: Postgres) -> None:
+    role = f"maker_{os.getpid()}"  # by which no other test's is taken for this one
+    postgres.as_admin(f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'x'")
+    migrated.variables["SCRATCH_SERVER_URL"] = f"postgresql://{role}:x@{postgres.admin_url.partition('@')[2]}"
+    process = drifting(migrated)
+    making = f"SELECT query FROM pg_stat_activity WHERE usename = '{role}' AND query LIKE 'CREATE DATABASE%'"
+    while not (found := postgres.as_admin(making)):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 1
+    prefix = found[0][0].split()[2].rpartition("_")[0]
+    time.sleep(0.5)
+    assert not postgres.as_admin(f"SELECT datname FROM pg_database WHERE starts_with(datname, '{prefix}')")
+    postgres.as_admin(f"DROP ROLE {role}")
+
+
+def drifting(project: Project) -> "subprocess.Popen[str]":
+    """`drift`, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "multidb", "drift"],
+        cwd=project.root,
+        env=project.environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_scratch_database_is_left_whatever_ends_it(few: Project, postgres: Postgres, number: signal.Signals) -> None:
     few.variables |= postgres.scratch
     slow = f"SELECT pg_sleep({60 + number})"  # so that no other test's is taken for this one
     few.add_revision("auth_db", 2, f"op.execute('{slow}')")
     few.rows("auth_db", "UPDATE alembic_version SET version_num = 'auth_0002'")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "multidb", "drift"], cwd=few.root, env=few.environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+    process = drifting(few)
     scratch = f"SELECT datname FROM pg_stat_activity WHERE query = '{slow}'"
     while not postgres.as_admin(scratch):
         assert process.poll() is None
