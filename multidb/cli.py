@@ -1,6 +1,8 @@
 """`python -m multidb`: what Alembic has no command for."""
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,11 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     run: Callable[[Command], int] = options.command
     try:
-        return run(Command(options))
+        status = run(Command(options))
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (Exception, KeyboardInterrupt) as error:
         if options.raiseerr:
             raise
         raise exit_for(error) from error
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

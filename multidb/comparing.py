@@ -1,14 +1,15 @@
 """How a live database differs from what a revision says: each difference in words, and the SQL that mends it."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
 from multidb.mending import PostgresqlDdl, Statement
-from multidb.schemas import OWNER, Key, Schema, Thing
+from multidb.pairing import Pairs, paired
+from multidb.schemas import Key, Schema, Thing
+from multidb.sentences import listed, named, on, role, said, summary
 
 
 class Severity(StrEnum):
@@ -53,16 +54,6 @@ class Difference:
         return [f"{statement.text};" for statement in self.statements]
 
 
-@dataclass
-class _Pairs:
-    """What there is to compare, with things that are only called otherwise put together."""
-
-    missing: dict[Key, Thing]
-    extra: dict[Key, Thing]
-    both: list[tuple[Thing, Thing]]
-    renamed: list[tuple[Thing, Thing]]
-
-
 def differences(wanted: Schema, live: Schema, revision: str, ignored: Sequence[str] = ()) -> list[Difference]:
     """In what a live database is not what a revision says.
 
@@ -72,8 +63,8 @@ def differences(wanted: Schema, live: Schema, revision: str, ignored: Sequence[s
         revision: its id, for the sentences.
         ignored: patterns of names; what no revision has and is called so is somebody else's, and left out.
     """
-    live, pairs = _pairs(wanted, live)
-    found = _Writer(wanted, live, revision, ignored).differences(pairs)
+    pairs = paired(wanted, live)
+    found = _Writer(wanted, pairs.live, revision, ignored).differences(pairs)
     return sorted(found, key=_order)
 
 
@@ -84,7 +75,7 @@ def extras(wanted: Schema, live: Schema) -> dict[Key, Mapping[str, Any]]:
         wanted: what the revision says.
         live: what is there.
     """
-    return {key: thing.facts for key, thing in _pairs(wanted, live)[1].extra.items()}
+    return {key: thing.facts for key, thing in paired(wanted, live).extra.items()}
 
 
 def _order(difference: Difference) -> tuple[bool, tuple[int, int]]:
@@ -104,97 +95,10 @@ def distance(wanted: Schema, live: Schema, ignored: Sequence[str] = ()) -> int:
         live: what is there.
         ignored: as in `differences`.
     """
-    _, pairs = _pairs(wanted, live)
+    pairs = paired(wanted, live)
     changed: int = sum(here.facts[fact] != value for here, should in pairs.both for fact, value in should.facts.items())
     extra = sum(not _is_called(thing, ignored) for thing in pairs.extra.values())
     return len(pairs.missing) + len(pairs.renamed) + changed + extra
-
-
-def _pairs(wanted: Schema, live: Schema) -> tuple[Schema, _Pairs]:
-    """The live schema as it would be if all were called as they should be, and what there is to compare then."""
-    renamed = list(_renamed_columns(wanted, live))
-    live = _with_columns_renamed(live, renamed)
-    renamed += _renamed_otherwise(wanted, live)
-    for here, should in renamed:
-        if here.kind != "column":
-            live = replace(live, things=_moved(live.things, here, should))
-    pairs = _Pairs(
-        {key: thing for key, thing in wanted.things.items() if key not in live.things},
-        {key: thing for key, thing in live.things.items() if key not in wanted.things},
-        [(live.things[key], thing) for key, thing in wanted.things.items() if key in live.things],
-        renamed,
-    )
-    return live, pairs
-
-
-def _renamed_columns(wanted: Schema, live: Schema) -> Iterator[tuple[Thing, Thing]]:
-    """Columns that are the same but for the name, at the same place of their table: here and as it should be."""
-    places = {
-        (thing.of, thing.sql["position"]): thing
-        for key, thing in wanted.things.items()
-        if thing.kind == "column" and key not in live.things
-    }
-    for key, here in live.things.items():
-        if here.kind == "column" and key not in wanted.things:
-            should = places.get((here.of, here.sql["position"]))
-            if should is not None and should.facts == here.facts:
-                yield here, should
-
-
-def _with_columns_renamed(live: Schema, renamed: Iterable[tuple[Thing, Thing]]) -> Schema:
-    """The live schema as it would be then: constraints, indexes and triggers follow a column's new name."""
-    things = dict(live.things)
-    for here, should in renamed:
-        things = _moved(things, here, should)
-        word = re.compile(rf"\b{re.escape(here.own_name)}\b")
-        for key, thing in list(things.items()):
-            if thing.of == here.of and "definition" in thing.facts:
-                facts = {**thing.facts, "definition": word.sub(should.own_name, thing.facts["definition"])}
-                sql = (
-                    {**thing.sql, "sql": word.sub(should.own_name, thing.sql["sql"])}
-                    if "sql" in thing.sql
-                    else thing.sql
-                )
-                name = (
-                    word.sub(should.own_name, thing.name)
-                    if live.is_sqlite and thing.kind == "constraint"
-                    else thing.name
-                )
-                del things[key]
-                things[thing.kind, name] = replace(thing, name=name, facts=facts, sql=sql)
-    return replace(live, things=things)
-
-
-def _moved(things: Mapping[Key, Thing], here: Thing, should: Thing) -> dict[Key, Thing]:
-    """Things with one under another name, and what belongs to it."""
-    found = dict(things)
-    del found[here.key]
-    found[should.key] = replace(here, name=should.name, sql=should.sql if here.kind == "column" else here.sql)
-    for key, thing in list(found.items()):
-        if thing.of == here.key:
-            del found[key]
-            sql = dict(thing.sql)
-            if thing.kind == "comment":
-                sql["on"] = sql["on"].replace(here.sql["ident"], should.sql["ident"])
-            moved = replace(thing, name=thing.name.replace(here.name, should.name, 1), of=should.key, sql=sql)
-            found[moved.key] = moved
-    return found
-
-
-def _renamed_otherwise(wanted: Schema, live: Schema) -> list[tuple[Thing, Thing]]:
-    """Constraints and indexes that are the same but for the name: here and as it should be."""
-    there = {
-        (here.kind, here.of, repr(sorted(here.facts.items()))): here
-        for key, here in live.things.items()
-        if key not in wanted.things and here.kind in ("constraint", "index")
-    }
-    found = []
-    for key, should in wanted.things.items():
-        if key not in live.things:
-            here = there.pop((should.kind, should.of, repr(sorted(should.facts.items()))), None)
-            if here is not None:
-                found.append((here, should))
-    return found
 
 
 class _Writer:
@@ -202,7 +106,6 @@ class _Writer:
 
     def __init__(self, wanted: Schema, live: Schema, revision: str, ignored: Sequence[str]) -> None:
         self._revision, self._ignored = revision, ignored
-        self._sqlite = live.is_sqlite
         if live.is_sqlite:
             from multidb.sqlite_mending import SqliteDdl
 
@@ -210,7 +113,7 @@ class _Writer:
         else:
             self._ddl = PostgresqlDdl(wanted, live)
 
-    def differences(self, pairs: _Pairs) -> Iterator[Difference]:
+    def differences(self, pairs: Pairs) -> Iterator[Difference]:
         """What is missing, what is called or made otherwise, and what is there besides."""
         # What belongs to a thing comes and goes with it, and is not said again.
         for thing in pairs.missing.values():
@@ -226,12 +129,12 @@ class _Writer:
 
     def _missing(self, thing: Thing) -> Difference:
         if thing.kind == "privilege":
-            what = f"{_role(thing.sql['grantee'])} lacks {_and(thing.facts['privileges'])} on {_on(thing)}"
+            what = f"{role(thing.sql['grantee'])} lacks {listed(thing.facts['privileges'])} on {on(thing)}"
             return Difference(thing.name, HARMLESS, what, tuple(self._ddl.create(thing)))
         harmless = thing.kind in ("comment", "view", "extension") or (
             thing.kind == "index" and not thing.facts["unique"]
         )
-        sentence = f"{_named(thing)} is missing{_summary(thing)}"
+        sentence = f"{named(thing)} is missing{summary(thing)}"
         breaking = () if harmless else self._ddl.breaking(thing)
         severity = HARMLESS if harmless else RISKY
         return Difference(
@@ -245,14 +148,14 @@ class _Writer:
                 f"column {here.name} is at the place of {should.own_name}, which is missing, and like it: renamed?"
             )
             return Difference(f"{should.name}.name", RISKY, sentence, statements)
-        sentence = f"{_named(here)} is called {should.own_name} in {self._revision}"
+        sentence = f"{named(here)} is called {should.own_name} in {self._revision}"
         return Difference(f"{should.name}.name", HARMLESS, sentence, statements)
 
     def _extra(self, thing: Thing) -> Difference:
         if thing.kind == "privilege":
-            what = f"{_role(thing.sql['grantee'])} has {_and(thing.facts['privileges'])} on {_on(thing)}, and not"
+            what = f"{role(thing.sql['grantee'])} has {listed(thing.facts['privileges'])} on {on(thing)}, and not"
             return Difference(thing.name, EXTRA, f"{what} in {self._revision}", tuple(self._ddl.drop(thing)))
-        sentence = f"{_named(thing)} is not in {self._revision}{_summary(thing)}"
+        sentence = f"{named(thing)} is not in {self._revision}{summary(thing)}"
         return Difference(thing.name, EXTRA, sentence, tuple(self._ddl.drop(thing)))
 
     def _changed(self, here: Thing, should: Thing) -> Iterator[Difference]:
@@ -274,7 +177,7 @@ class _Writer:
             yield Difference(
                 f"{should.name}.{_ASPECTS.get(fact, fact)}",
                 severity,
-                f"{_named(here)} {_said(here.kind, fact, found, wanted, self._revision)}",
+                f"{named(here)} {said(here.kind, fact, found, wanted, self._revision)}",
                 tuple(self._ddl.change(here, should, fact)),
                 self._ddl.breaking(should, here, fact) if severity is RISKY and fact != "owner" else (),
                 table=here.sql.get("table", ""),
@@ -286,7 +189,7 @@ class _Writer:
         missing = [value for value in wanted if value not in found]
         extra = [value for value in found if value not in wanted]
         if missing:
-            sentence = f"enum type {here.name} lacks {_and(missing)}"
+            sentence = f"enum type {here.name} lacks {listed(missing)}"
             yield Difference(f"{here.name}.values", HARMLESS, sentence, tuple(self._ddl.add_values(here, should)))
         if [value for value in found if value in wanted] != [value for value in wanted if value in found]:
             sentence = (
@@ -304,12 +207,12 @@ class _Writer:
         found, wanted = here.facts["privileges"], should.facts["privileges"]
         missing = [privilege for privilege in wanted if privilege not in found]
         extra = [privilege for privilege in found if privilege not in wanted]
-        who = _role(here.sql["grantee"])
+        who = role(here.sql["grantee"])
         if missing:
-            sentence = f"{who} lacks {_and(missing)} on {_on(here)}"
+            sentence = f"{who} lacks {listed(missing)} on {on(here)}"
             yield Difference(here.name, HARMLESS, sentence, tuple(self._ddl.grant(should, missing)))
         if extra and not self._is_ignored(here):
-            sentence = f"{who} has {_and(extra)} on {_on(here)}, and not in {self._revision}"
+            sentence = f"{who} has {listed(extra)} on {on(here)}, and not in {self._revision}"
             yield Difference(here.name, EXTRA, sentence, tuple(self._ddl.revoke(here, extra)))
 
     def _is_ignored(self, thing: Thing) -> bool:
@@ -327,7 +230,6 @@ def _matches(names: Iterable[str], patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in names if name for pattern in patterns)
 
 
-_ENABLED = {"O": "enabled", "D": "disabled", "R": "enabled for replicas only", "A": "enabled always"}
 _ASPECTS = {"not_null": "null", "valid": "validity"}
 
 
@@ -335,84 +237,6 @@ def _severity(kind: str, fact: str, found: object, wanted: object) -> Severity:
     if kind == "column" and fact == "default":
         return HARMLESS if found is None else EXTRA if wanted is None else RISKY
     return HARMLESS if kind == "comment" or (kind == "index" and fact == "valid") else RISKY
-
-
-def _said(kind: str, fact: str, found: object, wanted: object, revision: str) -> str:  # noqa: C901 - a case per fact
-    """How a fact is, and how it should be."""
-    match fact:
-        case "definition" if kind in ("view", "function", "trigger"):
-            return f"has another definition than in {revision}"
-        case "type":
-            return f"is {found}, {revision} says {wanted}"
-        case "not_null":
-            return f"{_null(found)}, {revision} says it {_null(wanted)}"
-        case "unique":
-            return f"is {_not(found)}unique, {revision} says it is {_not(wanted)}unique"
-        case "enabled":
-            return f"is {_ENABLED[str(found)]}, {revision} says {_ENABLED[str(wanted)]}"
-        case "default" | "collation" | "identity" | "generated":
-            return f"has {_with(fact, found)}, {revision} says {_with(fact, wanted)}"
-        case "definition":
-            return f"is {_short(found)}, {revision} says {_short(wanted)}"
-        case "valid":
-            return f"is {_not(found)}valid, {revision} says it is {_not(wanted)}valid"
-        case "owner":
-            return f"is owned by {_role(str(found))}, {revision} says by {_role(str(wanted))}"
-        case "text":
-            return f"is {_short(found)}, {revision} says {_short(wanted)}"
-        case _:
-            return f"has {fact} {found}, {revision} says {wanted}"
-
-
-def _null(not_null: object) -> str:
-    return "is NOT NULL" if not_null else "allows NULL"
-
-
-def _not(value: object) -> str:
-    return "" if value else "not "
-
-
-def _with(fact: str, value: object) -> str:
-    word = {"generated": "expression"}.get(fact, fact)
-    return f"{word} {value}" if value else f"no {word}"
-
-
-def _named(thing: Thing) -> str:
-    words = {"enum": "enum type", "comment": "comment on"}
-    return f"{words.get(thing.kind, thing.kind)} {thing.name}"
-
-
-def _summary(thing: Thing) -> str:
-    """The most important fact, behind a colon."""
-    facts = thing.facts
-    match thing.kind:
-        case "column":
-            return f": {facts['type']}{' NOT NULL' if facts['not_null'] else ''}"
-        case "constraint" | "index" if facts["definition"] != thing.own_name:
-            return f": {_short(facts['definition'])}"
-        case "enum":
-            return f": {', '.join(facts['values'])}"
-        case "comment":
-            return f": {_short(facts['text'])}"
-    return ""
-
-
-def _on(privilege: Thing) -> str:
-    """What it is a privilege on."""
-    return privilege.of[1] if privilege.of else "?"
-
-
-def _role(name: str) -> str:
-    return {OWNER: "the owner", "PUBLIC": "everybody"}.get(name, name)
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def _short(value: object) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 120 else f"{text[:120]}…"
 
 
 def number_of(count: int) -> str:

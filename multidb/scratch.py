@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psycopg2
@@ -182,6 +183,7 @@ def server_for(configuration: Configuration, database: Database, driver: Driver)
     return _private(configuration.path.parent)
 
 
+@cache
 def _private(root: Path) -> URL:
     server = Server(root / ".local")
     if not server.is_made and not any(each.has_postgis for each in installations()):

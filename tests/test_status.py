@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -27,6 +28,11 @@ def test_status_says_where_every_database_is_and_exits_by_it(pair: Project) -> N
     assert broken.code == 1
     assert "FAILED: " in broken.out
     assert pair.multidb("status", "auth_db").code == 0
+
+
+def test_who_reads_no_further_gets_no_error(few: Project) -> None:
+    result = few.run("sh", "-c", f"{sys.executable} -m multidb status --json | true")
+    assert (result.out, result.err) == ("", "")
 
 
 def in_doubt(pair: Project) -> Sequence[tuple[str, ...]]:
