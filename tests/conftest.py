@@ -1,5 +1,6 @@
 """One PostgreSQL for the whole run, and for each test a checkout of its own with databases of its own."""
 
+import compileall
 import os
 import shutil
 import sqlite3
@@ -13,7 +14,7 @@ import pytest
 
 from multidb.server import Server
 from tests import rows
-from tests.project import FEW, LEGACY, NAMES, ON_POSTGRESQL, Postgres, Project
+from tests.project import FEW, LEGACY, NAMES, ON_POSTGRESQL, ROOT, Postgres, Project
 from tests.runs import MORE
 
 FOLDER = "NEIGHBOR_TEST_SERVER"
@@ -28,6 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = Path(tempfile.mkdtemp(prefix="neighbor-tests-"))
         folder.chmod(0o755)  # for the user that PostgreSQL runs as
         os.environ[FOLDER] = str(folder)
+        for part in ("multidb", "models", "migrations"):  # once, rather than in each process of each test
+            compileall.compile_dir(ROOT / part, quiet=1)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
