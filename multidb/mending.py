@@ -289,7 +289,7 @@ def _oid(thing: Thing) -> int:
 
 def _is_default(thing: Thing) -> bool:
     """Whether it is a privilege that every new thing comes with."""
-    return thing.kind == "privilege" and thing.sql["grantee"] in (OWNER, "PUBLIC")
+    return thing.kind == "privilege" and thing.sql["grantee"] == OWNER
 
 
 def _position(column: Thing) -> int:

@@ -38,9 +38,9 @@ def reconciled(
             raise MigrationError(
                 f"after mending it would still not be {revision}: {wrong[0].sentence}: mend it by hand"
             )
-        lost = _lost(wanted, before, after, revision)
-        if lost:
-            raise MigrationError(f"mending would lose {lost}, which is not in {revision}: mend it by hand")
+        changed = _changed(wanted, before, after, revision)
+        if changed:
+            raise MigrationError(f"mending would change {changed}, which is not in {revision}: mend it by hand")
 
     return first
 
@@ -100,14 +100,16 @@ def _check_rows(connection: Connection, difference: Difference) -> None:
         raise MigrationError(f"{difference.sentence}, and {rows} rows would break: correct them first")
 
 
-def _lost(wanted: Schema, before: Schema, after: Schema, revision: str) -> str | None:
-    """Something extra, whether ignored or not, that is no longer as it was."""
-    there = extras(wanted, after)
-    for key, facts in extras(wanted, before).items():
-        if there.get(key) != facts:
-            return f"{key[0]} {key[1]}"
-    kept = {each.sentence for each in differences(wanted, after, revision)}
-    gone = [
-        each for each in differences(wanted, before, revision) if each.severity is EXTRA and each.sentence not in kept
+def _changed(wanted: Schema, before: Schema, after: Schema, revision: str) -> str | None:
+    """Something extra, whether ignored or not, that has come, gone, or become another."""
+    was, now = extras(wanted, before), extras(wanted, after)
+    for key in (*was, *now):
+        if was.get(key) != now.get(key):
+            return " ".join(key)
+    said = [
+        {each.sentence: each.name for each in differences(wanted, schema, revision) if each.severity is EXTRA}
+        for schema in (before, after)
     ]
-    return gone[0].name if gone else None
+    return next(
+        (name for sentence, name in (said[0] | said[1]).items() if (sentence in said[0]) != (sentence in said[1])), None
+    )

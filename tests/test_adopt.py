@@ -576,7 +576,7 @@ def test_an_sqlite_constraint_is_no_other_one_under_another_name(alone: Callable
     ]
     named = ["--risky", "investment_db.investments.PRIMARY KEY (investment_id)"]
     lost = old.multidb("adopt", "--reconcile", *named).reason
-    assert "mending would lose constraint investments.UNIQUE (investment_id), which is not in investment_0001" in lost
+    assert "mending would change constraint investments.UNIQUE (investment_id), which is not in investment_0001" in lost
 
 
 def test_what_is_ignored_is_not_lost_either(few: Project, postgres: Postgres) -> None:

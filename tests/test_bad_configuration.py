@@ -23,7 +23,7 @@ BROKEN_FILES = {
     ),
     "a setting of all in one database": (
         "databases:\n  auth_db: {models: models.auth, jobs: 2}\n",
-        "databases.yaml:2: unknown key 'jobs' in auth_db: known are extensions, lock_timeout, models,",
+        "databases.yaml:2: unknown key 'jobs' in auth_db: known are drift, extensions, lock_timeout, models,",
     ),
     "a protection that is no truth value": (
         "databases:\n  auth_db: {models: models.auth, protected: yes}\n",
