@@ -31,12 +31,14 @@ from multidb.scratch import Keeper
 configuration = config.load(Path("databases.yaml").resolve())
 keeper = Keeper(configuration.scratch_url)
 
-def make(database):
-    with keeper.scratch().made(database.extensions):
+def make(item):
+    extensions, scratch = item
+    with scratch.made(extensions, "public", ""):
         pass
 
 databases = [each for each in configuration.databases(configuration.names) if not each.is_sqlite]
-for failed in parallel.forked(make, sorted(databases, key=lambda each: not each.extensions), 3):
+extensions = sorted((each.extensions for each in databases), reverse=True)
+for failed in parallel.forked(make, [(each, keeper.scratch()) for each in extensions], 3):
     assert failed is None, failed
 keeper.close()
 """

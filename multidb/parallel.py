@@ -110,9 +110,10 @@ def _end_with(pipe: Any) -> None:
 
 def _received(pipe: Any, process: Any) -> Any:
     try:
-        answer = pipe.recv()
+        return pipe.recv()
     except EOFError:
-        answer = None
-    process.join()
-    pipe.close()
-    return answer if answer is not None else MigrationError(f"its process ended with code {process.exitcode}")
+        process.join()
+        return MigrationError(f"its process ended with code {process.exitcode}")
+    finally:
+        process.join()
+        pipe.close()
