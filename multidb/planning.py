@@ -123,7 +123,9 @@ def _towards(environment: Environment, database: Database, heads: tuple[str, ...
 
 def _check_unmoved(target: Target, heads: Iterable[str]) -> None:
     if set(heads) != set(target.before):
-        raise MigrationError(f"it was at {shown(target.before)} and is at {shown(heads)}: it has moved meanwhile")
+        raise MigrationError(
+            f"it was at {shown(target.before)} and is at {shown(heads)}: it has moved meanwhile: run again"
+        )
 
 
 def _plan(environment: Environment, branch: Branch, look: Look, ends: list[str]) -> Plan | None:

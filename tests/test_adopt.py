@@ -13,7 +13,7 @@ import pytest
 
 from multidb import locks
 from tests import catalog, rows
-from tests.project import LEGACY, NAMES, ON_POSTGRESQL, Postgres, Project, Result, query
+from tests.project import LEGACY, NAMES, ON_POSTGRESQL, Postgres, Project, Result, at_once, query
 
 NIN_TEXT = "default 'NIN'::text"
 
@@ -492,6 +492,16 @@ def test_a_takeover_can_be_taken_back(old: Project) -> None:
     assert old.versions() == was
     assert old.multidb("adopt").code == 0
     assert old.versions() == old.at(1)
+
+
+def test_two_at_the_same_moment_take_over_once(old: Project) -> None:
+    results = at_once(*[lambda: old.multidb("adopt")] * 2)
+    assert old.versions() == old.at(1)
+    assert 0 in [result.code for result in results]
+    for result in results:
+        late = "is at auth_0001: it has moved meanwhile: run again" in result.err
+        assert result.code == (1 if late else 0), result
+    assert old.multidb("adopt").out.count("of its branch already") == 4
 
 
 def test_one_that_cannot_be_reached_means_that_none_is_taken_over(old: Project) -> None:
