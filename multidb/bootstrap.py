@@ -4,7 +4,7 @@ Only an administrator can make these. Each is looked for first, so that running 
 database that the role itself can reach, with its extensions, needs no administrator at all.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from psycopg2.extensions import encrypt_password
 from sqlalchemy import Connection, text
@@ -14,13 +14,12 @@ from sqlalchemy.exc import DBAPIError
 from multidb import engines, urls
 from multidb.config import Database
 from multidb.errors import MigrationError, named
+from multidb.report import Say
 
 ADMIN_VARIABLE = "DATABASE_ADMIN_URL"
 _MISSING = ("does not exist", "password authentication failed")
 # Another run made it a moment ago: duplicate_database, duplicate_object, unique_violation.
 _ALREADY_THERE = {"42P04", "42710", "23505"}
-
-Say = Callable[[str], None]
 
 
 def create(databases: Iterable[Database], admin: URL | None, say: Say) -> None:

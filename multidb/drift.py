@@ -1,7 +1,7 @@
 """`drift`: is each live database what its own recorded revision says it should be?"""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +16,10 @@ from multidb.looking import Look, doubles, look_at
 from multidb.plans import Plan, shown
 from multidb.reading import NAME_WIDTH
 from multidb.replaying import Answer, Question, Replays
+from multidb.report import Say
 
 NONE, ERROR, DRIFT = 0, 1, 2
 """The exit codes."""
-
-Say = Callable[[str], None]
 
 
 @dataclass

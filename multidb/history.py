@@ -1,7 +1,7 @@
 """`log` and `verify`: what the journals of all databases say together."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,8 @@ from multidb.branches import Branch
 from multidb.config import Database
 from multidb.errors import named
 from multidb.journal import Entry
-from multidb.report import in_columns
+from multidb.report import Say, in_columns
 
-Say = Callable[[str], None]
 Journals = Mapping[str, list[Entry]]
 
 

@@ -1,10 +1,13 @@
 """What a run did, database by database: the table at its end."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from alembic.config import Config
+
+Say = Callable[[str], None]
+"""Prints a line."""
 
 _LONGEST = 200  # characters of a result; the line on stderr has all
 _TITLES = ("database", "from", "to", "revisions", "time", "result")

@@ -5,7 +5,7 @@ to whoever holds that database's lock: then nobody who could still decide is ali
 rollback. https://www.postgresql.org/docs/current/sql-prepare-transaction.html
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,10 @@ from multidb.errors import ConfigError, MigrationError, explain
 from multidb.journal import Prepared
 from multidb.locks import Wait
 from multidb.logs import naming
+from multidb.report import Say
 
 _SQLITE_JOURNAL = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{journal.NAME}'"  # noqa: S608 - ours
 _BUSY = 5.0  # seconds to wait for somebody else who finishes the same transaction
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`status` and `recover`: where every database is, and what an earlier run left in doubt."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,13 +14,11 @@ from multidb.config import Configuration, Database
 from multidb.errors import explain
 from multidb.journal import Entry
 from multidb.looking import Look, look_at
-from multidb.report import in_columns
+from multidb.report import Say, in_columns
 from multidb.settings import Settings
 
 AT_HEAD, ERROR, PENDING, IN_DOUBT = 0, 1, 2, 3
 """The exit codes."""
-
-Say = Callable[[str], None]
 
 
 @dataclass

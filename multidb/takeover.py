@@ -6,7 +6,7 @@ its transaction.
 """
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -25,10 +25,9 @@ from multidb.plans import shown
 from multidb.reading import NAME_WIDTH
 from multidb.reconciling import reconciled
 from multidb.replaying import Answer, Position, Question, Replays, positions_of
+from multidb.report import Say
 from multidb.schemas import Schema
 from multidb.selection import owner_of
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`rollback`: take back what the last run did, or all that came after a release, as one release."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alembic import command
@@ -13,9 +13,7 @@ from multidb.errors import MigrationError
 from multidb.history import Journals, committed, is_stamp, read
 from multidb.journal import Entry
 from multidb.looking import look_at
-from multidb.report import in_columns
-
-Say = Callable[[str], None]
+from multidb.report import Say, in_columns
 
 
 @dataclass(frozen=True)
