@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from multidb import engines, urls
 from multidb.config import Database
 from multidb.errors import MigrationError, named
+from multidb.mending import quoted
 from multidb.report import Say
 
 ADMIN_VARIABLE = "DATABASE_ADMIN_URL"
@@ -80,18 +81,18 @@ def _create(database: Database, admin: URL) -> Iterable[str]:
     with _as_admin(admin) as connection:
         if role and not _exists(connection, "pg_roles WHERE rolname", role):
             password = database.secrets.get("password")
-            if _run(connection, f"CREATE ROLE {_quoted(role)} LOGIN{_hashed(connection, password, role)}"):
+            if _run(connection, f"CREATE ROLE {quoted(role)} LOGIN{_hashed(connection, password, role)}"):
                 yield f"role {role}"
         if not _exists(connection, "pg_database WHERE datname", str(name)):
-            owner = f" OWNER {_quoted(role)}" if role else ""
+            owner = f" OWNER {quoted(role)}" if role else ""
             if owner and not _exists(connection, "pg_roles WHERE rolsuper AND rolname", _user_of(connection)):
                 # An administrator who is no superuser may give a database only to a role that it is a member of.
-                _run(connection, f"GRANT {_quoted(role or '')} TO CURRENT_USER")
-            if _run(connection, f"CREATE DATABASE {_quoted(str(name))}{owner} TEMPLATE template0 ENCODING 'UTF8'"):
+                _run(connection, f"GRANT {quoted(role or '')} TO CURRENT_USER")
+            if _run(connection, f"CREATE DATABASE {quoted(str(name))}{owner} TEMPLATE template0 ENCODING 'UTF8'"):
                 yield f"database {name}"
     with _as_admin(admin.set(database=name)) as connection:
         for extension in _missing_extensions(connection, database):
-            if _run(connection, f"CREATE EXTENSION IF NOT EXISTS {_quoted(extension)}"):
+            if _run(connection, f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)}"):
                 yield f"extension {extension}"
 
 
@@ -131,7 +132,3 @@ def _hashed(connection: Connection, password: str | None, role: str) -> str:
         return ""
     driver = connection.connection.driver_connection
     return f" PASSWORD '{encrypt_password(password, role, scope=driver, algorithm='scram-sha-256')}'"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

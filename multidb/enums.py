@@ -12,6 +12,8 @@ from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
 from alembic_postgresql_enum.operations.sync_enum_values import SyncEnumValuesOp
 from sqlalchemy.engine import Dialect
 
+from multidb.mending import adding_values, literal
+
 
 def in_plain_sql(container: OpContainer, dialect: Dialect) -> None:
     """Replace the plugin's operations in place.
@@ -32,20 +34,8 @@ def _plain(operation: MigrateOperation, dialect: Dialect) -> Sequence[MigrateOpe
 
 
 def _add_values(operation: AddEnumValuesOp, dialect: Dialect) -> list[str]:
-    """A value follows the one before it in the model; the first precedes the second."""
     name = _qualified(operation.schema, operation.name, dialect)
-    statements: list[str] = []
-    there = list(operation.old_values)
-    for position, value in enumerate(operation.new_values):
-        if value in there:
-            continue
-        if position:
-            where = f" AFTER {_literal(operation.new_values[position - 1])}"
-        else:
-            where = f" BEFORE {_literal(there[0])}" if there else ""
-        statements.append(f"ALTER TYPE {name} ADD VALUE {_literal(value)}{where}")
-        there.insert(position, value)
-    return statements
+    return adding_values(name, operation.old_values, operation.new_values)
 
 
 def _replace_type(operation: SyncEnumValuesOp, dialect: Dialect) -> list[str]:
@@ -53,7 +43,7 @@ def _replace_type(operation: SyncEnumValuesOp, dialect: Dialect) -> list[str]:
     quote = dialect.identifier_preparer.quote
     name = _qualified(operation.schema, operation.name, dialect)
     old = f"{operation.name}_old"
-    values = ", ".join(_literal(value) for value in operation.new_values)
+    values = ", ".join(literal(value) for value in operation.new_values)
     statements = [f"DROP INDEX {quote(index.name)}" for index in operation.indexes_to_recreate]
     statements += [f"ALTER TYPE {name} RENAME TO {quote(old)}", f"CREATE TYPE {name} AS ENUM ({values})"]
     for reference in operation.affected_columns:
@@ -74,7 +64,3 @@ def _replace_type(operation: SyncEnumValuesOp, dialect: Dialect) -> list[str]:
 def _qualified(schema: str | None, name: str, dialect: Dialect) -> str:
     quote = dialect.identifier_preparer.quote
     return quote(name) if schema in (None, dialect.default_schema_name) else f"{quote(schema)}.{quote(name)}"
-
-
-def _literal(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -133,19 +133,8 @@ class PostgresqlDdl:
 
     def add_values(self, here: Thing, wanted: Thing) -> list[Statement]:
         """Give an enum type the values that it lacks, each in its place."""
-        there, values = list(here.facts["values"]), wanted.facts["values"]
-        statements = []
-        for position, value in enumerate(values):
-            if value in there:
-                continue
-            if position:
-                where = f" AFTER {literal(values[position - 1])}"
-                there.insert(there.index(values[position - 1]) + 1, value)
-            else:
-                where = f" BEFORE {literal(there[0])}" if there else ""
-                there.insert(0, value)
-            statements.append(_ranked(wanted, f"ALTER TYPE {here.sql['ident']} ADD VALUE {literal(value)}{where}"))
-        return statements
+        texts = adding_values(here.sql["ident"], here.facts["values"], wanted.facts["values"])
+        return [_ranked(wanted, text) for text in texts]
 
     def retyped(self, here: Thing, values: Sequence[str]) -> list[Statement]:
         """Make an enum type anew: a value can't be moved or taken away."""
@@ -178,11 +167,6 @@ class PostgresqlDdl:
         given = [each for each in schema.belonging_to(key) if not _is_default(each)]
         return [statement for thing in given for statement in self._created(thing)]
 
-    @staticmethod
-    def _is_given(thing: Thing) -> bool:
-        """Whether it is a comment or a grant that a new thing would not have by itself."""
-        return thing.kind == "comment" or (thing.kind == "privilege" and thing.sql["grantee"] not in (OWNER, "PUBLIC"))
-
     def breaking(self, thing: Thing, here: Thing | None = None, fact: str = "") -> tuple[str, ...]:
         """The SQL that counts the rows which a change would break: see there."""
         return breaking.counting(thing, here, fact)
@@ -205,11 +189,9 @@ class PostgresqlDdl:
                 texts = [f"CREATE TYPE {sql['ident']} AS ENUM ({values})"]
             case "table":
                 partitioned = f" PARTITION BY {facts['partitioned']}" if facts["partitioned"] else ""
-                columns = [each for each in self._wanted.things.values() if each.of == thing.key]
-                columns = sorted((each for each in columns if each.kind == "column"), key=_position)
                 inherits = f" INHERITS ({', '.join(facts['inherits'])})" if facts["inherits"] else ""
                 unlogged = "UNLOGGED " if facts["unlogged"] else ""
-                inside = ", ".join(map(_column, columns))
+                inside = ", ".join(map(_column, self._wanted.columns_of(thing.key)))
                 texts = [f"CREATE {unlogged}TABLE {sql['ident']} ({inside}){inherits}{partitioned}"]
             case "index":
                 unique = "UNIQUE " if facts["unique"] else ""
@@ -253,6 +235,28 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def adding_values(name: str, there: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The statements that give an enum type the values that it lacks: each follows the one before it.
+
+    Args:
+        name: the type's, as SQL writes it.
+        there: its values.
+        wanted: those that it should have, in their order.
+    """
+    statements: list[str] = []
+    values = list(there)
+    for position, value in enumerate(wanted):
+        if value in values:
+            continue
+        if position:
+            where = f" AFTER {literal(wanted[position - 1])}"
+        else:
+            where = f" BEFORE {literal(values[0])}" if values else ""
+        statements.append(f"ALTER TYPE {name} ADD VALUE {literal(value)}{where}")
+        values.insert(position, value)
+    return statements
+
+
 def _ranked(thing: Thing, text: str) -> Statement:
     return Statement((_STAGES[thing.kind], _oid(thing)), text)
 
@@ -264,10 +268,6 @@ def _oid(thing: Thing) -> int:
 def _is_default(thing: Thing) -> bool:
     """Whether it is a privilege that every new thing comes with."""
     return thing.kind == "privilege" and thing.sql["grantee"] == OWNER
-
-
-def _position(column: Thing) -> int:
-    return int(column.sql["position"])
 
 
 def _column(thing: Thing) -> str:

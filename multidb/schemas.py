@@ -77,6 +77,11 @@ class Schema:
         """Whether nobody has put anything into it that could be a branch's."""
         return not any(kind in ("table", "view", "enum") for kind, _ in self.things)
 
+    def columns_of(self, table: Key) -> list[Thing]:
+        """The columns of a table, in their order."""
+        found = [thing for thing in self.things.values() if thing.kind == "column" and thing.of == table]
+        return sorted(found, key=lambda each: int(each.sql["position"]))
+
     def belonging_to(self, key: Key) -> list[Thing]:
         """What comes and goes with a thing, and what with that."""
         found = [thing for thing in self.things.values() if thing.of == key]

@@ -83,7 +83,7 @@ class SqliteDdl:
     def _rebuilt(self, key: Key | None) -> list[Statement]:
         assert key is not None
         table = key[1]
-        should, here = self._columns(self._wanted, key), self._columns(self._live, key)
+        should, here = ({each.own_name: each for each in one.columns_of(key)} for one in (self._wanted, self._live))
         extra = [column for name, column in here.items() if name not in should]
         new, old = _quote(f"multidb_{table}"), _quote(table)
         made = re.sub(
@@ -109,11 +109,6 @@ class SqliteDdl:
             *(each.sql["sql"] for each in self._live.belonging_to(key) if "sql" in each.sql),
         ]
         return [Statement((_TABLE, 0), text) for text in texts]
-
-    @staticmethod
-    def _columns(schema: Schema, table: Key) -> dict[str, Thing]:
-        found = [thing for thing in schema.belonging_to(table) if thing.kind == "column"]
-        return {thing.own_name: thing for thing in sorted(found, key=lambda each: int(each.sql["position"]))}
 
 
 def _table(thing: Thing) -> str:
