@@ -25,7 +25,7 @@ RATIOS = [
 SCRATCH = """
 from pathlib import Path
 from sqlalchemy.engine import make_url
-from multidb import config, drift, parallel
+from multidb import config, forking
 from multidb.scratch import Keeper
 
 configuration = config.load(Path("databases.yaml").resolve())
@@ -38,7 +38,7 @@ def make(item):
 
 databases = [each for each in configuration.databases(configuration.names) if not each.is_sqlite]
 extensions = sorted((each.extensions for each in databases), reverse=True)
-for failed in parallel.forked(make, [(each, keeper.scratch()) for each in extensions], 3):
+for failed in forking.forked(make, [(each, keeper.scratch()) for each in extensions], 3):
     assert failed is None, failed
 keeper.close()
 """

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,7 @@ from multidb.config import Database
 from multidb.environment import Environment
 from multidb.errors import MigrationError, explain
 from multidb.live import Live
-from multidb.looking import Look, doubles, look_at
+from multidb.looking import Look, doubles, looked_at
 from multidb.plans import Plan, shown
 from multidb.reading import NAME_WIDTH
 from multidb.replaying import Answer, Question, Replays
@@ -71,11 +70,7 @@ def drift(environment: Environment, databases: Sequence[Database], *, as_json: b
     Returns:
         The exit code: 0 there is no drift, 2 there is, 1 a database can't be read or its branch not be replayed.
     """
-    with ExitStack() as opened:
-        replays = opened.enter_context(Replays(environment))
-        looks = look_at(databases, environment.settings.wait)
-        for look in looks:
-            opened.callback(look.close)
+    with Replays(environment) as replays, looked_at(databases, environment.settings.wait) as looks:
         states = _states(environment, replays, looks)
     if as_json:
         say(json.dumps([state.as_json() for state in states], indent=2))
@@ -96,10 +91,8 @@ def check(environment: Environment, plans: Sequence[Plan]) -> None:
     Raises:
         MigrationError: one has drifted, or can't be compared.
     """
-    with Replays(environment) as replays, ExitStack() as opened:
-        looks = look_at([plan.database for plan in plans], environment.settings.wait)
-        for look in looks:
-            opened.callback(look.close)
+    databases = [plan.database for plan in plans]
+    with Replays(environment) as replays, looked_at(databases, environment.settings.wait) as looks:
         # The run has PostgreSQL's locks, by sessions of its own; of an SQLite file one state is read, whatever comes.
         states = _states(environment, replays, looks, locked=True)
     for state in states:

@@ -4,7 +4,8 @@ A run that has nothing to do ends here: it costs what the slowest database costs
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
@@ -186,6 +187,16 @@ def look_at(databases: Iterable[Database], wait: float = 0, run: str = "") -> li
         run: the id of the run that the sessions belong to.
     """
     return [Look(database, wait, run) for database in databases]
+
+
+@contextmanager
+def looked_at(databases: Iterable[Database], wait: float = 0, run: str = "") -> Iterator[list[Look]]:
+    """The same; the looks are closed when the block ends."""
+    with ExitStack() as opened:
+        looks = look_at(databases, wait, run)
+        for look in looks:
+            opened.callback(look.close)
+        yield looks
 
 
 def check_distinct(looks: Iterable[Look]) -> None:

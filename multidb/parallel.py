@@ -1,16 +1,8 @@
-"""The same thing for several databases at the same time: in threads, where each only waits, or in processes."""
+"""The same thing in several databases at the same time, where each only waits for its server."""
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from multiprocessing.connection import wait
+from collections.abc import Callable, Iterable
 from threading import Thread
-from typing import Any, Generic, TypeVar
-
-from multidb.errors import MigrationError, explain
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,73 +39,3 @@ def each(action: Callable[[Item], Result], items: Iterable[Item]) -> list[Result
     for call in calls:
         call.join()
     return [call.result() for call in calls]
-
-
-def forked(action: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> list[Result | MigrationError]:
-    """The results of an action that is done by processes side by side, or why there is none, in the items' order.
-
-    Whatever ends this early ends the processes.
-
-    Args:
-        action: what to do; it finds all that is loaded here.
-        items: what to do it with, the longest first.
-        jobs: how many processes there may be at a time.
-    """
-    found: dict[int, Result | MigrationError] = {}
-    if jobs == 1 or threading.active_count() > 1:  # forking a process that has threads is asking for a deadlock
-        return [_tried(action, item) for item in items]
-    context = multiprocessing.get_context("fork")
-    left, running = list(enumerate(items)), dict[Any, tuple[int, Any]]()
-    try:
-        while left or running:
-            while left and len(running) < jobs:
-                number, item = left.pop(0)
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_answer, args=(theirs, [ours, *running], action, item), daemon=True)
-                process.start()
-                theirs.close()
-                running[ours] = number, process
-            for pipe in wait(list(running)):
-                number, process = running.pop(pipe)
-                found[number] = _received(pipe, process)
-    finally:
-        for pipe, (_, process) in running.items():
-            process.kill()
-            process.join()
-            pipe.close()
-    return [found[number] for number in range(len(items))]
-
-
-def _tried(action: Callable[[Item], Result], item: Item) -> Result | MigrationError:
-    try:
-        return action(item)
-    except Exception as error:
-        return MigrationError(explain(error))
-
-
-def _answer(pipe: Any, others: Iterable[Any], action: Callable[[Item], Result], item: Item) -> None:
-    """What such a process does. A terminal sends Ctrl-C to all; the one that waits says what follows from it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for other in others:
-        other.close()  # else nobody would see that the one who waits is gone
-    Thread(target=_end_with, args=(pipe,), daemon=True).start()
-    pipe.send(_tried(action, item))
-
-
-def _end_with(pipe: Any) -> None:
-    """End this process when nobody waits for it any more."""
-    with suppress(OSError):
-        pipe.poll(None)
-    os._exit(1)
-
-
-def _received(pipe: Any, process: Any) -> Any:
-    try:
-        return pipe.recv()
-    except EOFError:
-        process.join()
-        return MigrationError(f"its process ended with code {process.exitcode}")
-    finally:
-        process.join()
-        pipe.close()

@@ -8,7 +8,7 @@ from typing import Any, Self
 from alembic import context
 from sqlalchemy import Connection
 
-from multidb import catalogs, journal, logs, parallel
+from multidb import catalogs, forking, journal, logs
 from multidb.branches import Branch
 from multidb.config import Database
 from multidb.engines import Driver
@@ -102,7 +102,7 @@ class Replays:
         # An extension such as PostGIS takes longer to make than any branch.
         ordered = sorted(questions, key=lambda each: (not each.database.extensions, -len(each.positions)))
         jobs = self._environment.settings.jobs
-        answers = parallel.forked(lambda question: _answered(self._environment, question), ordered, jobs)
+        answers = forking.forked(lambda question: _answered(self._environment, question), ordered, jobs)
         return {question.database.name: answer for question, answer in zip(ordered, answers, strict=True)}
 
 

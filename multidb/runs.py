@@ -14,7 +14,7 @@ from multidb.environment import Environment
 from multidb.errors import MigrationError, explain
 from multidb.journal import Attempt
 from multidb.logs import log
-from multidb.looking import Look, look_at
+from multidb.looking import Look, looked_at
 from multidb.participants import FailureError, Migrate, Participant
 from multidb.plans import Plan
 from multidb.release import STAYS, Coordinator, InDoubtError, Outcome, OutsideError
@@ -111,9 +111,7 @@ class _Run:
     def _locked_plans(self) -> list[Plan]:
         """What there is to do, when nobody else can change it any more."""
         environment = self._environment
-        looks = look_at(environment.databases, self._settings.wait, self._run.id)
-        for look in looks:
-            self._opened.callback(look.close)
+        looks = self._opened.enter_context(looked_at(environment.databases, self._settings.wait, self._run.id))
         for name in environment.selected:  # the branches are loaded while the databases think
             with environment.working_on(name):
                 pass

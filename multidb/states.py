@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,7 +12,7 @@ from multidb.branches import Branch
 from multidb.config import Configuration, Database
 from multidb.errors import explain
 from multidb.journal import Entry
-from multidb.looking import Look, look_at
+from multidb.looking import Look, look_at, looked_at
 from multidb.report import Say, in_columns
 from multidb.settings import Settings
 
@@ -66,10 +65,7 @@ def status(
     Returns:
         The exit code: 0 all are at head, 2 one has work pending, 3 one is in doubt, 1 one can't be read.
     """
-    with ExitStack() as opened:
-        looks = look_at(databases)
-        for look in looks:
-            opened.callback(look.close)
+    with looked_at(databases) as looks:
         found = [_state(configuration, script, look) for look in looks]
     if as_json:
         say(json.dumps([asdict(state) for state in found], indent=2))

@@ -7,7 +7,6 @@ its transaction.
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from alembic import command
@@ -20,7 +19,7 @@ from multidb.config import Database
 from multidb.environment import Environment
 from multidb.errors import MigrationError, explain, named, nearest
 from multidb.live import Live
-from multidb.looking import Look, check_distinct, look_at
+from multidb.looking import Look, check_distinct, looked_at
 from multidb.plans import shown
 from multidb.reading import NAME_WIDTH
 from multidb.reconciling import reconciled
@@ -102,10 +101,7 @@ def examine(
     Raises:
         MigrationError: one can't be read, or can't be taken over as it is.
     """
-    with Replays(environment) as replays, ExitStack() as opened:
-        looks = look_at(databases, environment.settings.wait)
-        for look in looks:
-            opened.callback(look.close)
+    with Replays(environment) as replays, looked_at(databases, environment.settings.wait) as looks:
         check_distinct(looks)
         found = _read(looks, environment.settings.lock_wait)
         lines = {name: _nothing_to_do(environment, each) for name, each in found.items()}
