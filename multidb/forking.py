@@ -4,13 +4,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from threading import Thread
 from typing import Any, TypeVar
 
 from multidb.errors import MigrationError, explain
+from multidb.stopping import SIGNALS
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,9 +38,10 @@ def forked(action: Callable[[Item], Result], items: Sequence[Item], jobs: int) -
                 number, item = left.pop(0)
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_answer, args=(theirs, [ours, *running], action, item), daemon=True)
-                process.start()
+                with _later():
+                    process.start()
+                    running[ours] = number, process
                 theirs.close()
-                running[ours] = number, process
             for pipe in wait(list(running)):
                 number, process = running.pop(pipe)
                 found[number] = _received(pipe, process)
@@ -49,6 +51,16 @@ def forked(action: Callable[[Item], Result], items: Sequence[Item], jobs: int) -
             process.join()
             pipe.close()
     return [found[number] for number in range(len(items))]
+
+
+@contextmanager
+def _later() -> Iterator[None]:
+    """Let signals wait while a process is made: what a handler raises in a hook of `fork`'s, Python only prints."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _tried(action: Callable[[Item], Result], item: Item) -> Result | MigrationError:
@@ -62,6 +74,7 @@ def _answer(pipe: Any, others: Iterable[Any], action: Callable[[Item], Result], 
     """What such a process does. A terminal sends Ctrl-C to all; the one that waits says what follows from it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     for other in others:
         other.close()  # else nobody would see that the one who waits is gone
     Thread(target=_end_with, args=(pipe,), daemon=True).start()

@@ -74,7 +74,6 @@ class Coordinator:
                 replies = self._crew.do("migrate", attempt.databases, attempt)
                 prepared = others  # from here on each of them may be
                 self._crew.do("prepare", others, attempt)
-            self._stop.check()
         except BaseException as error:
             self._roll_back(attempt, prepared, error)
             if attempt.outside and getattr(error, "kind", None) not in ("lock", "moved"):

@@ -58,6 +58,7 @@ class Stop:
             yield
         finally:
             self._may_stop = False
+        self.check()  # what a signal's handler raises where Python may not fail, as in `__del__`, is only printed
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 
 from multidb import locks
-from tests.project import NAMES, Postgres, Project
+from tests.project import NAMES, ROOT, Postgres, Project
 
 RICH = """
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
@@ -516,6 +516,27 @@ def test_no_scratch_database_is_left_by_one_that_ends_while_it_is_made(migrated:
     time.sleep(0.5)
     assert not postgres.as_admin(f"SELECT datname FROM pg_database WHERE starts_with(datname, '{prefix}')")
     postgres.as_admin(f"DROP ROLE {role}")
+
+
+HEARD_WHILE_FORKING = """
+import os, signal, time
+from multidb.forking import forked
+from multidb.stopping import Stop
+
+os.register_at_fork(before=lambda: signal.raise_signal(signal.SIGINT))
+stop = Stop()
+with stop.listening(), stop.interruptible():
+    forked(time.sleep, [60, 60], 2)
+"""
+
+
+def test_ctrl_c_that_comes_while_a_process_begins_is_not_lost() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", HEARD_WHILE_FORKING], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == "multidb.stopping.Interrupted: SIGINT"
+    assert "Exception ignored" not in ended.stderr
 
 
 def drifting(project: Project) -> "subprocess.Popen[str]":
