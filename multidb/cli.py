@@ -10,7 +10,7 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from multidb import bootstrap, config, history, logs, settings, states, undoing
+from multidb import bootstrap, config, history, logs, ready, settings, states, undoing
 from multidb.config import Configuration, Database
 from multidb.environment import FILE, Environment, without_env_py
 from multidb.errors import MigrationError, exit_for
@@ -108,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
         _recover,
         "finish what an interrupted run left in doubt; exit 0 nothing is left, 3 something, 1 error",
     )
+    waiting = add(
+        "ready", _ready, "wait until the databases are at the head of these files, so that a service may start"
+    )
+    waiting.add_argument("--timeout", default="5min", help="how long to wait for whoever migrates them; default: 5min")
+    waiting.add_argument("--newer", action="store_true", help="revisions that came after these files will do, too")
     add("log", _log, "the runs, newest first").add_argument("--json", action="store_true", help="for programs")
     add("verify", _verify, "applied revisions whose file has changed or is gone; exit 1 if there are any")
     adopt = add(
@@ -150,6 +155,18 @@ def _status(command: Command) -> int:
 def _recover(command: Command) -> int:
     logs.configure(command.alembic)
     return states.recover(command.configuration, command.databases, command.settings, print)
+
+
+def _ready(command: Command) -> int:
+    options = command.options
+    timeout = settings.value("wait", options.timeout, "--timeout")
+    logs.configure(command.alembic)
+    stop = Stop()
+    with stop.listening(), stop.interruptible():
+        ready.wait_until_ready(
+            command.script, command.databases, wait=command.settings.wait, timeout=timeout, newer=options.newer
+        )
+    return 0
 
 
 def _log(command: Command) -> int:

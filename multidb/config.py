@@ -174,15 +174,16 @@ class Configuration:
                 reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
                 raise ConfigError(f"{key}_FILE: {file} can't be read: {reason}") from error
             if not text:
-                raise ConfigError(f"{key}_FILE: {file} is empty: it should hold a URL")
+                raise ConfigError(f"{key}_FILE: {file} is empty: it should hold the value of {key}")
             return text, f"{key}_FILE: {file}"
         return (text, key) if text else None
 
     def _expanded(self, value: Scalar) -> str:
-        """The value with `${VAR}` and `${VAR:-default}` replaced."""
+        """The value with `${VAR}` and `${VAR:-default}` replaced; VAR_FILE names a file that holds VAR."""
 
         def expand(match: re.Match[str]) -> str:
-            found = self.variables.get(match[1]) or match[2]
+            override = self._override(match[1])
+            found = override[0] if override else match[2]
             if found is None:
                 raise ConfigError(
                     f"{self.path.name}:{value.line}: ${{{match[1]}}} is not set: "
@@ -242,6 +243,8 @@ def variables_of(root: Path) -> dict[str, str]:
     except OSError:
         lines = []
     local = dict(line.split("=", 1) for line in lines if "=" in line)
+    for key in [key for key in local if os.environ.get(f"{key}_FILE")]:
+        del local[key]
     return local | {key: value for key, value in os.environ.items() if value}
 
 

@@ -29,7 +29,7 @@ def up(root: Path) -> None:
     Raises:
         MigrationError: something is missing; says what.
     """
-    if not os.environ.get(SERVER_VARIABLE):
+    if not os.environ.get(SERVER_VARIABLE) and not os.environ.get(f"{SERVER_VARIABLE}_FILE"):
         Server(root / ".local").start()
     configuration = config.load(root / "databases.yaml")
     databases = configuration.databases(configuration.names)

@@ -3,6 +3,8 @@
 A run that has nothing to do ends here: it costs what the slowest database costs, and not their sum.
 """
 
+import random
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,8 +41,12 @@ _SQLITE = """
     FROM sqlite_master WHERE type = 'table'
 """
 _VERSIONS = "SELECT version_num FROM alembic_version"
-# A server that is about to accept connections says one of these.
-_SOON = ("Connection refused", "No such file or directory", "starting up", "shutting down", "Temporary failure in name")
+# What is said of a server, or of a database on it, that may be there in a moment: one that starts, that is being set up
+# by somebody, or that a hundred services ask at the same moment.
+_SOON = re.compile(
+    r"Connection refused|No such file or directory|starting up|shutting down|could not translate host name"
+    r'|database "[^"]*" does not exist|too many (clients|connections)|connection slots'
+)
 _PAUSE = 0.25  # seconds between two tries to connect
 
 
@@ -49,7 +55,7 @@ class Look:
 
     Args:
         database: which.
-        wait: seconds to wait for a server that refuses connections or is starting up.
+        wait: seconds to wait for a server that can't be reached yet, or has no room, or not yet the database.
         run: the id of the run that the session belongs to.
     """
 
@@ -165,17 +171,14 @@ class Look:
             try:
                 return open_to_look(self.database.url, self._run)
             except psycopg2.OperationalError as error:
-                if (
-                    self._closing.is_set()
-                    or time.monotonic() > until
-                    or not any(reason in str(error) for reason in _SOON)
-                ):
+                if self._closing.is_set() or time.monotonic() > until or not _SOON.search(str(error)):
                     raise
                 if not said:
                     said = True
                     with naming(self.database.name):
                         log.info("waits for its server, at most %g s: %s", self._wait, explain(error))
-            self._closing.wait(_PAUSE)
+            # Not in step with the others who wait: what was too many at once would be too many again.
+            self._closing.wait(_PAUSE * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
 
 def look_at(databases: Iterable[Database], wait: float = 0, run: str = "") -> list[Look]:
@@ -183,7 +186,7 @@ def look_at(databases: Iterable[Database], wait: float = 0, run: str = "") -> li
 
     Args:
         databases: which.
-        wait: seconds to wait for a server that refuses connections or is starting up.
+        wait: seconds to wait for a server that can't be reached yet, or has no room, or not yet the database.
         run: the id of the run that the sessions belong to.
     """
     return [Look(database, wait, run) for database in databases]

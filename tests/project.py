@@ -36,7 +36,9 @@ ON_POSTGRESQL = NAMES[:-1]
 # By name, as they are locked: three to prepare, and the one on SQLite to decide.
 FEW = ["auth_db", "user_db", "content_db", "investment_db"]
 LEGACY = ROOT / "tests/legacy"
-PARTS = ("alembic.ini", "databases.yaml", "migrations", "models", "multidb", "bin", "README.md", "constraints.txt")
+PARTS = (
+    "alembic.ini", "databases.yaml", "migrations", "models", "multidb", "bin", "deploy", "README.md", "constraints.txt"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

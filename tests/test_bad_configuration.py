@@ -207,7 +207,10 @@ def test_a_url_and_a_url_file_together(checkout: Project) -> None:
 def test_a_url_file_that_is_empty(checkout: Project) -> None:
     del checkout.variables["AUTH_DB_URL"]
     checkout.variables["AUTH_DB_URL_FILE"] = "/dev/null"
-    assert checkout.alembic("current").error == "error: AUTH_DB_URL_FILE: /dev/null is empty: it should hold a URL"
+    assert (
+        checkout.alembic("current").error
+        == "error: AUTH_DB_URL_FILE: /dev/null is empty: it should hold the value of AUTH_DB_URL"
+    )
 
 
 @pytest.mark.parametrize("url", ["sqlite:///x.db", "postgresql://h:5432/postgres"])

@@ -131,3 +131,16 @@ def test_what_is_exported_comes_before_what_bin_up_left(folder: Path, monkeypatc
     assert _one(folder, text).url.password == "p=q"
     monkeypatch.setenv("DATABASE_SERVER_URL", "postgresql://exported")
     assert _one(folder, text).url.host == "exported"
+
+
+def test_the_servers_url_may_come_from_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (folder / ".local").mkdir()
+    (folder / ".local/env").write_text("DATABASE_SERVER_URL=postgresql://neighbor@private:5432\n")
+    secret = tmp_path / "server-url"
+    secret.write_text("postgresql://neighbor:pa%40ss@db.example:5432\n")
+    monkeypatch.setenv("DATABASE_SERVER_URL_FILE", str(secret))
+    (folder / "databases.yaml").write_text(
+        "server: ${DATABASE_SERVER_URL:-postgresql://neighbor@localhost}\ndatabases: {auth_db: {models: models.auth}}\n"
+    )
+    [database] = config.load(folder / "databases.yaml").databases(["auth_db"])
+    assert (database.url.host, database.url.password) == ("db.example", "pa@ss")

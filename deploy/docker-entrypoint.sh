@@ -1,0 +1,66 @@
+#!/bin/sh
+# Before an image's program starts, its databases are migrated, or are seen to be at head. Then `exec "$@"`.
+# README.md beside this file says what the variables mean. What fails here ends the start, with its exit code.
+set -eu
+
+root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
+bin=$root/.venv/bin
+child=''
+stopped=''
+
+fail() {
+    echo "error: $1" >&2
+    exit 1
+}
+
+# This shell may be process 1, which gets no signal that it has no trap for.
+stop() {
+    stopped=yes
+    [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || :
+}
+
+# In the project's folder, and in a session of its own: Ctrl-C at a terminal comes through `stop`, and so only once.
+run() {
+    [ -x "$bin/python" ] || fail "$root has no .venv: run bin/up there, or copy all of the migrations' image into this one"
+    trap stop TERM INT HUP
+    (cd "$root" && exec setsid "$@") &
+    child=$!
+    [ -z "$stopped" ] || stop
+    code=0
+    wait "$child" || code=$?
+    while kill -0 "$child" 2>/dev/null; do # a signal has ended `wait`, and not yet the child
+        code=0
+        wait "$child" || code=$?
+    done
+    [ "$code" = 0 ] || exit "$code"
+    [ -z "$stopped" ] || exit 143
+    trap - TERM INT HUP
+}
+
+upgrade() {
+    set -- -x "wait=${MIGRATE_WAIT:-60}"
+    [ -z "${MIGRATE_DATABASES:-}" ] || set -- "$@" -x "db=$MIGRATE_DATABASES"
+    [ -z "${MIGRATE_RELEASE:-}" ] || set -- "$@" -x "release=$MIGRATE_RELEASE"
+    run "$bin/alembic" "$@" upgrade heads
+}
+
+check() {
+    set -- -x "wait=${MIGRATE_WAIT:-60}" ready --timeout "${MIGRATE_CHECK_WAIT:-300}"
+    case ${MIGRATE_NEWER:-false} in
+    true) set -- "$@" --newer ;;
+    false) ;;
+    *) fail "MIGRATE_NEWER: '$MIGRATE_NEWER' should be true or false" ;;
+    esac
+    for name in $(echo "${MIGRATE_DATABASES:-}" | tr , ' '); do
+        set -- "$@" "$name"
+    done
+    run "$bin/python" -m multidb "$@"
+}
+
+case ${MIGRATE:-upgrade} in
+upgrade) upgrade ;;
+check) check ;;
+skip) ;;
+*) fail "MIGRATE: '$MIGRATE' should be upgrade, check or skip" ;;
+esac
+exec "$@"

@@ -1,0 +1,148 @@
+"""`ready`: a service starts only once its databases are at the head that its files know."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from multidb import locks
+from tests.project import Postgres, Project, at_once, query
+from tests.test_locks import session
+
+LOCKS = """
+    SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
+    WHERE locktype = 'advisory' AND datname = current_database()
+"""
+
+
+def test_at_head_it_ends_at_once_and_says_nothing(migrated: Project) -> None:
+    result = migrated.multidb("ready")
+    assert (result.code, result.out, result.err) == (0, "", "")
+
+
+def test_behind_it_waits_for_whoever_migrates(pair: Project) -> None:
+    waiting, migrating = at_once(
+        lambda: pair.multidb("ready", "auth_db", "user_db"), lambda: pair.alembic("upgrade", "heads")
+    )
+    assert migrating.code == waiting.code == 0
+    if waiting.err:  # it was the first
+        assert waiting.err == (
+            "INFO  [multidb] waits to be migrated, at most 300 s: "
+            "auth_db is at auth_0001 and not at auth_0002; user_db is at user_0001 and not at user_0002\n"
+        )
+
+
+def test_after_its_time_it_gives_up_and_says_what_to_do(pair: Project) -> None:
+    result = pair.multidb("ready", "auth_db", "content_db", "--timeout", "100ms")
+    assert result.error == (
+        "error: auth_db is at auth_0001 and not at auth_0002, and nobody has changed that within 0.1 s: "
+        "`alembic upgrade heads` brings databases to head"
+    )
+    assert pair.versions()["auth_db"] == ["auth_0001"]
+
+
+@pytest.mark.parametrize("revision", ["auth_0002", "auth_0017"])
+def test_a_newer_database_will_do_only_if_that_is_allowed(few: Project, revision: str) -> None:
+    few.rows("auth_db", f"UPDATE alembic_version SET version_num = '{revision}'")
+    assert few.multidb("ready", "auth_db").error == (
+        f"error: auth_db: it is at {revision}, newer than auth_0001, which is what these files know: "
+        "start a newer version, or allow this one with --newer"
+    )
+    assert few.multidb("ready", "auth_db", "--newer").code == 0
+
+
+@pytest.mark.parametrize("revision", ["0001", "user_0002", "auth_0001a", "auth_", "0abcdef12345"])
+def test_what_only_looks_newer_is_not(few: Project, revision: str) -> None:
+    few.rows("auth_db", f"UPDATE alembic_version SET version_num = '{revision}'")
+    result = few.multidb("ready", "auth_db", "--newer", "--timeout", "0")
+    assert f"auth_db is at {revision} and not at auth_0001, and nobody has changed that" in result.error
+
+
+def test_older_than_the_files_is_not_newer(pair: Project) -> None:
+    assert "is at auth_0001 and not at auth_0002" in pair.multidb("ready", "auth_db", "--newer", "--timeout", "0").error
+
+
+def test_a_file_that_nobody_has_made_yet_is_at_base(few: Project) -> None:
+    (few.root / "investment.db").unlink()
+    error = few.multidb("ready", "investment_db", "--timeout", "0").error
+    assert "investment_db is at base and not at investment_0001" in error
+    assert not (few.root / "investment.db").exists()
+
+
+def test_in_doubt_is_not_ready(few: Project) -> None:
+    prepare = "BEGIN; CREATE TABLE x (); PREPARE TRANSACTION 'multidb:20260101-000000-000000.0:nobody:auth_db'"
+    few.rows("auth_db", prepare)
+    try:
+        error = few.multidb("ready", "auth_db", "--timeout", "0").error
+    finally:
+        few.rows("auth_db", "ROLLBACK PREPARED 'multidb:20260101-000000-000000.0:nobody:auth_db'")
+    assert "auth_db is in doubt until a run, or `python -m multidb recover`, settles it" in error
+
+
+def test_a_wrong_password_is_not_waited_for(few: Project, postgres: Postgres) -> None:
+    few.variables["AUTH_DB_URL"] = few.variables["AUTH_DB_URL"].replace(postgres.password, "wr0ng")
+    result = few.multidb("-x", "wait=60s", "ready", "auth_db")
+    assert "auth_db: " in result.error
+    assert 'password authentication failed for user "neighbor"' in result.error
+    assert "wr0ng" not in result.err
+
+
+@pytest.mark.parametrize("arguments", [["--timeout", "soon"], ["nowhere_db"]])
+def test_what_it_is_told_has_to_make_sense(few: Project, arguments: list[str]) -> None:
+    assert few.multidb("ready", *arguments).error.startswith("error: ")
+
+
+def test_a_database_that_is_made_later_is_waited_for(few: Project, postgres: Postgres) -> None:
+    name = f"later_{os.getpid()}"
+    few.variables["AUTH_DB_URL"] = postgres.url(name)
+    making = threading.Timer(1.5, postgres.clone, ["head_auth_db", name])
+    making.start()
+    try:
+        result = few.multidb("-x", "wait=30s", "ready", "auth_db")
+    finally:
+        making.join()
+        postgres.drop(name)
+    assert result.code == 0, result
+    assert "[auth_db] waits for its server, at most 30 s: connection to server" in result.err
+    assert f'database "{name}" does not exist' in result.err
+
+
+def test_a_server_with_no_room_is_waited_for(fragile: Project, another: Postgres) -> None:
+    another.set(max_connections="6", max_wal_senders="0", superuser_reserved_connections="2")
+    try:
+        with ThreadPoolExecutor(12) as pool:
+            waiting = [pool.submit(fragile.multidb, "-x", "wait=60s", "ready", "auth_db") for _ in range(12)]
+            results = [each.result() for each in waiting]
+    finally:
+        another.restart("max_connections", "max_wal_senders", "superuser_reserved_connections")
+    assert {result.code for result in results} == {0}, results
+    assert any("connection slots" in result.err or "too many clients" in result.err for result in results)
+
+
+def test_many_at_once_take_no_lock_and_write_nothing(migrated: Project) -> None:
+    url = migrated.variables["AUTH_DB_URL"]
+    # A role that can write nothing, while somebody has the lock that a run would wait for.
+    migrated.variables["PGOPTIONS"] = "-c default_transaction_read_only=on"
+    before = query(url, "SELECT xmin, version_num FROM alembic_version")
+    with session(migrated, "auth_db", f"SELECT pg_advisory_lock({locks.KEY})"), ThreadPoolExecutor(20) as pool:
+        results = list(pool.map(lambda _: migrated.multidb("ready", "auth_db", "--timeout", "0"), range(20)))
+        held = query(url, LOCKS)
+    assert {(result.code, result.err) for result in results} == {(0, "")}
+    assert held == [(1,)]
+    assert query(url, "SELECT xmin, version_num FROM alembic_version") == before
+
+
+def test_ctrl_c_ends_it(few: Project) -> None:
+    few.rows("auth_db", "UPDATE alembic_version SET version_num = '0001'")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "multidb", "ready", "auth_db"],
+        cwd=few.root, env=few.environment, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert "waits to be migrated" in process.stderr.readline()
+    process.send_signal(2)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (1, "error: interrupted\n")
