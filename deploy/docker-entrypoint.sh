@@ -22,10 +22,9 @@ stop() {
 # In the project's folder, and in a session of its own: Ctrl-C at a terminal comes through `stop`, and so only once.
 run() {
     [ -x "$bin/python" ] || fail "$root has no .venv: run bin/up there, or copy all of the migrations' image into this one"
-    trap stop TERM INT HUP
     (cd "$root" && exec setsid "$@") &
     child=$!
-    [ -z "$stopped" ] || stop
+    [ -z "$stopped" ] || stop # it came before there was a child
     code=0
     wait "$child" || code=$?
     while kill -0 "$child" 2>/dev/null; do # a signal has ended `wait`, and not yet the child
@@ -33,8 +32,6 @@ run() {
         wait "$child" || code=$?
     done
     [ "$code" = 0 ] || exit "$code"
-    [ -z "$stopped" ] || exit 143
-    trap - TERM INT HUP
 }
 
 upgrade() {
@@ -57,10 +54,12 @@ check() {
     run "$bin/python" -m multidb "$@"
 }
 
+trap stop TERM INT HUP
 case ${MIGRATE:-upgrade} in
 upgrade) upgrade ;;
 check) check ;;
 skip) ;;
 *) fail "MIGRATE: '$MIGRATE' should be upgrade, check or skip" ;;
 esac
+[ -z "$stopped" ] || exit 143
 exec "$@"

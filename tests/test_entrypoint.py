@@ -1,0 +1,323 @@
+"""The images' entrypoint, run as a container would run it: what it does first, and that it becomes the program."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from multidb import locks
+from tests.project import Postgres, Project, Result, query
+from tests.runs import MORE
+from tests.test_locks import session
+
+ENTRYPOINT = "deploy/docker-entrypoint.sh"
+SLEEPS = 'op.execute("SELECT pg_sleep(61)")'
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to make namespaces")
+
+
+@pytest.fixture
+def image(few: Project) -> Project:
+    """What an image holds: the checkout, and the virtual environment in it."""
+    (few.root / ".venv").symlink_to(sys.prefix)
+    return few
+
+
+@pytest.fixture
+def behind(image: Project) -> Project:
+    """The same, with work for two databases."""
+    for name in ("auth_db", "user_db"):
+        image.add_revision(name, 2, MORE, 'op.drop_table("more")')
+    return image
+
+
+def start(image: Project, *program: str, **variables: str) -> Result:
+    """Run it to its end, from a folder that is not the project's."""
+    image.variables |= variables
+    return image.run(image.root / ENTRYPOINT, *program, cwd=Path("/"))
+
+
+def starting(image: Project, *program: str, **variables: str) -> "subprocess.Popen[str]":
+    """Begin to run it."""
+    return subprocess.Popen(
+        [image.root / ENTRYPOINT, *program],
+        cwd="/",
+        env=image.environment | variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def first_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
+def until_asleep(image: Project, database: str = "auth_db") -> None:
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    deadline = time.monotonic() + 30
+    while not query(image.variables[f"{database.upper()}_URL"], asleep):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def sessions_on(image: Project, database: str) -> int:
+    others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    return len(query(image.variables[f"{database.upper()}_URL"], others))
+
+
+def test_upgrade_brings_all_databases_to_head_and_then_starts_the_program(behind: Project) -> None:
+    result = start(behind, "echo", "started")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "started")
+    assert {name: found for name, found in behind.versions().items() if found != behind.at(1)[name]} == {
+        "auth_db": ["auth_0002"],
+        "user_db": ["user_0002"],
+    }
+
+
+def test_upgrade_may_name_some_databases_and_the_release(behind: Project) -> None:
+    assert start(behind, MIGRATE="upgrade", MIGRATE_DATABASES="user_db,content_db", MIGRATE_RELEASE="2026.12").code == 0
+    assert behind.versions() == behind.at(1) | {"user_db": ["user_0002"]}
+    assert "  2026.12  `upgrade heads`" in behind.multidb("log", "user_db").out
+
+
+def test_without_a_program_it_ends_when_the_databases_are_migrated(behind: Project) -> None:
+    assert start(behind).code == 0
+    assert behind.versions()["auth_db"] == ["auth_0002"]
+
+
+@pytest.mark.parametrize("mode", ["upgrade", "check", "skip"])
+def test_the_program_takes_its_place(image: Project, mode: str) -> None:
+    process = starting(image, "sh", "-c", "echo $$ $PPID; exit 7", MIGRATE=mode)
+    out, _ = process.communicate(timeout=30)
+    assert out.split()[-2:] == [str(process.pid), str(os.getpid())]
+    assert process.returncode == 7
+
+
+def test_a_signal_goes_to_the_program_itself(image: Project) -> None:
+    with starting(image, "sleep", "60", MIGRATE="skip") as process:
+        while Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")[0] != "sleep":
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == -signal.SIGTERM
+
+
+def test_arguments_come_through_as_they_are(image: Project) -> None:
+    awkward = ["a b", "", "*", "$HOME", "'", '"', "\n"]
+    program = [sys.executable, "-c", "import sys; print(sys.argv[1:])"]
+    assert start(image, *program, *awkward, MIGRATE="check").out == f"{awkward}\n"
+
+
+def test_the_program_starts_where_the_container_does(image: Project) -> None:
+    assert start(image, "pwd", MIGRATE="check").out == "/\n"
+
+
+def test_a_link_to_it_will_do(image: Project, tmp_path: Path) -> None:
+    (tmp_path / "entry").symlink_to(image.root / ENTRYPOINT)
+    assert image.run(tmp_path / "entry", "echo", "started", cwd=tmp_path).out == "started\n"
+
+
+def test_check_starts_the_program_at_head(image: Project) -> None:
+    result = start(image, "echo", "started", MIGRATE="check", MIGRATE_DATABASES="auth_db,user_db")
+    assert (result.code, result.out, result.err) == (0, "started\n", "")
+
+
+def test_check_asks_only_the_databases_that_it_is_told(image: Project) -> None:
+    image.variables["USER_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/user_db"
+    assert start(image, "echo", "started", MIGRATE="check", MIGRATE_DATABASES="auth_db").out == "started\n"
+
+
+def test_check_waits_for_the_migrator(behind: Project) -> None:
+    service = starting(behind, "echo", "started", MIGRATE="check", MIGRATE_DATABASES="auth_db")
+    said = first_line(service)
+    assert "waits to be migrated, at most 300 s: auth_db is at auth_0001 and not at auth_0002" in said
+    assert start(behind).code == 0
+    out, err = service.communicate(timeout=30)
+    assert (service.returncode, out, err) == (0, "started\n", "")
+
+
+def test_check_gives_up_after_its_time_and_starts_nothing(behind: Project) -> None:
+    result = start(behind, "echo", "started", MIGRATE="check", MIGRATE_DATABASES="auth_db", MIGRATE_CHECK_WAIT="500ms")
+    assert result.error.startswith("error: auth_db is at auth_0001 and not at auth_0002, and nobody has changed that")
+    assert result.out == ""
+    assert behind.versions() == behind.at(1)
+
+
+def test_check_starts_beside_a_newer_database_only_if_that_is_allowed(image: Project) -> None:
+    image.rows("auth_db", "UPDATE alembic_version SET version_num = 'auth_0002'")
+    image.variables |= {"MIGRATE": "check", "MIGRATE_DATABASES": "auth_db"}
+    assert "newer than auth_0001" in start(image, "echo", "started").error
+    assert start(image, "echo", "started", MIGRATE_NEWER="true").out == "started\n"
+    assert start(image, "echo", "started", MIGRATE_NEWER="perhaps").error == (
+        "error: MIGRATE_NEWER: 'perhaps' should be true or false"
+    )
+
+
+def test_skip_asks_no_database(image: Project) -> None:
+    image.variables["AUTH_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/auth_db"
+    assert start(image, "echo", "started", MIGRATE="skip").out == "started\n"
+
+
+def test_any_other_word_starts_nothing(image: Project) -> None:
+    result = start(image, "echo", "started", MIGRATE="create_all")
+    assert (result.error, result.out) == ("error: MIGRATE: 'create_all' should be upgrade, check or skip", "")
+
+
+def test_an_image_without_the_packages_is_told_so(image: Project) -> None:
+    (image.root / ".venv").unlink()
+    result = start(image, "echo", "started")
+    assert result.error.startswith(f"error: {image.root} has no .venv: ")
+    assert result.out == ""
+
+
+@pytest.mark.parametrize("mode", ["upgrade", "check"])
+def test_a_server_that_comes_ten_seconds_late_is_waited_for(fragile: Project, another: Postgres, mode: str) -> None:
+    (fragile.root / ".venv").symlink_to(sys.prefix)
+    another.stop("fast")
+    late = threading.Timer(10, another.start)
+    late.start()
+    result = start(fragile, "echo", "started", MIGRATE=mode)
+    late.join()
+    assert (result.code, result.out.splitlines()[-1]) == (0, "started"), result
+    assert "waits for its server, at most 60 s: connection to server" in result.err
+
+
+@pytest.mark.parametrize("mode", ["upgrade", "check"])
+def test_after_migrate_wait_it_gives_up(image: Project, mode: str) -> None:
+    image.variables["AUTH_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/auth_db"
+    started = time.monotonic()
+    result = start(image, "echo", "started", MIGRATE=mode, MIGRATE_WAIT="2")
+    assert 2 < time.monotonic() - started < 20
+    assert result.out == ""
+    assert "Connection refused" in result.error
+
+
+@pytest.mark.parametrize("mode", ["upgrade", "check"])
+def test_a_wrong_password_is_said_at_once_and_nothing_starts(image: Project, postgres: Postgres, mode: str) -> None:
+    image.variables["AUTH_DB_URL"] = image.variables["AUTH_DB_URL"].replace(postgres.password, "wr0ng")
+    result = start(image, "echo", "started", MIGRATE=mode)
+    assert "password authentication failed" in result.error
+    assert "correct the user or the password in the URL" in result.error
+    assert "wr0ng" not in result.err
+    assert result.out == ""
+
+
+def test_a_migration_that_fails_starts_nothing_and_changes_nothing(behind: Project) -> None:
+    behind.add_revision("user_db", 3, 'op.execute("SELECT 1 / 0")')
+    result = start(behind, "echo", "started")
+    assert "user_0003_by_hand.py:13: division by zero" in result.error
+    assert "started" not in result.out
+    assert behind.versions() == behind.at(1)
+
+
+def test_the_tools_exit_code_is_its_own(behind: Project) -> None:
+    gid = "multidb:20260101-000000-000000.0:nowhere_db:auth_db"
+    behind.rows("auth_db", f"BEGIN; CREATE TABLE x (); PREPARE TRANSACTION '{gid}'")
+    try:
+        result = start(behind, "echo", "started")
+    finally:
+        behind.rows("auth_db", f"ROLLBACK PREPARED '{gid}'")
+    assert "in doubt" in result.partly  # exit code 3
+    assert "started" not in result.out
+
+
+@pytest.mark.parametrize("mode", ["upgrade", "check"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_can_be_stopped_while_it_waits_for_the_server(image: Project, mode: str, number: signal.Signals) -> None:
+    image.variables["AUTH_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/auth_db"
+    process = starting(image, "echo", "started", MIGRATE=mode)
+    assert "waits for its server" in first_line(process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out) == (1, "")
+    assert err.splitlines()[-1].startswith("error: interrupted")
+
+
+def test_check_can_be_stopped_while_it_waits_for_the_migrator(behind: Project) -> None:
+    process = starting(behind, "echo", "started", MIGRATE="check")
+    assert "waits to be migrated" in first_line(process)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=10) == ("", "error: interrupted\n")
+    assert process.returncode == 1
+
+
+def test_stopped_while_it_migrates_it_leaves_nothing_behind(behind: Project) -> None:
+    behind.add_revision("auth_db", 3, SLEEPS)
+    process = starting(behind, "echo", "started")
+    until_asleep(behind)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=15)
+    assert process.returncode == 1
+    assert "started" not in out
+    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed"
+    assert behind.versions() == behind.at(1)
+    assert sessions_on(behind, "auth_db") == 0
+
+
+@pytest.mark.parametrize("mode", ["upgrade", "check"])
+def test_no_signal_is_lost_whenever_it_comes(image: Project, mode: str) -> None:
+    ends = set()
+    for tenths in range(10):
+        process = starting(image, "sleep", "60", MIGRATE=mode)
+        time.sleep(tenths / 15)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+        ends.add(process.returncode)
+    assert ends <= {1, 143, -signal.SIGTERM}
+
+
+@as_root
+def test_as_process_1_it_hears_signals_and_its_program_is_process_1(behind: Project) -> None:
+    behind.add_revision("auth_db", 3, SLEEPS)
+    as_init = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    with subprocess.Popen(
+        [*as_init, behind.root / ENTRYPOINT, "echo", "started"],
+        env=behind.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        until_asleep(behind)
+        [init] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(init), signal.SIGTERM)
+        out, err = process.communicate(timeout=15)
+    assert process.returncode == 1
+    assert "started" not in out
+    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed"
+    (behind.root / "migrations/versions/auth_db/auth_0003_by_hand.py").unlink()
+    done = behind.run(*as_init, behind.root / ENTRYPOINT, "sh", "-c", "echo $$")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "1")
+
+
+def test_two_at_once_migrate_once(behind: Project) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        results = [each.result() for each in [pool.submit(start, behind, "echo", "started") for _ in range(2)]]
+    assert [(result.code, result.out.splitlines()[-1]) for result in results] == [(0, "started")] * 2
+    assert behind.rows("auth_db", "SELECT count(*) FROM multidb_journal WHERE after = 'auth_0002'") == [(1,)]
+
+
+@as_root
+def test_it_needs_no_capability_and_nothing_writable_but_the_volume(behind: Project, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (behind.root / "investment.db").rename(volume / "investment.db")
+    behind.variables["INVESTMENT_DB_URL"] = f"sqlite:///{volume}/investment.db"
+    behind.add_revision("investment_db", 2, MORE, 'op.drop_table("more")')
+    in_a_cage = (
+        'mount --bind "$1" "$1" && mount -o remount,bind,ro / && ! touch "$2/x" 2>/dev/null && cd "$2" &&'
+        ' exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all "$2/$3" sh -c "grep CapEff /proc/$$/status"'
+    )
+    result = behind.run("unshare", "-m", "sh", "-c", in_a_cage, "sh", volume, behind.root, ENTRYPOINT)
+    assert (result.code, result.out.splitlines()[-1]) == (0, "CapEff:\t0000000000000000"), result
+    assert behind.rows("auth_db", "SELECT version_num FROM alembic_version") == [("auth_0002",)]
+
+
+def test_many_services_start_at_once(image: Project) -> None:
+    image.variables |= {"MIGRATE": "check", "MIGRATE_DATABASES": "auth_db", "MIGRATE_CHECK_WAIT": "0"}
+    image.variables["PGOPTIONS"] = "-c default_transaction_read_only=on"
+    with session(image, "auth_db", f"SELECT pg_advisory_lock({locks.KEY})"), ThreadPoolExecutor(20) as pool:
+        results = list(pool.map(lambda _: start(image, "echo", "started"), range(20)))
+    assert {(result.code, result.out, result.err) for result in results} == {(0, "started\n", "")}
