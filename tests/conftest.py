@@ -75,6 +75,17 @@ def fragile(tmp_path: Path, another: Postgres) -> Iterator[Project]:
 
 
 @pytest.fixture
+def platform(another: Postgres) -> Iterator[Postgres]:
+    """That other server, with nine empty databases under their own names."""
+    another.restart("max_prepared_transactions", "synchronous_standby_names")
+    for name in ON_POSTGRESQL:
+        another.clone(another.empty_template(name), name)
+    yield another
+    for name in ON_POSTGRESQL:
+        another.drop(name)
+
+
+@pytest.fixture
 def project(tmp_path: Path, postgres: Postgres) -> Iterator[Project]:
     """A checkout with ten empty databases: location_db has PostGIS, which the role could not create."""
     yield from _project(tmp_path, postgres, {name: postgres.empty_template(name) for name in ON_POSTGRESQL})

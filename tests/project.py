@@ -121,6 +121,14 @@ class Project:
         )
         return Result(done.stdout, done.stderr, done.returncode)
 
+    def lend_venv(self) -> None:
+        """Give it a .venv, which is the one that the tests run in, so that nothing is installed again."""
+        venv = self.root / ".venv"
+        venv.mkdir()
+        for part in ("bin", "lib", "pyvenv.cfg"):
+            (venv / part).symlink_to(Path(sys.prefix) / part)
+        (venv / "installed-constraints.txt").write_text((ROOT / "constraints.txt").read_text())
+
     def alembic(self, *arguments: str) -> Result:
         return self.run(sys.executable, "-m", "alembic", *arguments)
 

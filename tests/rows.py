@@ -1,9 +1,14 @@
-"""A thousand rows in every table of a live database, and whether they are still the same."""
+"""A thousand rows in every table of a live database, and whether they are still the same.
+
+`python -m tests.rows` puts them into all databases of databases.yaml, for what has to be tried with rows.
+"""
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
-from multidb import journal
+from multidb import config, journal
 from tests.project import query
 
 ROWS = 1000
@@ -75,3 +80,18 @@ def _tables(url: str) -> list[str]:
 def _value(name: str, kind: str, modifier: int, table: str) -> str:
     template = _VALUES.get(kind, f"(enum_range(NULL::{kind}))[number % 2 + 1]")
     return template.format(name=name, table=f"'{table}'", length=max(modifier - 4, 1) if modifier > 0 else 32)
+
+
+def main() -> None:
+    """Fill the databases that databases.yaml names."""
+    configuration = config.load(Path("databases.yaml"))
+    for database in configuration.databases(configuration.names):
+        if database.is_sqlite:
+            with closing(sqlite3.connect(database.url.database or "")) as connection, connection:
+                fill_file(connection)
+        else:
+            fill(database.url.set(drivername="postgresql").render_as_string(hide_password=False))
+
+
+if __name__ == "__main__":
+    main()

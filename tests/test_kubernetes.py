@@ -21,7 +21,7 @@ import yaml
 from sqlalchemy.engine import make_url
 
 from multidb import config
-from tests.project import NAMES, ON_POSTGRESQL, ROOT, Postgres, Project, Result
+from tests.project import NAMES, ROOT, Postgres, Project, Result
 
 Manifest = dict[str, Any]
 K8S = ROOT / "deploy/k8s"
@@ -363,21 +363,16 @@ def with_certificate(postgres: Postgres, host: str, folder: Path) -> Iterator[Pa
 
 
 @pytest.fixture
-def cluster(another: Postgres, tmp_path: Path) -> Iterator[Mapping[str, str]]:
+def cluster(platform: Postgres, tmp_path: Path) -> Iterator[Mapping[str, str]]:
     """A server that is like the cluster: its name, its certificate, its databases. Yields what stands for what."""
-    another.restart("max_prepared_transactions", "synchronous_standby_names")
-    for name in ON_POSTGRESQL:
-        another.clone(another.empty_template(name), name)
-    port = make_url(another.admin_url).port
-    with with_certificate(another, "neighbor-db-rw", tmp_path) as folder:
+    port = make_url(platform.admin_url).port
+    with with_certificate(platform, "neighbor-db-rw", tmp_path) as folder:
         yield {"neighbor-db-rw:5432": f"neighbor-db-rw:{port}", "/etc/neighbor-db": str(folder),
                "/var/lib/neighbor": str(tmp_path), "127.0.0.1:5432": f"127.0.0.1:{port}"}  # fmt: skip
-    for name in ON_POSTGRESQL:
-        another.drop(name)
 
 
 def test_what_the_pods_run_does_what_it_should(
-    production: list[Manifest], another: Postgres, cluster: Mapping[str, str], tmp_path: Path
+    production: list[Manifest], platform: Postgres, cluster: Mapping[str, str], tmp_path: Path
 ) -> None:
     project = Project.copied(tmp_path / "image", {})
     (project.root / ".venv").symlink_to(sys.prefix)
@@ -389,7 +384,7 @@ def test_what_the_pods_run_does_what_it_should(
             declared = {key: value.replace(here, there) for key, value in declared.items()}
         path = f"{project.root}/.venv/bin:/usr/bin:/bin"
         project.variables = (
-            declared | {"PGHOSTADDR": "127.0.0.1", "PGPASSWORD": another.password, "PATH": path} | variables
+            declared | {"PGHOSTADDR": "127.0.0.1", "PGPASSWORD": platform.password, "PATH": path} | variables
         )
         return project.run("deploy/docker-entrypoint.sh", *(instead or containers(production)[name].get("args", [])))
 
@@ -402,12 +397,12 @@ def test_what_the_pods_run_does_what_it_should(
     assert f"  {environment(production, 'migrate')['MIGRATE_RELEASE']}  `upgrade heads`" in status.out
 
     # The pod's own server asks for no password; this one does.
-    passwords = project.write("passwords", f"*:*:*:neighbor:{another.password}\n*:*:*:*:{admin_password(another)}\n")
+    passwords = project.write("passwords", f"*:*:*:neighbor:{platform.password}\n*:*:*:*:{admin_password(platform)}\n")
     passwords.chmod(0o600)
     known = {"PGPASSWORD": "", "PGPASSFILE": str(passwords)}
     drift = run("drift", **known)
     assert (drift.code, drift.out.count(": no drift")) == (0, len(NAMES)), drift
-    another.as_admin("ALTER TABLE users ADD nickname text", "auth_db")
+    platform.as_admin("ALTER TABLE users ADD nickname text", "auth_db")
     drift = run("drift", **known)
     assert drift.code == 2
     assert "auth_db          auth_0001: 1 difference" in drift.out

@@ -10,18 +10,14 @@ import pytest
 from multidb import packages
 from multidb.errors import MigrationError
 from multidb.packages import Installation
-from tests.project import NAMES, ROOT, Postgres, Project, at_once
+from tests.project import NAMES, Postgres, Project, at_once
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Iterator[Project]:
     """A clone whose .venv is the one that the tests run in, so that nothing is installed again."""
     made = Project.copied(tmp_path / "clone", {})
-    venv = made.root / ".venv"
-    venv.mkdir()
-    for part in ("bin", "lib", "pyvenv.cfg"):
-        (venv / part).symlink_to(Path(sys.prefix) / part)
-    (venv / "installed-constraints.txt").write_text((ROOT / "constraints.txt").read_text())
+    made.lend_venv()
     yield made
     made.run("bin/down", "--wipe")
 
