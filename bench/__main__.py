@@ -1,6 +1,6 @@
 """Measures whole processes, in turn within one run, and prints medians and ratios.
 
-    .venv/bin/python -m bench [--rounds N] [commands] [releases] [takeovers]
+    .venv/bin/python -m bench [--rounds N] [commands] [releases] [takeovers] [starts]
 
 Absolute times say more about the machine than about the project: quote the ratios.
 """
@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import commands, releases, takeovers
+from bench import commands, releases, starts, takeovers
 from bench.case import Case, Ratio
 from multidb.server import Server
 from tests.project import Postgres
 
 # As a production server has it, but for the disk, which on a shared machine would measure its neighbours.
 SETTINGS = {"fsync": "off", "max_connections": "100"}
-GROUPS = {"commands": commands, "releases": releases, "takeovers": takeovers}
+GROUPS = {"commands": commands, "releases": releases, "takeovers": takeovers, "starts": starts}
 
 
 def main() -> None:

@@ -1,5 +1,9 @@
 """`python -m multidb`."""
 
+import gc
+
 from multidb.cli import main
 
-raise SystemExit(main())
+status = main()
+gc.freeze()  # as env.py does: Python would search all that was imported for garbage before it ends
+raise SystemExit(status)
