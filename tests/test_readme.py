@@ -1,11 +1,14 @@
 """The README's lists, followed literally, and its claims about what exists."""
 
 import re
+import shutil
 import textwrap
 
 import pytest
 
+from multidb import config
 from tests.project import ROOT, Project
+from tests.test_kubernetes import assert_says_the_same, rendered
 from tests.test_local import clone
 
 README = (ROOT / "README.md").read_text()
@@ -29,14 +32,18 @@ def test_the_list_can_be_followed_literally(clone: Project, heading: str) -> Non
                 result = clone.run("sh", "-c", line)
                 assert result.code == 0, (line, result)
         else:
-            path = clone.root / re.findall(r"`(models/\w+\.py|databases\.yaml)`", text)[-1]
+            file = re.findall(r"`(models/\w+\.py|(?:[\w/]+/)?databases\.yaml)`", text)[-1]
+            path = clone.root / file
             existing = path.read_text() if path.exists() else ""
-            indent = "  " if language == "yaml" else ""
+            indent = "  " if file == "databases.yaml" else ""
             path.write_text(existing + textwrap.indent(code, indent) if existing else code)
     assert clone.run(".venv/bin/alembic", "check").out == "No new upgrade operations detected.\n"
     after = {path: path.read_text() for path in (clone.root / "migrations/versions").glob("*/*.py")}
     assert len(after) == len(before) + 1
     assert before.items() <= after.items()
+    if shutil.which("kubectl"):
+        manifests = rendered(clone.root / "deploy/k8s/overlays/production")
+        assert_says_the_same(manifests, config.load(clone.root / "databases.yaml"))
     named = re.search(r"`(migrations/versions/\S+\.py)`", README.split(f"## {heading}\n")[1].split("\n## ")[0])
     assert named is None or (clone.root / named[1]).exists()
 
