@@ -1,7 +1,7 @@
 #!/bin/sh
 # Before an image's program starts, its databases are migrated, or are seen to be at head. Then `exec "$@"`.
 # README.md beside this file says what the variables mean. What fails here ends the start, with its exit code.
-set -eu
+set -euf
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
 bin=$root/.venv/bin
@@ -48,18 +48,23 @@ check() {
     false) ;;
     *) fail "MIGRATE_NEWER: '$MIGRATE_NEWER' should be true or false" ;;
     esac
+    given=$#
     for name in $(echo "${MIGRATE_DATABASES:-}" | tr , ' '); do
         set -- "$@" "$name"
     done
+    [ -z "${MIGRATE_DATABASES:-}" ] || [ $# -gt "$given" ] || fail "MIGRATE_DATABASES names no database"
     run "$bin/python" -m multidb "$@"
 }
 
 trap stop TERM INT HUP
-case ${MIGRATE:-upgrade} in
+# Who starts no program is the migrator; a service never migrates unless it is told to.
+[ $# -eq 0 ] && default=upgrade || default=check
+case ${MIGRATE:-$default} in
 upgrade) upgrade ;;
 check) check ;;
 skip) ;;
 *) fail "MIGRATE: '$MIGRATE' should be upgrade, check or skip" ;;
 esac
+trap 'exit 143' TERM INT HUP
 [ -z "$stopped" ] || exit 143
 exec "$@"

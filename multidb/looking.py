@@ -44,7 +44,9 @@ _VERSIONS = "SELECT version_num FROM alembic_version"
 # What is said of a server, or of a database on it, that may be there in a moment: one that starts, that is being set up
 # by somebody, or that a hundred services ask at the same moment.
 _SOON = re.compile(
-    r"Connection refused|No such file or directory|starting up|shutting down|could not translate host name"
+    r'Connection refused|on socket "[^"]*" failed|No route to host|Network is unreachable|timed out|timeout expired'
+    r"|could not translate host name|starting up|shutting down|in recovery mode|not yet accepting connections"
+    r"|closed the connection unexpectedly|Connection reset"
     r'|database "[^"]*" does not exist|too many (clients|connections)|connection slots'
 )
 _PAUSE = 0.25  # seconds between two tries to connect

@@ -72,7 +72,7 @@ def nobody(another: Postgres) -> Postgres:
 def test_from_nothing_to_a_service_that_runs(nobody: Postgres, tmp_path: Path) -> None:
     """As Compose would start them: by their own commands and variables, with the secrets as files."""
     project = Project.copied(tmp_path / "image", {})
-    (project.root / ".venv").symlink_to(sys.prefix)
+    project.lend_venv()
     admin = make_url(nobody.admin_url)
     secrets = tmp_path / "secrets"
     secrets.mkdir()
@@ -101,6 +101,7 @@ def test_from_nothing_to_a_service_that_runs(nobody: Postgres, tmp_path: Path) -
 def environment(name: str) -> dict[str, str]:
     """A service's variables, with Compose's own default in the place of `${RELEASE:-local}`."""
     image = dict(re.findall(r"^ +(?:ENV )?(MIGRATE)=(\w+)", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE))
+    assert image == {"MIGRATE": "upgrade"}
     return image | {
         key: re.sub(r"\$\{\w+:-(\w+)\}", r"\1", value) for key, value in SERVICES[name]["environment"].items()
     }

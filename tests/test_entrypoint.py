@@ -1,6 +1,8 @@
 """The images' entrypoint, run as a container would run it: what it does first, and that it becomes the program."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +14,16 @@ from pathlib import Path
 import pytest
 
 from multidb import locks
+from tests.cage import caged
 from tests.project import Postgres, Project, Result, query
 from tests.runs import MORE
 from tests.test_locks import session
 
 ENTRYPOINT = "deploy/docker-entrypoint.sh"
+LOCKS = """
+    SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
+    WHERE locktype = 'advisory' AND datname = current_database()
+"""
 SLEEPS = 'op.execute("SELECT pg_sleep(61)")'
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to make namespaces")
 
@@ -24,16 +31,16 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to make name
 @pytest.fixture
 def image(few: Project) -> Project:
     """What an image holds: the checkout, and the virtual environment in it."""
-    (few.root / ".venv").symlink_to(sys.prefix)
+    few.lend_venv()
+    few.variables["MIGRATE"] = "upgrade"  # as the image says
     return few
 
 
 @pytest.fixture
-def behind(image: Project) -> Project:
+def behind(image: Project, pair: Project) -> Project:
     """The same, with work for two databases."""
-    for name in ("auth_db", "user_db"):
-        image.add_revision(name, 2, MORE, 'op.drop_table("more")')
-    return image
+    assert image is pair
+    return pair
 
 
 def start(image: Project, *program: str, **variables: str) -> Result:
@@ -85,6 +92,15 @@ def test_upgrade_may_name_some_databases_and_the_release(behind: Project) -> Non
     assert start(behind, MIGRATE="upgrade", MIGRATE_DATABASES="user_db,content_db", MIGRATE_RELEASE="2026.12").code == 0
     assert behind.versions() == behind.at(1) | {"user_db": ["user_0002"]}
     assert "  2026.12  `upgrade heads`" in behind.multidb("log", "user_db").out
+
+
+def test_unless_it_is_told_it_never_migrates_before_a_program(behind: Project) -> None:
+    del behind.variables["MIGRATE"]
+    result = start(behind, "echo", "started", MIGRATE_CHECK_WAIT="0")
+    assert "auth_db is at auth_0001 and not at auth_0002" in result.error
+    assert behind.versions() == behind.at(1)
+    assert start(behind).code == 0
+    assert behind.versions()["auth_db"] == ["auth_0002"]
 
 
 def test_without_a_program_it_ends_when_the_databases_are_migrated(behind: Project) -> None:
@@ -159,6 +175,13 @@ def test_check_starts_beside_a_newer_database_only_if_that_is_allowed(image: Pro
     )
 
 
+@pytest.mark.parametrize("names", [",", " , ", "*", "nowhere_db"])
+def test_what_names_no_database_is_not_all_of_them(image: Project, names: str) -> None:
+    result = start(image, "echo", "started", MIGRATE="check", MIGRATE_DATABASES=names)
+    assert re.search(r"names no database|there is no database '(\*|nowhere_db)'", result.error)
+    assert result.out == ""
+
+
 def test_skip_asks_no_database(image: Project) -> None:
     image.variables["AUTH_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/auth_db"
     assert start(image, "echo", "started", MIGRATE="skip").out == "started\n"
@@ -170,7 +193,7 @@ def test_any_other_word_starts_nothing(image: Project) -> None:
 
 
 def test_an_image_without_the_packages_is_told_so(image: Project) -> None:
-    (image.root / ".venv").unlink()
+    shutil.rmtree(image.root / ".venv")
     result = start(image, "echo", "started")
     assert result.error.startswith(f"error: {image.root} has no .venv: ")
     assert result.out == ""
@@ -178,7 +201,7 @@ def test_an_image_without_the_packages_is_told_so(image: Project) -> None:
 
 @pytest.mark.parametrize("mode", ["upgrade", "check"])
 def test_a_server_that_comes_ten_seconds_late_is_waited_for(fragile: Project, another: Postgres, mode: str) -> None:
-    (fragile.root / ".venv").symlink_to(sys.prefix)
+    fragile.lend_venv()
     another.stop("fast")
     late = threading.Timer(10, another.start)
     late.start()
@@ -300,24 +323,29 @@ def test_two_at_once_migrate_once(behind: Project) -> None:
 
 
 @as_root
-def test_it_needs_no_capability_and_nothing_writable_but_the_volume(behind: Project, tmp_path: Path) -> None:
+def test_as_the_images_user_it_needs_nothing_writable_but_the_volume(behind: Project, tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     volume.mkdir()
     (behind.root / "investment.db").rename(volume / "investment.db")
     behind.variables["INVESTMENT_DB_URL"] = f"sqlite:///{volume}/investment.db"
     behind.add_revision("investment_db", 2, MORE, 'op.drop_table("more")')
-    in_a_cage = (
-        'mount --bind "$1" "$1" && mount -o remount,bind,ro / && ! touch "$2/x" 2>/dev/null && cd "$2" &&'
-        ' exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all "$2/$3" sh -c "grep CapEff /proc/$$/status"'
-    )
-    result = behind.run("unshare", "-m", "sh", "-c", in_a_cage, "sh", volume, behind.root, ENTRYPOINT)
-    assert (result.code, result.out.splitlines()[-1]) == (0, "CapEff:\t0000000000000000"), result
+    result = caged(behind, volume, ENTRYPOINT, "sh", "-c", "id -u; grep CapBnd /proc/$$/status")
+    assert (result.code, result.out.splitlines()[-2:]) == (0, ["10001", "CapBnd:\t0000000000000000"]), result
     assert behind.rows("auth_db", "SELECT version_num FROM alembic_version") == [("auth_0002",)]
+    assert "by 10001 on" in behind.multidb("log", "auth_db").out
 
 
-def test_many_services_start_at_once(image: Project) -> None:
+def test_many_services_that_start_at_once_take_no_lock_and_write_nothing(image: Project) -> None:
+    url = image.variables["AUTH_DB_URL"]
     image.variables |= {"MIGRATE": "check", "MIGRATE_DATABASES": "auth_db", "MIGRATE_CHECK_WAIT": "0"}
     image.variables["PGOPTIONS"] = "-c default_transaction_read_only=on"
+    before = query(url, "SELECT xmin, version_num FROM alembic_version")
+    held = set()
+    # Somebody has the lock that a run would wait for.
     with session(image, "auth_db", f"SELECT pg_advisory_lock({locks.KEY})"), ThreadPoolExecutor(20) as pool:
-        results = list(pool.map(lambda _: start(image, "echo", "started"), range(20)))
-    assert {(result.code, result.out, result.err) for result in results} == {(0, "started\n", "")}
+        starts = [pool.submit(start, image, "echo", "started") for _ in range(20)]
+        while not all(each.done() for each in starts):
+            held |= set(query(url, LOCKS))
+    assert {(each.result().code, each.result().out, each.result().err) for each in starts} == {(0, "started\n", "")}
+    assert held == {(1,)}
+    assert query(url, "SELECT xmin, version_num FROM alembic_version") == before

@@ -47,18 +47,24 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
+    """As from the checkout of somebody who leaves nothing to others."""
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
         target.parent.mkdir(exist_ok=True)
         shutil.copy(source, target)
+    for path in (target, *target.rglob("*")):
+        path.chmod(path.stat().st_mode & 0o700)
 
 
 @pytest.fixture
 def image(built: Path, project: Project, tmp_path: Path) -> Project:
     """That folder, and ten empty databases."""
     variables = project.variables | {"INVESTMENT_DB_URL": f"sqlite:///{tmp_path}/investment.db"}
-    return Project(built, variables | {"PYTHONDONTWRITEBYTECODE": "1"})
+    [env] = [rest for word, rest in instructions(FINAL) if word == "ENV"]
+    said = dict(re.findall(r"\b(MIGRATE|PYTHON\w+)=(\w+)", env))
+    assert said["MIGRATE"] == "upgrade"
+    return Project(built, variables | said)
 
 
 def test_what_is_in_it_migrates_ten_databases_and_starts_services(image: Project) -> None:
@@ -78,11 +84,19 @@ def test_it_finds_drift(image: Project, postgres: Postgres) -> None:
 
 def test_it_is_healthy_while_its_databases_are_at_head(image: Project) -> None:
     [health] = [rest for word, rest in instructions(FINAL) if word == "HEALTHCHECK"]
-    command = shlex.split(health.partition("CMD")[2].strip("[] ").replace(",", " "))
+    words = shlex.split(health.partition("CMD")[2].strip("[] ").replace(",", " "))
+    command = [word.replace("/opt/migrations", str(image.root)) for word in words]
     sick = image.run(*command)
     assert "is at base and not at" in sick.error
     assert image.run("deploy/docker-entrypoint.sh").code == 0
     assert image.run(*command).code == 0
+
+
+def test_whoever_runs_it_may_read_it_and_not_change_it(built: Path) -> None:
+    for path in built.rglob("*"):
+        if not path.is_symlink():
+            readable = 0o055 if path.is_dir() else 0o044
+            assert path.stat().st_mode & 0o077 == readable | (path.stat().st_mode & 0o011), path
 
 
 def test_it_holds_only_what_running_needs(built: Path) -> None:

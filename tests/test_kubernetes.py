@@ -3,10 +3,12 @@
 import copy
 import itertools
 import json
+import os
 import re
 import shutil
+import socket
 import subprocess
-import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -21,13 +23,14 @@ import yaml
 from sqlalchemy.engine import make_url
 
 from multidb import config
+from multidb.packages import newest_installation
 from tests.project import NAMES, ROOT, Postgres, Project, Result
 
 Manifest = dict[str, Any]
 K8S = ROOT / "deploy/k8s"
 OVERLAYS = ["development", "staging", "production"]
 # What somebody may add to an overlay.
-EXTRA = ["argo-cd", "helm-hooks", "investment-on-postgresql"]
+EXTRA = ["investment-on-postgresql", "argo-cd", "helm-hooks"]
 CHOICES = [list(some) for number in range(len(EXTRA) + 1) for some in itertools.combinations(EXTRA, number)]
 # The oldest that has native sidecars by default, and the newest that is known here.
 VERSIONS = ["1.29", kubernetes_validate.latest_version()]
@@ -79,13 +82,17 @@ def one(manifests: Iterable[Manifest], kind: str) -> Manifest:
     return found
 
 
-def pods(manifests: Iterable[Manifest]) -> Iterator[Manifest]:
-    """The specifications of all pods that we declare."""
-    for each in manifests:
-        spec = each.get("spec", {})
-        spec = spec.get("jobTemplate", {}).get("spec", spec)
-        if isinstance(spec.get("template"), dict):
-            yield spec["template"]["spec"]
+def templates(manifests: Iterable[Manifest]) -> dict[str, Manifest]:
+    """The templates of all pods that we declare, by the names of what they are in."""
+    return {
+        each["metadata"]["name"]: (each["spec"].get("jobTemplate") or each)["spec"]["template"]
+        for each in manifests
+        if each["kind"] in ("Job", "CronJob", "Deployment")
+    }
+
+
+def pods(manifests: Iterable[Manifest]) -> list[Manifest]:
+    return [each["spec"] for each in templates(manifests).values()]
 
 
 def containers(manifests: Iterable[Manifest]) -> dict[str, Manifest]:
@@ -116,22 +123,25 @@ def _strict(schema: Any) -> Any:
     return found
 
 
+def is_operators(manifest: Manifest) -> bool:
+    return "cnpg.io/" in manifest["apiVersion"]
+
+
 def validate(manifest: Manifest) -> None:
     """Check a manifest against the schema of its kind."""
-    group, kind = manifest["apiVersion"].partition("/")[0], manifest["kind"]
-    if group == "postgresql.cnpg.io":
-        schema = schema_of(kind)
-        jsonschema.validate(manifest | {"metadata": {}}, schema)
-    elif group == "barmancloud.cnpg.io":
-        # The plugin's own definition is not at hand; it says that `configuration` is what this was:
+    if not is_operators(manifest):
+        for version in VERSIONS:
+            kubernetes_validate.validate(manifest, version, strict=True)
+    elif manifest["kind"] == "ObjectStore":
+        # The plugin's own definition is not at hand; it says that `configuration` is what this was, but for a name:
         # https://cloudnative-pg.io/plugin-barman-cloud/docs/usage
         cluster = schema_of("Cluster")["properties"]["spec"]["properties"]["backup"]["properties"]
         assert set(manifest["spec"]) <= {"configuration", "retentionPolicy", "instanceSidecarConfiguration"}
+        assert "serverName" not in manifest["spec"]["configuration"]
         jsonschema.validate(manifest["spec"]["configuration"], cluster["barmanObjectStore"])
         jsonschema.validate(manifest["spec"]["retentionPolicy"], cluster["retentionPolicy"])
     else:
-        for version in VERSIONS:
-            kubernetes_validate.validate(manifest, version, strict=True)
+        jsonschema.validate(manifest | {"metadata": {}}, schema_of(manifest["kind"]))
 
 
 def assert_says_the_same(manifests: list[Manifest], configuration: config.Configuration) -> None:
@@ -162,8 +172,16 @@ def assert_says_the_same(manifests: list[Manifest], configuration: config.Config
 
 
 def test_every_overlay_is_valid(manifests: list[Manifest]) -> None:
-    assert len(manifests) > 15
-    for manifest in manifests:
+    ours = [each for each in manifests if not is_operators(each)]
+    assert len(ours) > 6
+    for manifest in ours:
+        validate(manifest)
+
+
+def test_every_overlay_is_valid_for_the_operator(manifests: list[Manifest]) -> None:
+    operators = [each for each in manifests if is_operators(each)]
+    assert len(operators) > 9
+    for manifest in operators:
         validate(manifest)
 
 
@@ -232,6 +250,16 @@ def test_the_server_can_commit_in_two_phases_and_lose_a_node(production: list[Ma
     assert one(production, "ScheduledBackup")["spec"]["cluster"]["name"] == "neighbor-db"
 
 
+def test_branches_are_replayed_on_the_clusters_version(production: list[Manifest]) -> None:
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
+    images = [
+        one(production, "Cluster")["spec"]["imageName"],
+        containers(production)["scratch"]["image"],
+        compose["services"]["postgres"]["image"],
+    ]
+    assert len({re.search(r"postgis:(\d+)-", image)[1] for image in images}) == 1  # type: ignore[index]
+
+
 def test_no_manifest_holds_a_secret(manifests: list[Manifest]) -> None:
     assert not of_kind(manifests, "Secret")
     for name, container in containers(manifests).items():
@@ -245,9 +273,8 @@ def test_every_pod_keeps_to_the_restricted_standard(manifests: list[Manifest]) -
     """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and what is beyond it."""
     [namespace] = of_kind(manifests, "Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    found = list(pods(manifests))
-    assert len(found) == 3
-    for pod in found:
+    assert len(pods(manifests)) == 3
+    for pod in pods(manifests):
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -289,20 +316,41 @@ def test_the_release_is_one_line_of_an_overlay(k8s: Path) -> None:
     assert environment(manifests, "migrate")["MIGRATE_RELEASE"] == "2026-12-01-rc1"
     images = {name: container["image"] for name, container in containers(manifests).items()}
     assert {image.rpartition(":")[2] for name, image in images.items() if name != "scratch"} == {"2026-12-01-rc1"}
-    assert images["scratch"].startswith("postgis/postgis:")
+    assert images["scratch"] == one(manifests, "Cluster")["spec"]["imageName"]
     assert not of_kind(manifests, "Release")
     assert "unreleased" not in json.dumps(manifests)
 
 
-def test_argo_cd_and_helm_migrate_before_the_services(k8s: Path) -> None:
-    argo = rendered(k8s / f"overlays/choice-{CHOICES.index(['argo-cd'])}")
-    notes = {kind: of_kind(argo, kind)[0]["metadata"].get("annotations", {}) for kind in
-             ("Cluster", "Database", "Job", "PersistentVolumeClaim", "Deployment")}  # fmt: skip
-    assert notes["Job"]["argocd.argoproj.io/hook"] == "Sync"
-    waves = {kind: int(found.get("argocd.argoproj.io/sync-wave", 0)) for kind, found in notes.items()}
-    assert waves["Cluster"] < waves["Database"] < waves["PersistentVolumeClaim"] == waves["Job"] < waves["Deployment"]
-    helm = rendered(k8s / f"overlays/choice-{CHOICES.index(['helm-hooks'])}")
-    assert one(helm, "Job")["metadata"]["annotations"]["helm.sh/hook"] == "post-install,pre-upgrade"
+def test_argo_cd_does_one_after_the_other(k8s: Path) -> None:
+    manifests = rendered(k8s / f"overlays/choice-{CHOICES.index(EXTRA)}")
+    waves: dict[str, set[int]] = {}
+    for each in manifests:
+        notes = each["metadata"].get("annotations", {})
+        waves.setdefault(each["kind"], set()).add(int(notes.get("argocd.argoproj.io/sync-wave", 0)))
+    assert all(len(found) == 1 for found in waves.values()), waves
+    wave = {kind: found.pop() for kind, found in waves.items()}
+    assert wave["Namespace"] == wave["NetworkPolicy"] == wave["ObjectStore"] < wave["Cluster"] < wave["Database"]
+    assert wave["Database"] < wave["ConfigMap"] == wave["Job"] < wave["Deployment"]
+    notes = one(manifests, "Job")["metadata"]["annotations"]
+    assert notes["argocd.argoproj.io/hook"] == "Sync"
+    assert notes["helm.sh/hook"] == "post-install,post-upgrade"  # neither component takes the other's away
+
+
+def test_without_a_file_there_is_no_volume_and_everybody_may_run_anywhere(k8s: Path) -> None:
+    manifests = rendered(k8s / f"overlays/choice-{CHOICES.index(['investment-on-postgresql'])}")
+    assert not of_kind(manifests, "PersistentVolumeClaim")
+    assert "investment-volume" not in json.dumps(manifests)
+    assert not any("affinity" in pod for pod in pods(manifests))
+
+
+def test_who_mounts_the_file_runs_where_it_is(production: list[Manifest]) -> None:
+    for template in templates(production).values():
+        mounts = any("persistentVolumeClaim" in volume for volume in template["spec"]["volumes"])
+        assert mounts == ("affinity" in template["spec"])
+        if mounts:
+            affinity = template["spec"]["affinity"]["podAffinity"]
+            [term] = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+            assert term["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
 
 
 def test_drift_fails_visibly_and_is_not_tried_again(production: list[Manifest]) -> None:
@@ -318,13 +366,8 @@ def test_only_what_has_to_reaches_the_server(production: list[Manifest]) -> None
     policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(production, "NetworkPolicy")}
     [clients, *_] = policies["neighbor-db"]["ingress"]
     label = clients["from"][0]["podSelector"]["matchLabels"]
-    templates = {
-        each["metadata"]["name"]: (each["spec"].get("jobTemplate") or each)["spec"]["template"]
-        for each in production
-        if each["kind"] in ("Job", "CronJob", "Deployment")
-    }
-    assert len(templates) == 3
-    for template in templates.values():
+    assert len(templates(production)) == 3
+    for template in templates(production).values():
         assert template["metadata"]["labels"].items() >= label.items()
     assert "ingress" not in policies["migrations"]
     chosen = policies["migrations"]["podSelector"]["matchExpressions"][0]["values"]
@@ -368,24 +411,53 @@ def cluster(platform: Postgres, tmp_path: Path) -> Iterator[Mapping[str, str]]:
     port = make_url(platform.admin_url).port
     with with_certificate(platform, "neighbor-db-rw", tmp_path) as folder:
         yield {"neighbor-db-rw:5432": f"neighbor-db-rw:{port}", "/etc/neighbor-db": str(folder),
-               "/var/lib/neighbor": str(tmp_path), "127.0.0.1:5432": f"127.0.0.1:{port}"}  # fmt: skip
+               "/var/lib/neighbor": str(tmp_path)}  # fmt: skip
+
+
+@pytest.fixture
+def sidecar(production: list[Manifest], tmp_path: Path) -> Iterator[str]:
+    """The scratch server of the drift pod, by its own command, as another user. Yields its address."""
+    container = containers(production)["scratch"]
+    binaries, folder = newest_installation().binaries, tmp_path / "scratch"
+    folder.mkdir()
+    here = {"/usr/lib/postgresql/17/bin": str(binaries), "/scratch": str(folder)}
+    command, probe = container["command"], container["startupProbe"]["exec"]["command"]
+    for there, instead in here.items():
+        assert there in " ".join(command)
+        command, probe = ([word.replace(there, instead) for word in words] for words in (command, probe))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"PATH": "/usr/bin:/bin", "PGPORT": str(port)}
+    if os.geteuid() == 0:
+        for each in (*tmp_path.parents, tmp_path):
+            each.chmod(each.stat().st_mode | 0o055)
+        shutil.chown(folder, "postgres", "postgres")
+        command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--bounding-set=-all", *command]
+    with subprocess.Popen(command, env=variables, cwd=folder) as server:
+        until = time.monotonic() + 30
+        while subprocess.run(probe, env=variables, capture_output=True, check=False).returncode:
+            assert server.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+        server.terminate()
+        assert server.wait(30) == 0
 
 
 def test_what_the_pods_run_does_what_it_should(
-    production: list[Manifest], platform: Postgres, cluster: Mapping[str, str], tmp_path: Path
+    production: list[Manifest], platform: Postgres, cluster: Mapping[str, str], sidecar: str, tmp_path: Path
 ) -> None:
     project = Project.copied(tmp_path / "image", {})
-    (project.root / ".venv").symlink_to(sys.prefix)
+    project.lend_venv()
 
     def run(name: str, *instead: str, **variables: str) -> Result:
         """What a container does, by its own variables and arguments."""
         declared = environment(production, name)
-        for here, there in cluster.items():
+        for here, there in {**cluster, "127.0.0.1:5432": sidecar}.items():
             declared = {key: value.replace(here, there) for key, value in declared.items()}
         path = f"{project.root}/.venv/bin:/usr/bin:/bin"
-        project.variables = (
-            declared | {"PGHOSTADDR": "127.0.0.1", "PGPASSWORD": platform.password, "PATH": path} | variables
-        )
+        ours = {"PGHOSTADDR": "127.0.0.1", "PGPASSWORD": platform.password, "PATH": path}
+        project.variables = declared | ours | variables
         return project.run("deploy/docker-entrypoint.sh", *(instead or containers(production)[name].get("args", [])))
 
     assert "auth_db is at base" in run("check", "true", MIGRATE_CHECK_WAIT="0").error
@@ -393,30 +465,16 @@ def test_what_the_pods_run_does_what_it_should(
     assert migrated.code == 0, migrated
     assert "two-phase commit" in migrated.err
     assert run("check", "echo", "started").out == "started\n"
-    status = run("migrate", "python", "-m", "multidb", "log")
-    assert f"  {environment(production, 'migrate')['MIGRATE_RELEASE']}  `upgrade heads`" in status.out
+    runs = run("check", "python", "-m", "multidb", "log", "auth_db").out
+    assert f"  {environment(production, 'migrate')['MIGRATE_RELEASE']}  `upgrade heads`" in runs
 
-    # The pod's own server asks for no password; this one does.
-    passwords = project.write("passwords", f"*:*:*:neighbor:{platform.password}\n*:*:*:*:{admin_password(platform)}\n")
-    passwords.chmod(0o600)
-    known = {"PGPASSWORD": "", "PGPASSFILE": str(passwords)}
-    drift = run("drift", **known)
+    drift = run("drift")
     assert (drift.code, drift.out.count(": no drift")) == (0, len(NAMES)), drift
     platform.as_admin("ALTER TABLE users ADD nickname text", "auth_db")
-    drift = run("drift", **known)
+    drift = run("drift")
     assert drift.code == 2
     assert "auth_db          auth_0001: 1 difference" in drift.out
 
-    strange = run("check", "true", PGSSLROOTCERT=str(cluster_of_somebody_else(tmp_path)), MIGRATE_WAIT="0")
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "strange.crt"))
+    strange = run("check", "true", PGSSLROOTCERT=str(tmp_path / "strange.crt"), MIGRATE_WAIT="0")
     assert "certificate verify failed" in strange.error
-
-
-def admin_password(postgres: Postgres) -> str:
-    return make_url(postgres.admin_url).password or ""
-
-
-def cluster_of_somebody_else(folder: Path) -> Path:
-    """The certificate of an authority that is not the cluster's."""
-    path = folder / "strange.crt"
-    trustme.CA().cert_pem.write_to_path(str(path))
-    return path

@@ -3,8 +3,10 @@
 import re
 import shlex
 import shutil
+import subprocess
 
 import pytest
+import yaml
 
 from tests.project import NAMES, ROOT, Project
 from tests.test_pipelines import repository
@@ -77,7 +79,7 @@ def test_it_names_every_variable_of_the_entrypoint_and_its_default() -> None:
 def test_a_running_platform_can_follow_the_way(legacy: Project) -> None:
     legacy.lend_venv()
     before = {name: legacy.rows(name, f"SELECT count(*) FROM {table}") for name, table in TABLES.items()}
-    dry, _, taken, _, _, service, _ = follow(legacy, WAY)
+    dry, taken, _, _, service, _ = follow(legacy, WAY)
     assert dry.count("would be recorded at") == dry.count("equals") == len(NAMES)
     assert taken.count(": no drift") == taken.count("takeover (adopt)") == len(NAMES)
     assert service == "the service starts\n"
@@ -112,3 +114,13 @@ def test_every_link_leads_somewhere(page: str) -> None:
     assert links
     for link in links:
         assert (folder / link).exists(), link
+
+
+def test_the_drift_pod_can_be_made_to_take_over() -> None:
+    cronjob = yaml.safe_load((ROOT / "deploy/k8s/base/drift.yaml").read_text())
+    [line] = re.findall(r"^ +(sed '.*') \|", WAY, re.MULTILINE)
+    text = yaml.safe_dump(cronjob["spec"]["jobTemplate"])
+    done = subprocess.run(["sh", "-c", line], input=text, capture_output=True, text=True, check=True)
+    [container] = yaml.safe_load(done.stdout)["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["python", "-m", "multidb", "-x", "wait=300", "adopt", "--dry-run"]
+    assert container["name"] == "drift"

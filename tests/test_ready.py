@@ -1,21 +1,33 @@
 """`ready`: a service starts only once its databases are at the head that its files know."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
-from multidb import locks
-from tests.project import Postgres, Project, at_once, query
+from tests.project import Postgres, Project, at_once
 from tests.test_locks import session
 
-LOCKS = """
-    SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
-    WHERE locktype = 'advisory' AND datname = current_database()
-"""
+
+def ready(project: Project, *arguments: str) -> "subprocess.Popen[str]":
+    """Begin to run it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "multidb", *arguments],
+        cwd=project.root,
+        env=project.environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def first_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
 
 
 def test_at_head_it_ends_at_once_and_says_nothing(migrated: Project) -> None:
@@ -113,36 +125,39 @@ def test_a_database_that_is_made_later_is_waited_for(few: Project, postgres: Pos
 def test_a_server_with_no_room_is_waited_for(fragile: Project, another: Postgres) -> None:
     another.set(max_connections="6", max_wal_senders="0", superuser_reserved_connections="2")
     try:
-        with ThreadPoolExecutor(12) as pool:
-            waiting = [pool.submit(fragile.multidb, "-x", "wait=60s", "ready", "auth_db") for _ in range(12)]
-            results = [each.result() for each in waiting]
+        with ExitStack() as others:
+            for _ in range(4):
+                others.enter_context(session(fragile, "user_db"))
+            process = ready(fragile, "-x", "wait=60s", "ready", "auth_db")
+            assert "remaining connection slots are reserved" in first_line(process)
+        assert process.communicate(timeout=30) == ("", "")
+        assert process.returncode == 0
     finally:
         another.restart("max_connections", "max_wal_senders", "superuser_reserved_connections")
-    assert {result.code for result in results} == {0}, results
-    assert any("connection slots" in result.err or "too many clients" in result.err for result in results)
 
 
-def test_many_at_once_take_no_lock_and_write_nothing(migrated: Project) -> None:
-    url = migrated.variables["AUTH_DB_URL"]
-    # A role that can write nothing, while somebody has the lock that a run would wait for.
-    migrated.variables["PGOPTIONS"] = "-c default_transaction_read_only=on"
-    before = query(url, "SELECT xmin, version_num FROM alembic_version")
-    with session(migrated, "auth_db", f"SELECT pg_advisory_lock({locks.KEY})"), ThreadPoolExecutor(20) as pool:
-        results = list(pool.map(lambda _: migrated.multidb("ready", "auth_db", "--timeout", "0"), range(20)))
-        held = query(url, LOCKS)
-    assert {(result.code, result.err) for result in results} == {(0, "")}
-    assert held == [(1,)]
-    assert query(url, "SELECT xmin, version_num FROM alembic_version") == before
+def test_a_server_that_does_not_answer_is_waited_for(few: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://neighbor@127.0.0.1:{silent.getsockname()[1]}/auth_db?connect_timeout=2"
+        few.variables["AUTH_DB_URL"] = url
+        result = few.multidb("-x", "wait=3s", "ready", "auth_db")
+    assert "[auth_db] waits for its server, at most 3 s: connection to server" in result.err
+    assert "timeout expired: see whether a firewall is in the way" in result.error
+
+
+def test_a_server_that_recovers_from_a_crash_is_waited_for(fragile: Project, another: Postgres) -> None:
+    another.stop("immediate")
+    process = ready(fragile, "-x", "wait=60s", "ready", "auth_db")
+    assert "waits for its server, at most 60 s" in first_line(process)
+    another.start()
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 0
 
 
 def test_ctrl_c_ends_it(few: Project) -> None:
     few.rows("auth_db", "UPDATE alembic_version SET version_num = '0001'")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "multidb", "ready", "auth_db"],
-        cwd=few.root, env=few.environment, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    assert "waits to be migrated" in process.stderr.readline()
+    process = ready(few, "ready", "auth_db")
+    assert "waits to be migrated" in first_line(process)
     process.send_signal(2)
     _, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (1, "error: interrupted\n")
