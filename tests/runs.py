@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.project import NAMES, ROOT, Project, Result
 
@@ -18,13 +19,28 @@ def table(out: str) -> dict[str, list[str]]:
 
 def started(project: Project, *arguments: str) -> "subprocess.Popen[str]":
     """A run that goes on beside the test."""
+    return begun(project, sys.executable, "-m", "alembic", *arguments)
+
+
+def begun(
+    project: Project, *command: str | Path, cwd: Path | None = None, group: bool = False
+) -> "subprocess.Popen[str]":
+    """Any command that goes on beside the test.
+
+    Args:
+        project: in whose folder, unless `cwd` says another.
+        command: what to run.
+        cwd: where.
+        group: whether it is to be a process group of its own, as a terminal makes one.
+    """
     return subprocess.Popen(
-        [sys.executable, "-m", "alembic", *arguments],
-        cwd=project.root,
+        command,
+        cwd=cwd or project.root,
         env=project.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=group,
     )
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from multidb import locks
 from tests.project import NAMES, ROOT, Postgres, Project
+from tests.runs import begun
 
 RICH = """
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
@@ -540,16 +541,7 @@ def test_ctrl_c_that_comes_while_a_process_begins_is_not_lost() -> None:
 
 
 def drifting(project: Project) -> "subprocess.Popen[str]":
-    """`drift`, in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "multidb", "drift"],
-        cwd=project.root,
-        env=project.environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    return begun(project, sys.executable, "-m", "multidb", "drift", group=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from multidb import locks
 from tests.cage import caged
 from tests.project import Postgres, Project, Result, query
-from tests.runs import MORE
+from tests.runs import MORE, begun, until
 from tests.test_locks import session
 
 ENTRYPOINT = "deploy/docker-entrypoint.sh"
@@ -45,25 +46,14 @@ def behind(image: Project, pair: Project) -> Project:
 
 def start(image: Project, *program: str, **variables: str) -> Result:
     """Run it to its end, from a folder that is not the project's."""
-    image.variables |= variables
-    return image.run(image.root / ENTRYPOINT, *program, cwd=Path("/"))
+    told = replace(image, variables=image.variables | variables)
+    return told.run(image.root / ENTRYPOINT, *program, cwd=Path("/"))
 
 
 def starting(image: Project, *program: str, **variables: str) -> "subprocess.Popen[str]":
     """Begin to run it."""
-    return subprocess.Popen(
-        [image.root / ENTRYPOINT, *program],
-        cwd="/",
-        env=image.environment | variables,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def first_line(process: "subprocess.Popen[str]") -> str:
-    assert process.stderr is not None
-    return process.stderr.readline()
+    told = replace(image, variables=image.variables | variables)
+    return begun(told, image.root / ENTRYPOINT, *program, cwd=Path("/"))
 
 
 def until_asleep(image: Project, database: str = "auth_db") -> None:
@@ -151,7 +141,7 @@ def test_check_asks_only_the_databases_that_it_is_told(image: Project) -> None:
 
 def test_check_waits_for_the_migrator(behind: Project) -> None:
     service = starting(behind, "echo", "started", MIGRATE="check", MIGRATE_DATABASES="auth_db")
-    said = first_line(service)
+    said = until(service, "waits")
     assert "waits to be migrated, at most 300 s: auth_db is at auth_0001 and not at auth_0002" in said
     assert start(behind).code == 0
     out, err = service.communicate(timeout=30)
@@ -255,7 +245,7 @@ def test_the_tools_exit_code_is_its_own(behind: Project) -> None:
 def test_it_can_be_stopped_while_it_waits_for_the_server(image: Project, mode: str, number: signal.Signals) -> None:
     image.variables["AUTH_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/auth_db"
     process = starting(image, "echo", "started", MIGRATE=mode)
-    assert "waits for its server" in first_line(process)
+    assert "waits for its server" in until(process, "waits")
     process.send_signal(number)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out) == (1, "")
@@ -264,7 +254,7 @@ def test_it_can_be_stopped_while_it_waits_for_the_server(image: Project, mode: s
 
 def test_check_can_be_stopped_while_it_waits_for_the_migrator(behind: Project) -> None:
     process = starting(behind, "echo", "started", MIGRATE="check")
-    assert "waits to be migrated" in first_line(process)
+    assert "waits to be migrated" in until(process, "waits")
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=10) == ("", "error: interrupted\n")
     assert process.returncode == 1
@@ -299,10 +289,7 @@ def test_no_signal_is_lost_whenever_it_comes(image: Project, mode: str) -> None:
 def test_as_process_1_it_hears_signals_and_its_program_is_process_1(behind: Project) -> None:
     behind.add_revision("auth_db", 3, SLEEPS)
     as_init = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    with subprocess.Popen(
-        [*as_init, behind.root / ENTRYPOINT, "echo", "started"],
-        env=behind.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
+    with begun(behind, *as_init, ENTRYPOINT, "echo", "started") as process:
         until_asleep(behind)
         [init] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(init), signal.SIGTERM)

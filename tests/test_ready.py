@@ -10,24 +10,12 @@ from contextlib import ExitStack
 import pytest
 
 from tests.project import Postgres, Project, at_once
+from tests.runs import begun, until
 from tests.test_locks import session
 
 
-def ready(project: Project, *arguments: str) -> "subprocess.Popen[str]":
-    """Begin to run it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "multidb", *arguments],
-        cwd=project.root,
-        env=project.environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def first_line(process: "subprocess.Popen[str]") -> str:
-    assert process.stderr is not None
-    return process.stderr.readline()
+def waiting(project: Project, *arguments: str) -> "subprocess.Popen[str]":
+    return begun(project, sys.executable, "-m", "multidb", *arguments)
 
 
 def test_at_head_it_ends_at_once_and_says_nothing(migrated: Project) -> None:
@@ -128,8 +116,8 @@ def test_a_server_with_no_room_is_waited_for(fragile: Project, another: Postgres
         with ExitStack() as others:
             for _ in range(4):
                 others.enter_context(session(fragile, "user_db"))
-            process = ready(fragile, "-x", "wait=60s", "ready", "auth_db")
-            assert "remaining connection slots are reserved" in first_line(process)
+            process = waiting(fragile, "-x", "wait=60s", "ready", "auth_db")
+            assert "remaining connection slots are reserved" in until(process, "waits")
         assert process.communicate(timeout=30) == ("", "")
         assert process.returncode == 0
     finally:
@@ -147,8 +135,8 @@ def test_a_server_that_does_not_answer_is_waited_for(few: Project) -> None:
 
 def test_a_server_that_recovers_from_a_crash_is_waited_for(fragile: Project, another: Postgres) -> None:
     another.stop("immediate")
-    process = ready(fragile, "-x", "wait=60s", "ready", "auth_db")
-    assert "waits for its server, at most 60 s" in first_line(process)
+    process = waiting(fragile, "-x", "wait=60s", "ready", "auth_db")
+    assert "waits for its server, at most 60 s" in until(process, "waits")
     another.start()
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
@@ -156,8 +144,8 @@ def test_a_server_that_recovers_from_a_crash_is_waited_for(fragile: Project, ano
 
 def test_ctrl_c_ends_it(few: Project) -> None:
     few.rows("auth_db", "UPDATE alembic_version SET version_num = '0001'")
-    process = ready(few, "ready", "auth_db")
-    assert "waits to be migrated" in first_line(process)
+    process = waiting(few, "ready", "auth_db")
+    assert "waits to be migrated" in until(process, "waits")
     process.send_signal(2)
     _, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (1, "error: interrupted\n")
