@@ -21,7 +21,7 @@ stop() {
 
 # In the project's folder, and in a session of its own: Ctrl-C at a terminal comes through `stop`, and so only once.
 run() {
-    [ -x "$bin/python" ] || fail "$root has no .venv: run bin/up there, or copy all of the migrations' image into this one"
+    [ -x "$bin/python" ] || fail "$bin has no Python that runs here: see deploy/README.md, or run \`bin/venv constraints.txt\` in $root"
     (cd "$root" && exec setsid "$@") &
     child=$!
     [ -z "$stopped" ] || stop # it came before there was a child
@@ -36,27 +36,32 @@ run() {
 
 upgrade() {
     set -- -x "wait=${MIGRATE_WAIT:-60}"
-    [ -z "${MIGRATE_DATABASES:-}" ] || set -- "$@" -x "db=$MIGRATE_DATABASES"
+    [ -z "$names" ] || set -- "$@" -x "db=$(printf '%s' "$names" | tr ' ' ,)"
     [ -z "${MIGRATE_RELEASE:-}" ] || set -- "$@" -x "release=$MIGRATE_RELEASE"
     run "$bin/alembic" "$@" upgrade heads
 }
 
 check() {
-    set -- -x "wait=${MIGRATE_WAIT:-60}" ready --timeout "${MIGRATE_CHECK_WAIT:-300}"
+    set -- -x "wait=${MIGRATE_WAIT:-60}" ready --timeout="${MIGRATE_CHECK_WAIT:-300}"
     case ${MIGRATE_NEWER:-false} in
     true) set -- "$@" --newer ;;
     false) ;;
     *) fail "MIGRATE_NEWER: '$MIGRATE_NEWER' should be true or false" ;;
     esac
-    given=$#
-    for name in $(echo "${MIGRATE_DATABASES:-}" | tr , ' '); do
+    for name in $names; do
         set -- "$@" "$name"
     done
-    [ -z "${MIGRATE_DATABASES:-}" ] || [ $# -gt "$given" ] || fail "MIGRATE_DATABASES names no database"
     run "$bin/python" -m multidb "$@"
 }
 
 trap stop TERM INT HUP
+names=''
+for name in $(printf '%s' "${MIGRATE_DATABASES:-}" | tr , ' '); do
+    case $name in -*) fail "MIGRATE_DATABASES: there is no database '$name'" ;; esac # but the command may have the option
+    names="$names${names:+ }$name"
+done
+[ -n "$names" ] || [ -z "${MIGRATE_DATABASES:-}" ] || fail "MIGRATE_DATABASES names no database"
+
 # Who starts no program is the migrator; a service never migrates unless it is told to.
 [ $# -eq 0 ] && default=upgrade || default=check
 case ${MIGRATE:-$default} in

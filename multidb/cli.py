@@ -71,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[Command], int] = options.command
     try:
         status = run(Command(options))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may have been closed
+            sys.stdout.flush()
     except BrokenPipeError:  # who reads has seen enough: https://docs.python.org/3/library/signal.html#note-on-sigpipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -125,15 +125,13 @@ class Configuration:
         if override:
             return self._parsed(*override)
         if entry.url:
-            where = f"{self.path.name}:{entry.url.line}: {entry.name}"
-            return self._parsed(self._expanded(entry.url), where)
+            return self._parsed(self._expanded(entry.url), self._where(entry.url, entry.name))
         if self.server is None:
             raise ConfigError(
                 f"{self.path.name}:{entry.line}: {entry.name} has no url and the file has no server: "
                 f"give one of them, or set {variable(entry.name)}"
             )
-        where = f"{self.path.name}:{self.server.line}: server"
-        return self._parsed(self._expanded(self.server), where, database=entry.name)
+        return self._parsed(self._expanded(self.server), self._where(self.server, "server"), database=entry.name)
 
     @property
     def scratch_url(self) -> URL | None:
@@ -144,7 +142,7 @@ class Configuration:
         """
         found = self._override(SCRATCH_VARIABLE)
         if found is None and self.scratch is not None:
-            found = self._expanded(self.scratch), f"{self.path.name}:{self.scratch.line}: scratch"
+            found = self._expanded(self.scratch), self._where(self.scratch, "scratch")
         if found is None:
             return None
         text, where = found
@@ -175,8 +173,17 @@ class Configuration:
                 raise ConfigError(f"{key}_FILE: {file} can't be read: {reason}") from error
             if not text:
                 raise ConfigError(f"{key}_FILE: {file} is empty: it should hold the value of {key}")
+            if "\n" in text:
+                raise ConfigError(f"{key}_FILE: {file} has several lines: it should hold the value of {key} alone")
             return text, f"{key}_FILE: {file}"
         return (text, key) if text else None
+
+    def _where(self, value: Scalar, what: str) -> str:
+        """Who wrote a value, for messages: the line of the file, and the variables that it is made of."""
+        overrides = [self._override(name) for name, _ in _VARIABLE.findall(value.text)]
+        sources = [override[1] for override in overrides if override]
+        made_of = f" ({', '.join(sources)})" if sources else ""
+        return f"{self.path.name}:{value.line}: {what}{made_of}"
 
     def _expanded(self, value: Scalar) -> str:
         """The value with `${VAR}` and `${VAR:-default}` replaced; VAR_FILE names a file that holds VAR."""

@@ -19,6 +19,7 @@ from multidb import urls
 
 # Where the URL says nothing else. A dead host must not hold up a run, and a dead peer is noticed within a minute.
 _DEFAULTS: dict[str, Any] = {
+    "tcp_user_timeout": 60_000,  # milliseconds, for what was sent and not received
     "connect_timeout": 10,  # seconds, as all of these
     "keepalives_idle": 30,
     "keepalives_interval": 10,

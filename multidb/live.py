@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from multidb import catalogs, engines, locks, settling
 from multidb.comparing import Difference
-from multidb.config import Database
+from multidb.config import Database, variable
 from multidb.engines import Driver
 from multidb.errors import MigrationError
 from multidb.locks import Wait
@@ -69,7 +69,10 @@ def check_there(look: Look) -> None:
     """
     path = look.database.url.database or ""
     if look.database.is_sqlite and not Path(path).exists():
-        raise MigrationError(f"there is no file {path}: `alembic upgrade {look.database.name}@head` makes it")
+        name = look.database.name
+        raise MigrationError(
+            f"there is no file {path}: name the live one in {variable(name)}, or make it: `alembic upgrade {name}@head`"
+        )
 
 
 def counted(look: Look, differences: Sequence[Difference]) -> list[Difference]:

@@ -55,12 +55,14 @@ def down(root: Path, *, wipe: bool) -> None:
         root: the checkout.
         wipe: whether to remove it, too.
     """
-    server = Server(root / ".local")
+    scratch, server = Server(root / ".local/scratch"), Server(root / ".local")
     if wipe:
+        scratch.remove()
         server.remove()
         print("removed .local")
     else:
-        print("stopped" if server.stop() else "it was not running")
+        stopped = [each.stop() for each in (scratch, server)]
+        print("stopped" if any(stopped) else "it was not running")
 
 
 def main() -> int:

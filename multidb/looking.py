@@ -3,11 +3,13 @@
 A run that has nothing to do ends here: it costs what the slowest database costs, and not their sum.
 """
 
+import os
 import random
 import re
+import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -50,6 +52,7 @@ _SOON = re.compile(
     r'|database "[^"]*" does not exist|too many (clients|connections)|connection slots'
 )
 _PAUSE = 0.25  # seconds between two tries to connect
+_PATIENCE = 1.0  # seconds for a question that was broken off to end
 
 
 class Look:
@@ -72,9 +75,11 @@ class Look:
         self.free_slots = 0
         self._wait, self._run = wait, run
         self._closing = Event()
+        # Not the thread's end: a `join` that a signal interrupts takes the thread for ended (Python 3.11).
+        self._answered = Event()
         self._answer: tuple[str, ...] = ()
         self._error: Exception | None = None
-        self._thread = self._started()
+        self._start()
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -83,7 +88,7 @@ class Look:
         Raises:
             psycopg2.Error, sqlite3.Error: it could not be asked.
         """
-        self._thread.join()
+        self.wait()
         if self._error is not None:
             raise self._error
         return self._answer
@@ -96,7 +101,7 @@ class Look:
     @property
     def error(self) -> Exception | None:
         """Why it could not be asked, or None if it could."""
-        self._thread.join()
+        self.wait()
         return self._error
 
     @property
@@ -109,31 +114,37 @@ class Look:
         """Whether a proxy is between us and the server: it makes up the backend's number that libpq was told."""
         return not self.database.is_sqlite and self.connection.info.backend_pid != self.backend
 
-    def wait(self) -> None:
-        """Until it has answered, or could not be asked."""
-        self._thread.join()
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until it has answered, or could not be asked, or these seconds are over. Returns whether they were enough."""
+        return self._answered.wait(seconds)
 
     def again(self) -> None:
         """Ask once more, over the same connection."""
-        self._thread.join()
+        self.wait()
         self._error = None
-        self._thread = self._started()
+        self._start()
 
     def close(self) -> None:
+        """End the question, even if the server never answers it."""
         self._closing.set()  # nobody waits for a server any more
-        self._thread.join()
-        if self.connection is not None:
+        if not self._answered.is_set() and self.connection is not None and not self.database.is_sqlite:
+            with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.connection.fileno())) as own:
+                own.shutdown(socket.SHUT_RDWR)
+        # What is left is an attempt to connect, which nobody can end: it does not keep the process from ending.
+        if self.wait(_PATIENCE) and self.connection is not None:
             self.connection.close()
 
-    def _started(self) -> Thread:
-        thread = Thread(target=self._ask, daemon=True)
-        thread.start()
-        return thread
+    def _start(self) -> None:
+        self._answered.clear()
+        Thread(target=self._ask, daemon=True).start()
 
     def _ask(self) -> None:
         try:
             if self.connection is None:
                 self.connection = self._connected()
+                if self._closing.is_set():
+                    self.connection.close()
+                    return
             cursor = self.connection.cursor()
             if self.database.is_sqlite:
                 self._ask_sqlite(cursor)
@@ -141,6 +152,8 @@ class Look:
                 self._ask_postgresql(cursor)
         except Exception as error:  # raised again where the database's turn has come
             self._error = error
+        finally:
+            self._answered.set()
 
     def _ask_sqlite(self, cursor: Driver) -> None:
         has_version_table, self.has_journal = map(bool, cursor.execute(_SQLITE).fetchone())

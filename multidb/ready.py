@@ -19,6 +19,7 @@ from multidb.plans import shown
 from multidb.selection import owner_of
 
 _PAUSE = 1.0  # seconds between two looks
+_ANSWER = 15.0  # seconds that a server may at least take to let us in and to answer
 
 
 def wait_until_ready(
@@ -40,17 +41,17 @@ def wait_until_ready(
     until: float | None = None
     said: list[str] = []
     while True:
+        answered = time.monotonic() + wait + max(timeout, _ANSWER)
         with looked_at(databases, wait) as looks:
+            for look in looks:
+                look.wait(max(0.0, answered - time.monotonic()))
             reasons = [_missing(look, branch, newer=newer) for look, branch in zip(looks, branches, strict=True)]
         missing = [reason for reason in reasons if reason]
         if not missing:
             return
         until = until or time.monotonic() + timeout
         if time.monotonic() >= until:
-            raise MigrationError(
-                f"{'; '.join(missing)}, and nobody has changed that within {timeout:g} s: "
-                "`alembic upgrade heads` brings databases to head"
-            )
+            raise MigrationError(f"{'; '.join(missing)}, and nobody has changed that within {timeout:g} s")
         if missing != said:
             said = missing
             log.info("waits to be migrated, at most %g s: %s", timeout, "; ".join(missing))
@@ -64,6 +65,8 @@ def _missing(look: Look, branch: Branch, *, newer: bool) -> str | None:
         MigrationError: it can't be read, or never becomes ready.
     """
     name = branch.database
+    if not look.wait(0):
+        raise MigrationError(f"{name}: its server does not answer: see whether it is frozen, then run again")
     try:
         heads = look.heads
     except Exception as error:
@@ -82,7 +85,8 @@ def _missing(look: Look, branch: Branch, *, newer: bool) -> str | None:
             f"{name}: it is at {shown(heads)}, newer than {shown(branch.heads)}, which is what these files know: "
             "start a newer version, or allow this one with --newer"
         )
-    return f"{name} is at {shown(heads)} and not at {shown(branch.heads)}"
+    way = f"`alembic upgrade {name}@head`"
+    return f"{name} is at {shown(heads)} and not at {shown(branch.heads)}, where {way} brings it"
 
 
 def _are_newer(heads: Sequence[str], branch: Branch) -> bool:

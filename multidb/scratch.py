@@ -20,6 +20,7 @@ from multidb.bootstrap import ADMIN_VARIABLE
 from multidb.config import Configuration, Database
 from multidb.engines import Driver
 from multidb.errors import MigrationError, named
+from multidb.logs import log
 from multidb.mending import literal, quoted
 from multidb.packages import installations
 from multidb.server import Server
@@ -186,12 +187,21 @@ def server_for(configuration: Configuration, database: Database, driver: Driver)
 @cache
 def _private(root: Path) -> URL:
     server = Server(root / ".local")
+    if not server.is_made:
+        # Not in its place: whoever names his databases by variables must not find bin/up's where he forgets one.
+        server = Server(root / ".local/scratch")
     if not server.is_made and not any(each.has_postgis for each in installations()):
         raise MigrationError(
             "its branch can't be replayed: the role may not create databases with these extensions on this server, and "
             "there is no private one of bin/up: name another under `scratch` in databases.yaml"
         )
+    if not server.is_running():
+        log.info("starts a private server under %s, to replay branches on; bin/down --wipe removes it", server.folder)
     server.start()
+    if ADMIN_VARIABLE not in server.variables:
+        raise MigrationError(
+            f"{server.env} does not name the administrator any more: run bin/up, or name another server under `scratch`"
+        )
     return make_url(server.variables[ADMIN_VARIABLE]).set(drivername="postgresql+psycopg2")
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from multidb import live, parallel, planning
 from multidb.comparing import EXTRA, RISKY, Difference, differences, distance, number_of
-from multidb.config import Database
+from multidb.config import Database, variable
 from multidb.environment import Environment
 from multidb.errors import MigrationError, explain, named, nearest
 from multidb.live import Live
@@ -191,7 +191,10 @@ def _cases(
         if isinstance(own, MigrationError):
             raise own
         if not own:
-            raise MigrationError(f"{name}: its branch has no revision yet that it could be at")
+            raise MigrationError(
+                f"{name}: its branch has no revision yet that it could be at: write the first one against an empty "
+                f"database, `{variable(name)}=… alembic -x db={name} revision --autogenerate`"
+            )
         case = Case(found, _nearest(found, own))
         case.refusal = _claimed(case, answers)
         with_rows = live.counted(looks[name], case.found.differences)

@@ -217,7 +217,8 @@ def test_a_url_file_that_is_empty(checkout: Project) -> None:
 def test_a_server_url_that_names_a_database(checkout: Project, url: str) -> None:
     checkout.variables = {"DATABASE_SERVER_URL": url}
     assert checkout.alembic("current").error == (
-        "error: databases.yaml:2: server: should be a postgresql:// URL without a database: end it with the port"
+        "error: databases.yaml:2: server (DATABASE_SERVER_URL): "
+        "should be a postgresql:// URL without a database: end it with the port"
     )
 
 

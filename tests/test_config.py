@@ -18,7 +18,9 @@ from multidb.errors import ConfigError
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 PASSWORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
 SCHEMES = st.sampled_from(["postgresql", "postgres", "postgresql+psycopg2"])
-quick = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# How fast examples come says more about the machine.
+not_asked = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+quick = settings(max_examples=200, deadline=None, suppress_health_check=not_asked)
 
 
 @pytest.fixture
@@ -131,6 +133,20 @@ def test_what_is_exported_comes_before_what_bin_up_left(folder: Path, monkeypatc
     assert _one(folder, text).url.password == "p=q"
     monkeypatch.setenv("DATABASE_SERVER_URL", "postgresql://exported")
     assert _one(folder, text).url.host == "exported"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("not a url", "should be|not a URL"), ("postgresql://h:5432\npostgresql://h:5433\n", "several lines")],
+)
+def test_a_mistake_in_a_secrets_file_names_that_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    (folder / "secret").write_text(text)
+    monkeypatch.setenv("DATABASE_SERVER_URL_FILE", str(folder / "secret"))
+    with pytest.raises(ConfigError, match=said) as failed:
+        _one(folder, "server: ${DATABASE_SERVER_URL}\ndatabases: {auth_db: {models: models.auth}}\n")
+    assert f"DATABASE_SERVER_URL_FILE: {folder}/secret" in str(failed.value)
 
 
 def test_the_servers_url_may_come_from_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -263,6 +263,19 @@ def test_a_role_that_may_make_no_database_on_the_scratch_server_is_told_so(few: 
     assert "give the role CREATEDB, or name another server under `scratch`" in result.out
 
 
+def test_without_any_it_makes_a_private_one_that_stands_in_for_no_database(few: Project) -> None:
+    result = few.multidb("drift", "auth_db", "user_db")
+    try:
+        assert (result.code, result.out.count(": no drift")) == (0, 2), result
+        assert f"starts a private server under {few.root}/.local/scratch" in result.err
+        assert not (few.root / ".local/env").exists()
+        assert "starts" not in few.multidb("drift", "auth_db").err
+    finally:
+        down = few.run(sys.executable, "-m", "multidb.local", "down", "--wipe")
+    assert down.code == 0
+    assert not (few.root / ".local").exists()
+
+
 def test_the_scratch_server_may_stand_in_databases_yaml(few: Project, postgres: Postgres) -> None:
     few.edit("databases.yaml", "databases:", "scratch: ${WHERE}\n\ndatabases:")
     few.variables["WHERE"] = postgres.admin_url.removesuffix("/postgres")

@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,9 @@ def test_the_list_can_be_followed_literally(clone: Project, heading: str) -> Non
     after = {path: path.read_text() for path in (clone.root / "migrations/versions").glob("*/*.py")}
     assert len(after) == len(before) + 1
     assert before.items() <= after.items()
+    written = [str(path) for path in after if path not in before]
+    lint = clone.run(Path(sys.prefix) / "bin/ruff", "check", "--config", ROOT / "pyproject.toml", *written)
+    assert lint.code == 0, lint.out
     if shutil.which("kubectl"):
         manifests = rendered(clone.root / "deploy/k8s/overlays/production")
         assert_says_the_same(manifests, config.load(clone.root / "databases.yaml"))

@@ -1,13 +1,17 @@
 """`ready`: a service starts only once its databases are at the head that its files know."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from tests.project import Postgres, Project, at_once
 from tests.runs import begun, until
@@ -31,15 +35,16 @@ def test_behind_it_waits_for_whoever_migrates(pair: Project) -> None:
     if waiting.err:  # it was the first
         assert waiting.err == (
             "INFO  [multidb] waits to be migrated, at most 300 s: "
-            "auth_db is at auth_0001 and not at auth_0002; user_db is at user_0001 and not at user_0002\n"
+            "auth_db is at auth_0001 and not at auth_0002, where `alembic upgrade auth_db@head` brings it; "
+            "user_db is at user_0001 and not at user_0002, where `alembic upgrade user_db@head` brings it\n"
         )
 
 
 def test_after_its_time_it_gives_up_and_says_what_to_do(pair: Project) -> None:
     result = pair.multidb("ready", "auth_db", "content_db", "--timeout", "100ms")
     assert result.error == (
-        "error: auth_db is at auth_0001 and not at auth_0002, and nobody has changed that within 0.1 s: "
-        "`alembic upgrade heads` brings databases to head"
+        "error: auth_db is at auth_0001 and not at auth_0002, where `alembic upgrade auth_db@head` brings it, "
+        "and nobody has changed that within 0.1 s"
     )
     assert pair.versions()["auth_db"] == ["auth_0001"]
 
@@ -58,7 +63,7 @@ def test_a_newer_database_will_do_only_if_that_is_allowed(few: Project, revision
 def test_what_only_looks_newer_is_not(few: Project, revision: str) -> None:
     few.rows("auth_db", f"UPDATE alembic_version SET version_num = '{revision}'")
     result = few.multidb("ready", "auth_db", "--newer", "--timeout", "0")
-    assert f"auth_db is at {revision} and not at auth_0001, and nobody has changed that" in result.error
+    assert f"auth_db is at {revision} and not at auth_0001, where" in result.error
 
 
 def test_older_than_the_files_is_not_newer(pair: Project) -> None:
@@ -149,3 +154,46 @@ def test_ctrl_c_ends_it(few: Project) -> None:
     process.send_signal(2)
     _, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (1, "error: interrupted\n")
+
+
+def test_closed_output_is_no_failure(few: Project) -> None:
+    assert few.run("sh", "-c", f"{sys.executable} -m multidb ready >&-").code == 0
+
+
+@contextmanager
+def frozen(url: str) -> Iterator[str]:
+    """A server that lets everybody in and then answers nothing, as one whose machine hangs. Yields its URL."""
+    real = make_url(url)
+    stop = threading.Event()
+
+    def pass_on(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if b"to_regclass" in data:
+                    stop.wait()
+                target.sendall(data)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection((real.host, real.port))
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=pass_on, args=ends, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield real.set(port=listener.getsockname()[1]).render_as_string(hide_password=False)
+        stop.set()
+
+
+@pytest.mark.parametrize("command", [["multidb", "ready", "auth_db"], ["alembic", "upgrade", "auth_db@head"]])
+def test_a_frozen_server_does_not_keep_it_from_being_stopped(few: Project, command: list[str]) -> None:
+    with frozen(few.variables["AUTH_DB_URL"]) as url:
+        few.variables["AUTH_DB_URL"] = url
+        process = begun(few, sys.executable, "-m", *command)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=5)
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("error: interrupted")
