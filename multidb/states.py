@@ -96,8 +96,8 @@ def recover(configuration: Configuration, databases: Sequence[Database], setting
     code = AT_HEAD
     found: list[tuple[Database, journal.Prepared]] = []
     for look in look_at(databases, settings.wait):
-        look.close()
         error = look.error
+        look.close()  # whoever settles it opens a session of his own
         if error is not None and not look.in_doubt:
             say(f"{look.database.name}: FAILED: {explain(error)}")
             code = ERROR

@@ -63,7 +63,7 @@ def interrupt(project: Project, how: Sequence[str], *command: str) -> Result:
 def prepared(project: Project) -> list[tuple[str, ...]]:
     """What is prepared in the databases of a checkout."""
     own = [url.rpartition("/")[2] for url in project.variables.values()]
-    return project.rows("auth_db", f"SELECT gid FROM pg_prepared_xacts WHERE database = ANY (ARRAY{own})")
+    return project.rows("auth_db", f"SELECT gid FROM pg_prepared_xacts WHERE database = ANY (ARRAY{own}) ORDER BY 1")
 
 
 def locks(project: Project) -> list[tuple[str, ...]]:
