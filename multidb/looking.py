@@ -79,7 +79,7 @@ class Look:
         self._answered = Event()
         self._answer: tuple[str, ...] = ()
         self._error: Exception | None = None
-        self._start()
+        self._thread = self._started()
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -116,13 +116,16 @@ class Look:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Until it has answered, or could not be asked, or these seconds are over. Returns whether they were enough."""
-        return self._answered.wait(seconds)
+        if not self._answered.wait(seconds):
+            return False
+        self._thread.join()  # which has nothing left to do: a process that has threads doesn't fork
+        return True
 
     def again(self) -> None:
         """Ask once more, over the same connection."""
         self.wait()
         self._error = None
-        self._start()
+        self._thread = self._started()
 
     def close(self) -> None:
         """End the question, even if the server never answers it."""
@@ -134,9 +137,11 @@ class Look:
         if self.wait(_PATIENCE) and self.connection is not None:
             self.connection.close()
 
-    def _start(self) -> None:
+    def _started(self) -> Thread:
         self._answered.clear()
-        Thread(target=self._ask, daemon=True).start()
+        thread = Thread(target=self._ask, daemon=True)
+        thread.start()
+        return thread
 
     def _ask(self) -> None:
         try:
