@@ -122,7 +122,11 @@ class _Run:
             planned_at = [look.position for look in looks]
             sessions = _sessions(plans)
             _lock(sessions, self._settings.lock_wait)
-            if not _in_doubt(list(sessions.values())):
+            # All again, also those with nothing to do: they may have been asked before, and others after, one and the
+            # same release of another run.
+            for look in looks if plans else ():
+                look.again()
+            if not _in_doubt(looks):
                 if [look.position for look in looks] == planned_at:
                     break
                 plans = planning.plans(environment, looks, allowed=allowed)
@@ -330,13 +334,11 @@ def _sessions(plans: Sequence[Plan]) -> dict[str, Look]:
 
 
 def _lock(sessions: Mapping[str, Look], seconds: float) -> None:
-    """Lock databases, and look again: they may have been moved while we waited."""
+    """Lock databases. They may have been moved while we waited: who comes then looks again."""
     for name, look in sessions.items():
         if look.is_pooled:
             raise MigrationError(f"{name}: {settling.POOLED}")
     locks.take_all([(name, look.connection) for name, look in sessions.items()], seconds)
-    for look in sessions.values():
-        look.again()
 
 
 def _obstacle(plans: Sequence[Plan]) -> str | None:

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from multidb import locks
+from tests.frozen import frozen
 from tests.project import Postgres, Project, at_once
 from tests.runs import MORE, started, table, until
 
@@ -143,6 +144,20 @@ def test_runs_up_and_down_at_once_end_in_a_whole_release(migrated: Project) -> N
     for result in at_once(*[up, down] * 4):
         assert result.code == 0, result
     assert migrated.versions() in (migrated.at(1), migrated.at(0))
+
+
+def test_a_release_that_is_seen_in_one_database_and_not_yet_in_another_is_seen_again(few: Project) -> None:
+    direct = dict(few.variables)
+    with frozen(direct["AUTH_DB_URL"]) as (url, go_on):
+        few.variables["AUTH_DB_URL"] = url
+        late = started(few, "upgrade", "heads")
+        time.sleep(1.5)  # all but auth_db have said that they are at head
+        few.variables = direct
+        few.done("downgrade", "base")
+        go_on.set()
+        _, err = late.communicate(timeout=30)
+    assert late.returncode == 0, err
+    assert few.versions() == few.at(1)
 
 
 # Waiting for a server

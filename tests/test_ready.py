@@ -7,12 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 
 import pytest
-from sqlalchemy.engine import make_url
 
+from tests.frozen import frozen
 from tests.project import Postgres, Project, at_once
 from tests.runs import begun, until
 from tests.test_locks import session
@@ -160,36 +159,9 @@ def test_closed_output_is_no_failure(few: Project) -> None:
     assert few.run("sh", "-c", f"{sys.executable} -m multidb ready >&-").code == 0
 
 
-@contextmanager
-def frozen(url: str) -> Iterator[str]:
-    """A server that lets everybody in and then answers nothing, as one whose machine hangs. Yields its URL."""
-    real = make_url(url)
-    stop = threading.Event()
-
-    def pass_on(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                if b"to_regclass" in data:
-                    stop.wait()
-                target.sendall(data)
-
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                server = socket.create_connection((real.host, real.port))
-                for ends in ((client, server), (server, client)):
-                    threading.Thread(target=pass_on, args=ends, daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=serve, daemon=True).start()
-        yield real.set(port=listener.getsockname()[1]).render_as_string(hide_password=False)
-        stop.set()
-
-
 @pytest.mark.parametrize("command", [["multidb", "ready", "auth_db"], ["alembic", "upgrade", "auth_db@head"]])
 def test_a_frozen_server_does_not_keep_it_from_being_stopped(few: Project, command: list[str]) -> None:
-    with frozen(few.variables["AUTH_DB_URL"]) as url:
+    with frozen(few.variables["AUTH_DB_URL"]) as (url, _):
         few.variables["AUTH_DB_URL"] = url
         process = begun(few, sys.executable, "-m", *command)
         time.sleep(1.5)
