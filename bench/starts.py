@@ -1,6 +1,5 @@
 """What the entrypoint's `check` costs each start of a service, alone and when a hundred start at the same moment."""
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -50,6 +49,6 @@ def cases(folder: Path, postgres: Postgres, _running: ExitStack) -> dict[str, Ca
 def _image(project: Project, postgres: Postgres, prefix: str) -> Project:
     """A checkout as an image has it, with databases at head."""
     copy = with_databases(project, postgres, prefix)
-    (copy.root / ".venv").symlink_to(sys.prefix)
+    copy.lend_venv()
     copy.done("upgrade", "heads")
     return copy

@@ -43,11 +43,17 @@ class Command:
         return found
 
     @contextmanager
-    def environment(self) -> Iterator[Environment]:
-        """What a command of Alembic's has, for one of ours; a signal ends it as Ctrl-C does."""
+    def interruptible(self) -> Iterator[None]:
+        """Log as alembic.ini says, and let a signal end what is inside as Ctrl-C does."""
         logs.configure(self.alembic)
         stop = Stop()
-        with stop.listening(), stop.interruptible(), without_env_py(self.alembic, self.script) as environment:
+        with stop.listening(), stop.interruptible():
+            yield
+
+    @contextmanager
+    def environment(self) -> Iterator[Environment]:
+        """What a command of Alembic's has, for one of ours, which can be interrupted."""
+        with self.interruptible(), without_env_py(self.alembic, self.script) as environment:
             yield environment
 
     @property
@@ -161,9 +167,7 @@ def _recover(command: Command) -> int:
 def _ready(command: Command) -> int:
     options = command.options
     timeout = settings.value("wait", options.timeout, "--timeout")
-    logs.configure(command.alembic)
-    stop = Stop()
-    with stop.listening(), stop.interruptible():
+    with command.interruptible():
         ready.wait_until_ready(
             command.script, command.databases, wait=command.settings.wait, timeout=timeout, newer=options.newer
         )

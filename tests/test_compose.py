@@ -11,6 +11,7 @@ import yaml
 from sqlalchemy.engine import make_url
 
 from tests.project import ON_POSTGRESQL, ROOT, Postgres, Project, Result
+from tests.test_image import variables_of_the_image
 
 FILE = ROOT / "deploy/compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
@@ -100,8 +101,6 @@ def test_from_nothing_to_a_service_that_runs(nobody: Postgres, tmp_path: Path) -
 
 def environment(name: str) -> dict[str, str]:
     """A service's variables, with Compose's own default in the place of `${RELEASE:-local}`."""
-    image = dict(re.findall(r"^ +(?:ENV )?(MIGRATE)=(\w+)", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE))
-    assert image == {"MIGRATE": "upgrade"}
-    return image | {
+    return variables_of_the_image() | {
         key: re.sub(r"\$\{\w+:-(\w+)\}", r"\1", value) for key, value in SERVICES[name]["environment"].items()
     }

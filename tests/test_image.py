@@ -57,14 +57,19 @@ def _copy(source: Path, target: Path) -> None:
         path.chmod(path.stat().st_mode & 0o700)
 
 
+def variables_of_the_image() -> dict[str, str]:
+    """What the image says of how it migrates, and of Python."""
+    [env] = [rest for word, rest in instructions(FINAL) if word == "ENV"]
+    found = dict(re.findall(r"\b(MIGRATE|PYTHON\w+)=(\w+)", env))
+    assert found["MIGRATE"] == "upgrade"
+    return found
+
+
 @pytest.fixture
 def image(built: Path, project: Project, tmp_path: Path) -> Project:
     """That folder, and ten empty databases."""
     variables = project.variables | {"INVESTMENT_DB_URL": f"sqlite:///{tmp_path}/investment.db"}
-    [env] = [rest for word, rest in instructions(FINAL) if word == "ENV"]
-    said = dict(re.findall(r"\b(MIGRATE|PYTHON\w+)=(\w+)", env))
-    assert said["MIGRATE"] == "upgrade"
-    return Project(built, variables | said)
+    return Project(built, variables | variables_of_the_image())
 
 
 def test_what_is_in_it_migrates_ten_databases_and_starts_services(image: Project) -> None:
