@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from bench.case import ALEMBIC, IMPORTS, Case, Ratio
 from bench.commands import checkout, emptied, ten_projects, with_databases
-from multidb.settings import DEFAULT_JOBS
+from multidb.config.settings import DEFAULT_JOBS
 from tests.project import NAMES, Postgres, Project
 
 MILLISECONDS = 5  # of a round trip

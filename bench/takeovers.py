@@ -26,7 +26,7 @@ SCRATCH = """
 from pathlib import Path
 from sqlalchemy.engine import make_url
 from multidb import config, forking
-from multidb.scratch import Keeper
+from multidb.replay.scratch import Keeper
 
 configuration = config.load(Path("databases.yaml").resolve())
 keeper = Keeper(configuration.scratch_url)

@@ -11,28 +11,29 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection
 
-from multidb import logs, runs
-from multidb.config import Database
-from multidb.environment import Environment
+from multidb import logs
+from multidb.commands import migrate as runs
+from multidb.config.configuration import Database
 from multidb.errors import reported
+from multidb.planning.environment import Environment
 
 # The commands that are no migration, imported when they are asked for: an upgrade should not wait for them.
 OTHERS = {
-    "current": "multidb.reading:current",
-    "check": "multidb.reading:check",
-    "history": "multidb.reading:listing",
-    "show": "multidb.reading:listing",
-    "edit": "multidb.reading:listing",
-    "revision": "multidb.writing:revision",
-    "merge": "multidb.writing:merge",
+    "current": "multidb.commands.reading:current",
+    "check": "multidb.commands.reading:check",
+    "history": "multidb.commands.reading:listing",
+    "show": "multidb.commands.reading:listing",
+    "edit": "multidb.commands.reading:listing",
+    "revision": "multidb.commands.writing:revision",
+    "merge": "multidb.commands.writing:merge",
 }
 
 
 def run_migrations_offline(environment: Environment) -> None:
     """Write the SQL of every database: of one to stdout, of several to a file each."""
-    from multidb import offline
+    from multidb.commands import sql
 
-    with offline.scripts(environment) as scripts:
+    with sql.scripts(environment) as scripts:
         for script in scripts:
             with script.writing():
                 context.run_migrations()

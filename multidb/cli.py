@@ -10,13 +10,18 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from multidb import bootstrap, config, history, logs, ready, settings, states, undoing
-from multidb.config import Configuration, Database
-from multidb.environment import FILE, Environment, without_env_py
+from multidb import logs
+from multidb.commands import history, ready, states
+from multidb.commands import rollback as undoing
+from multidb.config import configuration as config
+from multidb.config import settings
+from multidb.config.configuration import Configuration, Database
+from multidb.config.settings import Settings
+from multidb.database import provision
 from multidb.errors import MigrationError, exit_for
-from multidb.selection import known_names
-from multidb.settings import Settings
-from multidb.stopping import Stop
+from multidb.planning.environment import FILE, Environment, without_env_py
+from multidb.planning.selection import known_names
+from multidb.signals import Stop
 
 
 class Command:
@@ -105,8 +110,8 @@ def _parser() -> argparse.ArgumentParser:
 
     add("create", _create, "create missing roles, databases and extensions",
         "Create the roles, databases and extensions that are missing, and nothing that is there. "
-        f"The administrator's URL is read from {bootstrap.ADMIN_VARIABLE}, or from the file that "
-        f"{bootstrap.ADMIN_VARIABLE}_FILE names: on a command line everybody could see its password.")  # fmt: skip
+        f"The administrator's URL is read from {provision.ADMIN_VARIABLE}, or from the file that "
+        f"{provision.ADMIN_VARIABLE}_FILE names: on a command line everybody could see its password.")  # fmt: skip
     add("status", _status, "where every database is; exit 0 at head, 2 work pending, 3 in doubt, 1 error").add_argument(
         "--json", action="store_true", help="for programs"
     )
@@ -149,8 +154,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _create(command: Command) -> int:
-    admin = command.configuration.url_variable(bootstrap.ADMIN_VARIABLE)
-    bootstrap.create(command.databases, admin, print)
+    admin = command.configuration.url_variable(provision.ADMIN_VARIABLE)
+    provision.create(command.databases, admin, print)
     return 0
 
 
@@ -192,14 +197,14 @@ def _rollback(command: Command) -> int:
 
 
 def _drift(command: Command) -> int:
-    from multidb.drift import drift
+    from multidb.commands.drift import drift
 
     with command.environment() as environment:
         return drift(environment, command.databases, as_json=command.options.json, say=print)
 
 
 def _adopt(command: Command) -> int:
-    from multidb import takeover
+    from multidb.commands import adopt as takeover
 
     options = command.options
     if options.risky and not options.reconcile:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from multidb.server import Server
+from multidb.local.server import Server
 from tests import rows
 from tests.project import FEW, LEGACY, NAMES, ON_POSTGRESQL, ROOT, Postgres, Project
 from tests.runs import MORE

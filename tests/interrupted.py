@@ -46,11 +46,12 @@ def interrupting(operation: Callable[..., Any], action: str, when: str, database
 
 def main() -> None:
     """Patch, and run."""
-    from multidb import cli, participants
+    from multidb import cli
+    from multidb.release import participant
 
     action, when, operation, database, program, *arguments = sys.argv[1:]
-    method = getattr(participants.Participant, operation)
-    setattr(participants.Participant, operation, interrupting(method, action, when, database))
+    method = getattr(participant.Participant, operation)
+    setattr(participant.Participant, operation, interrupting(method, action, when, database))
     if program == "multidb":
         sys.exit(cli.main(arguments))
     from alembic.config import main as alembic

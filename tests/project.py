@@ -17,7 +17,7 @@ import psycopg2
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from sqlalchemy.engine import make_url
 
-from multidb.server import Server
+from multidb.local.server import Server
 
 ROOT = Path(__file__).parent.parent
 NAMES = [

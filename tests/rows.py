@@ -8,7 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from multidb import config, journal
+from multidb.config import configuration as config
+from multidb.database import journal
 from tests.project import query
 
 ROWS = 1000

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from multidb import locks
+from multidb.database import locks
 from tests import catalog, rows
 from tests.changes import CHANGES
 from tests.project import LEGACY, NAMES, ON_POSTGRESQL, Postgres, Project, Result, at_once, query

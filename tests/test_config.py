@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from multidb import config, urls
-from multidb.config import Database
+from multidb.config import configuration as config
+from multidb.config import urls
+from multidb.config.configuration import Database
 from multidb.errors import ConfigError
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)

@@ -14,7 +14,7 @@ from itertools import count
 import psycopg2
 import pytest
 
-from multidb import locks
+from multidb.database import locks
 from tests.drifts import DRIFTS, RICH
 from tests.project import NAMES, ROOT, Postgres, Project
 from tests.runs import begun
@@ -301,8 +301,8 @@ def test_no_scratch_database_is_left_by_one_that_ends_while_it_is_made(migrated:
 
 HEARD_WHILE_FORKING = """
 import os, signal, time
-from multidb.forking import forked
-from multidb.stopping import Stop
+from multidb.replay.forks import forked
+from multidb.signals import Stop
 
 os.register_at_fork(before=lambda: signal.raise_signal(signal.SIGINT))
 stop = Stop()
@@ -316,7 +316,7 @@ def test_ctrl_c_that_comes_while_a_process_begins_is_not_lost() -> None:
         [sys.executable, "-c", HEARD_WHILE_FORKING], cwd=ROOT, capture_output=True, text=True, timeout=30
     )
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1] == "multidb.stopping.Interrupted: SIGINT"
+    assert ended.stderr.splitlines()[-1] == "multidb.signals.Interrupted: SIGINT"
     assert "Exception ignored" not in ended.stderr
 
 

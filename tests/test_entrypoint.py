@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from multidb import locks
+from multidb.database import locks
 from tests.cage import caged
 from tests.project import Postgres, Project, Result, query
 from tests.runs import MORE, begun, until

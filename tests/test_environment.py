@@ -11,7 +11,7 @@ from tests.project import Project
 
 PROBE = """
 from alembic import context
-from multidb.environment import Request
+from multidb.planning.environment import Request
 
 request = Request.received()
 print(request.command, request.symbols, request.start)

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from multidb.server import Server
+from multidb.local.server import Server
 from tests.project import NAMES, ON_POSTGRESQL, Postgres, Project, query
 
 BASE: dict[str, list[str]] = {name: [] for name in NAMES}

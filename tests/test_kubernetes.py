@@ -22,8 +22,8 @@ import trustme
 import yaml
 from sqlalchemy.engine import make_url
 
-from multidb import config
-from multidb.packages import newest_installation
+from multidb.config import configuration as config
+from multidb.local.packages import newest_installation
 from tests.project import NAMES, ROOT, Postgres, Project, Result
 
 Manifest = dict[str, Any]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from multidb import packages
 from multidb.errors import MigrationError
-from multidb.packages import Installation
+from multidb.local import packages
+from multidb.local.packages import Installation
 from tests.project import NAMES, Postgres, Project, at_once
 
 

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from multidb import locks
+from multidb.database import locks
 from tests.frozen import frozen
 from tests.project import Postgres, Project, at_once
 from tests.runs import MORE, started, table, until

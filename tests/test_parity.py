@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from multidb import config
-from multidb.autogenerate import models_metadata
+from multidb.autogenerate.comparison import models_metadata
+from multidb.config import configuration as config
 from tests import catalog
 from tests.project import LEGACY, ON_POSTGRESQL, Postgres, Project, query
 

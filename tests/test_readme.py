@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from multidb import config
+from multidb.config import configuration as config
 from tests.project import ROOT, Project
 from tests.test_kubernetes import assert_says_the_same, rendered
 from tests.test_local import clone
@@ -67,7 +67,7 @@ def test_every_place_of_the_layout_is_there() -> None:
 def test_every_message_of_the_troubleshooting_is_one_that_is_said() -> None:
     """By the program, or by a driver or server that a test makes say it."""
     tests = ("test_errors.py", "test_sqlite.py", "test_locks.py", "test_releases.py")
-    files = [*ROOT.glob("multidb/*.py"), *(ROOT / "tests" / name for name in tests)]
+    files = [*ROOT.glob("multidb/**/*.py"), *(ROOT / "tests" / name for name in tests)]
     said = _bare("".join(path.read_text() for path in files))
     rows = re.findall(r"^\| (`.*?) \|", README.split("## Troubleshooting")[1].split("## Layout")[0], re.MULTILINE)
     assert len(rows) > 15

@@ -29,7 +29,7 @@ def power_cut(server: Postgres, *, again: bool = True) -> str:
     start = "server.start()" if again else "pass"
     return (
         f'"{sys.executable}" -c \'import sys; sys.path.insert(0, "{ROOT}"); from pathlib import Path; '
-        f'from multidb.server import Server; server = Server(Path("{server.folder}")); '
+        f'from multidb.local.server import Server; server = Server(Path("{server.folder}")); '
         f'server._control("stop", "-m", "immediate", "-w"); {start}\''
     )
 

@@ -7,7 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from multidb import config, engines
+from multidb.config import configuration as config
+from multidb.database import connections
 from tests.project import Project
 
 CHILDREN = (
@@ -59,7 +60,7 @@ def test_foreign_keys_are_off_while_migrating_and_on_otherwise(
 ) -> None:
     database = config.load(migrated.root / "databases.yaml").databases(["investment_db"])[0]
     file = database.url.database or ""
-    with closing(engines.open_to_migrate(file) if migrating else engines.open_to_look(database.url)) as driver:
+    with closing(connections.open_to_migrate(file) if migrating else connections.open_to_look(database.url)) as driver:
         assert driver.execute("PRAGMA foreign_keys").fetchone() == (expected,)
 
 

@@ -1,0 +1,174 @@
+"""Comparing a database with its models.
+
+Imported only by the commands that compare: it is what loads the models and the comparison plugins.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from alembic import context
+from alembic.autogenerate import RevisionContext
+from alembic.operations.ops import MigrationScript
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, MetaData
+
+from multidb.autogenerate.wording import sentences
+from multidb.config.configuration import Database
+from multidb.database import connections, journal
+from multidb.errors import MigrationError, explain
+from multidb.planning.environment import Environment
+
+try:
+    import alembic_postgresql_enum  # noqa: F401 - its import adds it to Alembic's comparators
+except ModuleNotFoundError as error:
+    raise MigrationError(f"comparing needs {error.name}: `pip install --require-hashes -r constraints.txt`") from error
+
+PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
+# PostGIS keeps spatial_ref_sys in the database's own schema, and other extensions do alike.
+_EXTENSION_TABLES = """
+    SELECT relname FROM pg_class JOIN pg_depend ON objid = pg_class.oid
+    WHERE classid = 'pg_class'::regclass AND deptype = 'e' AND relkind IN ('r', 'p')
+    AND pg_table_is_visible(pg_class.oid)
+"""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one database lacks to be like its models."""
+
+    database: Database
+    differences: list[tuple[Any, ...]]
+    sentences: list[str]
+    revision: RevisionContext
+
+    def write(self) -> None:
+        """Write the revision that makes them alike. Alembic's context has to be on the database's branch."""
+        for _ in self.revision.generate_scripts():
+            pass
+
+
+def compare(environment: Environment, database: Database, arguments: dict[str, Any]) -> Comparison:
+    """Compare one database with its models. Alembic's context has to be on its branch.
+
+    Args:
+        environment: the command and its databases.
+        database: which; it has to be at the head of its branch.
+        arguments: of the revision that would make them alike, as Alembic's RevisionContext takes them.
+
+    Raises:
+        MigrationError: it is not at head, or its models can't be imported.
+    """
+    metadata = models_metadata(database)
+    branch = environment.branch(database.name)
+    own = RevisionContext(environment.config, branch.directory, arguments)
+    differences: list[tuple[Any, ...]] = []
+    said: list[str] = []
+
+    def compare_once(revision: Any, alembic: MigrationContext) -> list[Any]:
+        # A copy: the next database's configure() would change the options that this one is rendered with.
+        alembic.opts = dict(alembic.opts)
+        own.run_autogenerate(revision, alembic)
+        [script] = own.generated_revisions
+        assert script.upgrade_ops is not None
+        differences.extend(script.upgrade_ops.as_diffs())
+        said.extend(sentences(script.upgrade_ops, alembic.dialect))
+        _self_contained(database, alembic, revision, script)
+        return []
+
+    with connections.connect(database.url) as connection:
+        heads = environment.configure(database, connection, reading=True).get_current_heads()
+        branch.check_known(heads)
+        if set(heads) != {branch.head} - {None}:
+            raise MigrationError(
+                f"{database.name}: at {', '.join(heads) or '<base>'}, not at its head {branch.head}: "
+                f"run `alembic upgrade {database.name}@head` first"
+            )
+        environment.configure(
+            database,
+            connection,
+            work=compare_once,
+            reading=True,
+            metadata=metadata,
+            autogenerate_plugins=PLUGINS,
+            include_name=_the_models_own(connection, database),
+            render_item=_spatial_types if "postgis" in database.extensions else _no_special_types,
+        )
+        context.run_migrations()
+    return Comparison(database, differences, said, own)
+
+
+def models_metadata(database: Database) -> MetaData:
+    """The MetaData of a database's models.
+
+    Raises:
+        MigrationError: the module can't be imported, or has none.
+    """
+    try:
+        module = importlib.import_module(database.models)
+        metadata = module.Base.metadata
+    except ModuleNotFoundError as error:
+        if error.name and database.models.startswith(error.name):
+            raise MigrationError(
+                f"{database.name}: there is no module {database.models}: write it, or correct `models:` "
+                "in databases.yaml"
+            ) from error
+        raise MigrationError(f"{database.name}: {database.models} can't be imported: {error}") from error
+    except AttributeError as error:
+        raise MigrationError(
+            f"{database.name}: {database.models} has no Base with a metadata: see models/auth.py"
+        ) from error
+    except Exception as error:
+        raise MigrationError(f"{database.name}: {database.models} can't be imported: {explain(error)}") from error
+    if not isinstance(metadata, MetaData):
+        raise MigrationError(f"{database.name}: {database.models}.Base.metadata is no MetaData")
+    return metadata
+
+
+def _the_models_own(connection: Connection, database: Database) -> Callable[..., bool]:
+    """A filter that leaves out the journal, and the tables which belong to an extension."""
+    owned = {journal.NAME}
+    if not database.is_sqlite:
+        owned |= set(connection.exec_driver_sql(_EXTENSION_TABLES).scalars())
+
+    def include_name(name: str | None, kind: str, _parents: MutableMapping[str, str | None]) -> bool:
+        return kind != "table" or name not in owned
+
+    return include_name
+
+
+def _no_special_types(_kind: str, _item: object, _context: object) -> bool:
+    return False
+
+
+def _spatial_types(kind: str, item: object, autogen_context: Any) -> str | bool:
+    from geoalchemy2 import alembic_helpers
+
+    rendered: str | bool = alembic_helpers.render_item(kind, item, autogen_context)
+    return rendered
+
+
+def _self_contained(database: Database, alembic: MigrationContext, revision: Any, script: MigrationScript) -> None:
+    """Turn the plugins' operations into what a revision can hold by itself."""
+    from multidb.autogenerate import enums
+
+    if "postgis" in database.extensions:
+        from geoalchemy2 import alembic_helpers
+
+        # Without it a spatial index would be made twice, by GeoAlchemy2's column and by name.
+        alembic_helpers.writer(alembic, revision, [script])
+        if any(type(each).__module__ == alembic_helpers.__name__ for each in _all_operations(script.upgrade_ops)):
+            # A new set: Alembic gives every script the same one.
+            script.imports = script.imports | {"import geoalchemy2.alembic_helpers  # registers its operations"}
+    if not database.is_sqlite:
+        for operations in (script.upgrade_ops, script.downgrade_ops):
+            assert operations is not None
+            enums.in_plain_sql(operations, alembic.dialect)
+
+
+def _all_operations(operation: Any) -> Iterator[Any]:
+    """An operation and all those inside it."""
+    yield operation
+    for each in getattr(operation, "ops", ()):
+        yield from _all_operations(each)

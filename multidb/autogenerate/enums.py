@@ -1,0 +1,66 @@
+"""PostgreSQL enum types in revisions, as plain SQL.
+
+alembic-postgresql-enum finds the differences. The operations that it writes would need it at every upgrade, and
+put a new value after the one that it should come before; these say the same in SQL that stays true.
+"""
+
+from collections.abc import Sequence
+
+from alembic.operations.ops import ExecuteSQLOp, MigrateOperation, OpContainer
+from alembic_postgresql_enum import ColumnType
+from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
+from alembic_postgresql_enum.operations.sync_enum_values import SyncEnumValuesOp
+from sqlalchemy.engine import Dialect
+
+from multidb.schema.postgresql_ddl import adding_values, literal
+
+
+def in_plain_sql(container: OpContainer, dialect: Dialect) -> None:
+    """Replace the plugin's operations in place.
+
+    Args:
+        container: upgrade or downgrade operations.
+        dialect: of the database; quotes names, and knows the schema that needs no name.
+    """
+    container.ops = [plain for operation in container.ops for plain in _plain(operation, dialect)]
+
+
+def _plain(operation: MigrateOperation, dialect: Dialect) -> Sequence[MigrateOperation]:
+    if isinstance(operation, AddEnumValuesOp):
+        return [ExecuteSQLOp(text) for text in _add_values(operation, dialect)]
+    if isinstance(operation, SyncEnumValuesOp):
+        return [ExecuteSQLOp(text) for text in _replace_type(operation, dialect)]
+    return [operation]
+
+
+def _add_values(operation: AddEnumValuesOp, dialect: Dialect) -> list[str]:
+    name = _qualified(operation.schema, operation.name, dialect)
+    return adding_values(name, operation.old_values, operation.new_values)
+
+
+def _replace_type(operation: SyncEnumValuesOp, dialect: Dialect) -> list[str]:
+    """A value can't be taken away or moved: the type is made anew. Rows with a value that is gone refuse it."""
+    quote = dialect.identifier_preparer.quote
+    name = _qualified(operation.schema, operation.name, dialect)
+    old = f"{operation.name}_old"
+    values = ", ".join(literal(value) for value in operation.new_values)
+    statements = [f"DROP INDEX {quote(index.name)}" for index in operation.indexes_to_recreate]
+    statements += [f"ALTER TYPE {name} RENAME TO {quote(old)}", f"CREATE TYPE {name} AS ENUM ({values})"]
+    for reference in operation.affected_columns:
+        table = _qualified(reference.table_schema, reference.table_name, dialect)
+        column = quote(reference.column_name)
+        array = "[]" if reference.column_type is ColumnType.ARRAY else ""
+        alter = f"ALTER TABLE {table} ALTER COLUMN {column}"
+        default = reference.existing_server_default
+        if default:
+            statements.append(f"{alter} DROP DEFAULT")
+        statements.append(f"{alter} TYPE {name}{array} USING {column}::text{array}::{name}{array}")
+        if default:
+            statements.append(f"{alter} SET DEFAULT {default}")
+    statements.append(f"DROP TYPE {_qualified(operation.schema, old, dialect)}")
+    return statements + [index.definition for index in operation.indexes_to_recreate]
+
+
+def _qualified(schema: str | None, name: str, dialect: Dialect) -> str:
+    quote = dialect.identifier_preparer.quote
+    return quote(name) if schema in (None, dialect.default_schema_name) else f"{quote(schema)}.{quote(name)}"

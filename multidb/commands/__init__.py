@@ -1,0 +1,4 @@
+"""A file for each command, with its options, its run and its output.
+
+It imports every other room.
+"""

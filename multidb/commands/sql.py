@@ -1,0 +1,121 @@
+"""`--sql`: what a command would run, as scripts for psql and sqlite3."""
+
+import io
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from alembic import context
+
+from multidb.commands import sqlite_recorder
+from multidb.config.configuration import Database
+from multidb.errors import MigrationError
+from multidb.logs import log, naming
+from multidb.planning import nontransactional, planner, selection
+from multidb.planning.environment import Environment
+
+# sqlite3 prints what a PRAGMA finds and goes on; a CHECK that fails stops it, under -bail, before the COMMIT.
+_SQLITE_CHECK = (
+    "CREATE TEMP TABLE dangling (row_of TEXT CHECK (row_of IS NULL))",
+    'INSERT INTO temp.dangling SELECT "table" FROM pragma_foreign_key_check',
+    "DROP TABLE temp.dangling",
+)
+_CREATE_VERSION_TABLE = re.compile(r"^CREATE TABLE alembic_version \(", re.MULTILINE)
+_RETURNING = re.compile(r"^(INSERT INTO alembic_version .*) RETURNING \S+;$", re.MULTILINE)
+
+
+class SqlScript:
+    """The SQL of one database."""
+
+    def __init__(self, environment: Environment, database: Database) -> None:
+        self.environment = environment
+        self.database = database
+        self.output = io.StringIO()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Alembic's context in this database, inside a transaction of the script."""
+        request = self.environment.request
+        start = (request.start or "base").rpartition("@")[2]
+        with self.environment.working_on(self.database.name) as branch:
+            if request.command == "upgrade":
+                branch.check_one_head()
+            self.output.write(f"-- {self.database.name}: {request.command}\n\n")
+            if self.database.is_sqlite:
+                self._line("PRAGMA foreign_keys = OFF", "BEGIN")
+                with sqlite_recorder.recorded(self.environment, self.database, start, self.output):
+                    yield
+                self._line(*_SQLITE_CHECK, "COMMIT")
+            else:
+                self._line("SET client_encoding = 'UTF8'")
+                work = nontransactional.around(
+                    planner.work_in(self.environment, self.database), self._leave_transaction, self._enter_transaction
+                )
+                self.environment.configure(self.database, work=work, output=self.output, start=start)
+                with context.begin_transaction():
+                    yield
+
+    def _leave_transaction(self) -> None:
+        implementation = context.get_context().impl
+        implementation.emit_commit()
+        implementation.transactional_ddl = False  # so that an autocommit_block() says nothing of its own
+
+    def _enter_transaction(self) -> None:
+        implementation = context.get_context().impl
+        implementation.transactional_ddl = True
+        implementation.emit_begin()
+
+    def _line(self, *statements: str) -> None:
+        self.output.writelines(f"{statement};\n\n" for statement in statements)
+
+    @property
+    def text(self) -> str:
+        """The script, with what Alembic says of its own table made fit for a client.
+
+        A database that was taken down to its base has kept the table, and nobody reads what an INSERT returns.
+        """
+        text = _CREATE_VERSION_TABLE.sub("CREATE TABLE IF NOT EXISTS alembic_version (", self.output.getvalue())
+        return _RETURNING.sub(r"\1;", text)
+
+
+@contextmanager
+def scripts(environment: Environment) -> Iterator[list[SqlScript]]:
+    """A script per database; when the block ends, one goes to stdout, several to files.
+
+    Args:
+        environment: the command and its databases.
+
+    Raises:
+        MigrationError: a file can't be written. None is left half-written.
+    """
+    found = [SqlScript(environment, database) for database in environment.databases]
+    yield found
+    folder = selection.option(environment.x_arguments, "sql_dir")
+    if len(found) == 1 and folder is None:
+        output = environment.config.output_buffer or sys.stdout
+        output.write(found[0].text)
+    else:
+        _write_files(found, Path(folder or "sql"))
+
+
+def _write_files(scripts: list[SqlScript], folder: Path) -> None:
+    """Write all under temporary names first, so that a full disk leaves the old files whole."""
+    places = [(script, folder / f"{script.database.name}.sql") for script in scripts]
+    temporary = [place.with_suffix(".sql.part") for _, place in places]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for (script, _), part in zip(places, temporary, strict=True):
+            part.write_text(script.text, encoding="utf-8")
+        for (script, place), part in zip(places, temporary, strict=True):
+            part.replace(place)
+            with naming(script.database.name):
+                log.info("written to %s", place)
+    except OSError as error:
+        for part in temporary:
+            with suppress(OSError):
+                part.unlink()
+        raise MigrationError(
+            f"{folder}: the SQL can't be written: {error.strerror}: name another directory with -x sql_dir=DIR"
+        ) from error

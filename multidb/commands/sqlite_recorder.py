@@ -1,0 +1,124 @@
+"""SQL for SQLite, recorded from a real run.
+
+SQLite alters a table by building it anew, for which Alembic has to see the table, and so its `--sql` refuses it. But
+SQLite needs no server: the same revisions run in memory, and what they execute is the script.
+"""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self, TextIO
+
+from alembic import context
+from sqlalchemy import Connection
+
+from multidb import logs
+from multidb.config.configuration import Database
+from multidb.database import connections
+from multidb.errors import MigrationError
+from multidb.planning import nontransactional, planner
+from multidb.planning.environment import Environment
+
+_COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
+_CATALOG = re.compile(r"\b(sqlite_master|sqlite_temp_master|sqlite_schema|alembic_version)\b", re.IGNORECASE)
+_CHANGE_BEHIND_WITH = re.compile(r"\)\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
+_READING_PRAGMA = re.compile(
+    r"PRAGMA\s+(\w+\.)?(table_x?info|table_list|index_list|index_x?info|foreign_key_list|foreign_key_check)\b",
+    re.IGNORECASE,
+)
+
+
+class Recorder(sqlite3.Connection):
+    """A connection that notes each statement that it is given, with its parameters in place."""
+
+    noted: Callable[[str], None] | None = None
+
+    def cursor(self, factory: Any = None) -> Any:  # noqa: ARG002 - SQLAlchemy asks for the plain one
+        return super().cursor(_RecordingCursor)
+
+
+class _RecordingCursor(sqlite3.Cursor):
+    def execute(self, sql: str, parameters: Any = (), /) -> Self:
+        connection = self.connection
+        assert isinstance(connection, Recorder)
+        # SQLite reports the statement again for each trigger that it fires; the first report is the statement's own.
+        reports: list[str] = []
+        connection.set_trace_callback(reports.append)
+        try:
+            super().execute(sql, parameters)
+        finally:
+            connection.set_trace_callback(None)
+        if connection.noted is not None and reports:
+            connection.noted(reports[0])
+        return self
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Self:
+        for each in parameters:
+            self.execute(sql, each)
+        return self
+
+
+@contextmanager
+def recorded(environment: Environment, database: Database, start: str, output: TextIO) -> Iterator[None]:
+    """Alembic's context in an empty database in memory, whose changes are written down.
+
+    Args:
+        environment: the command and its databases.
+        database: an SQLite database; it is not touched.
+        start: the revision that the script starts from; `base` is an empty database.
+        output: where the SQL goes.
+
+    Raises:
+        MigrationError: a revision reads rows, of which a script can know nothing.
+    """
+    recorder = sqlite3.connect(":memory:", isolation_level=None, factory=Recorder)
+    with connections.around(database.url, lambda: recorder) as connection:
+        if start != "base":
+            _replay(environment, database, connection, start)
+        connection.begin()
+        recorder.noted = lambda statement: _write(statement, output)
+        work = nontransactional.around(
+            planner.work_in(environment, database),
+            lambda: _end(recorder),
+            lambda: _begin(recorder, output),
+        )
+        environment.configure(database, connection, work=work, as_sql=False)
+        yield
+        recorder.noted = None
+
+
+def _end(recorder: Recorder) -> None:
+    """End the transaction, here and in the script."""
+    recorder.cursor().execute("COMMIT")
+
+
+def _begin(recorder: Recorder, output: TextIO) -> None:
+    """Begin another."""
+    recorder.execute("BEGIN")
+    output.write("BEGIN;\n\n")
+
+
+def _replay(environment: Environment, database: Database, connection: Connection, start: str) -> None:
+    """Bring the database in memory to the revision that the script starts from."""
+    script = environment.script
+    with logs.silent(), connection.begin():
+        environment.configure(
+            database, connection, work=lambda heads, _context: script._upgrade_revs(start, heads), as_sql=False
+        )
+        context.run_migrations()
+
+
+def _write(statement: str, output: TextIO) -> None:
+    """Write a statement down, unless it only looked at the catalog, as Alembic does.
+
+    Raises:
+        MigrationError: it read rows.
+    """
+    text = _COMMENTS.sub("", statement, count=1)
+    verb = text.split(None, 1)[0].upper() if text else ""
+    reads = verb == "SELECT" or (verb == "WITH" and not _CHANGE_BEHIND_WITH.search(text))
+    if reads and not _CATALOG.search(text):
+        raise MigrationError(f"it reads rows, which --sql can't know: {text.splitlines()[0]}")
+    if text and not reads and verb not in ("BEGIN", "EXPLAIN") and not _READING_PRAGMA.match(text):
+        output.write(f"{statement.strip().rstrip(';')};\n\n")

@@ -1,0 +1,360 @@
+"""databases.yaml, and the environment variables that override it, as records.
+
+Every mistake in the configuration is found here, and named with its line or its variable. No message repeats
+a URL that could not be read: it may hold a password that somebody forgot to escape.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from sqlalchemy.engine import URL
+
+from multidb.config import settings, urls
+from multidb.errors import ConfigError, nearest
+
+# Where the server is that the databases are on, unless they say otherwise.
+SERVER_VARIABLE = "DATABASE_SERVER_URL"
+# Where scratch databases are made, whatever the file says.
+SCRATCH_VARIABLE = "SCRATCH_SERVER_URL"
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+# As PostgreSQL's; two of them fit into the 200 bytes of a prepared transaction's name.
+LONGEST_NAME = 63
+
+
+@dataclass(frozen=True)
+class Database:
+    """An entry of databases.yaml, with its URL resolved."""
+
+    name: str
+    url: URL
+    models: str
+    extensions: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return urls.is_sqlite(self.url)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What nobody may see of the URL, by libpq's name for it."""
+        return urls.secrets_of(self.url)
+
+    @property
+    def public_url(self) -> URL:
+        """The URL without its secrets, to be shown and to be handed to whatever might print it."""
+        return urls.without_secrets(self.url)
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A value of the file, and the line it stands on."""
+
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of databases.yaml as it was written."""
+
+    name: str
+    line: int
+    models: str
+    url: Scalar | None
+    extensions: tuple[str, ...]
+    options: Mapping[str, Any]
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """databases.yaml: which databases there are, and, on demand, where they are."""
+
+    path: Path
+    server: Scalar | None
+    entries: Mapping[str, Entry]
+    variables: Mapping[str, str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    scratch: Scalar | None = None
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.entries)
+
+    def databases(self, names: Iterable[str]) -> list[Database]:
+        """The named databases, in the file's order, with their URLs.
+
+        Only these need a URL that can be read: a pod that migrates one database has no secret of the others.
+
+        Raises:
+            ConfigError: a URL is missing or can't be read, or another database has the same one.
+        """
+        wanted = set(names)
+        found: list[Database] = []
+        owners: dict[tuple[object, ...], str] = {}
+        for entry in self.entries.values():
+            try:
+                url = self._url(entry)
+            except ConfigError:
+                if entry.name in wanted:
+                    raise
+                continue
+            place = urls.place_of(url)
+            other = owners.setdefault(place, entry.name)
+            if other != entry.name:
+                raise ConfigError(
+                    f"{other} and {entry.name} have the same URL, {urls.without_secrets(url)}: "
+                    f"give each its own in {self.path.name} or in {variable(other)} and {variable(entry.name)}"
+                )
+            if entry.name in wanted:
+                ignored = (*self.ignored, *entry.ignored)
+                found.append(Database(entry.name, url, entry.models, entry.extensions, entry.options, ignored))
+        return found
+
+    def _url(self, entry: Entry) -> URL:
+        override = self._override(variable(entry.name))
+        if override:
+            return self._parsed(*override)
+        if entry.url:
+            return self._parsed(self._expanded(entry.url), self._where(entry.url, entry.name))
+        if self.server is None:
+            raise ConfigError(
+                f"{self.path.name}:{entry.line}: {entry.name} has no url and the file has no server: "
+                f"give one of them, or set {variable(entry.name)}"
+            )
+        return self._parsed(self._expanded(self.server), self._where(self.server, "server"), database=entry.name)
+
+    @property
+    def scratch_url(self) -> URL | None:
+        """The server for scratch databases, if one is named, as the URL of a database there.
+
+        Raises:
+            ConfigError: it can't be read, or is no PostgreSQL server's.
+        """
+        found = self._override(SCRATCH_VARIABLE)
+        if found is None and self.scratch is not None:
+            found = self._expanded(self.scratch), self._where(self.scratch, "scratch")
+        if found is None:
+            return None
+        text, where = found
+        url = urls.parse(text, where)
+        if urls.is_sqlite(url):
+            raise ConfigError(f"{where}: should be a postgresql:// URL: SQLite needs no server to replay a branch")
+        return url if url.database else url.set(database="postgres")
+
+    def url_variable(self, key: str) -> URL | None:
+        """The URL that an environment variable holds, or the file that its `_FILE` names, or None.
+
+        Raises:
+            ConfigError: it can't be read.
+        """
+        found = self._override(key)
+        return self._parsed(*found) if found else None
+
+    def _override(self, key: str) -> tuple[str, str] | None:
+        """What an environment variable holds, or the file that its `_FILE` names, and which it was."""
+        text, file = self.variables.get(key), self.variables.get(f"{key}_FILE")
+        if text and file:
+            raise ConfigError(f"{key} and {key}_FILE are both set: unset one")
+        if file:
+            try:
+                text = Path(file).read_text(encoding="utf-8-sig").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                raise ConfigError(f"{key}_FILE: {file} can't be read: {reason}") from error
+            if not text:
+                raise ConfigError(f"{key}_FILE: {file} is empty: it should hold the value of {key}")
+            if "\n" in text:
+                raise ConfigError(f"{key}_FILE: {file} has several lines: it should hold the value of {key} alone")
+            return text, f"{key}_FILE: {file}"
+        return (text, key) if text else None
+
+    def _where(self, value: Scalar, what: str) -> str:
+        """Who wrote a value, for messages: the line of the file, and the variables that it is made of."""
+        overrides = [self._override(name) for name, _ in _VARIABLE.findall(value.text)]
+        sources = [override[1] for override in overrides if override]
+        made_of = f" ({', '.join(sources)})" if sources else ""
+        return f"{self.path.name}:{value.line}: {what}{made_of}"
+
+    def _expanded(self, value: Scalar) -> str:
+        """The value with `${VAR}` and `${VAR:-default}` replaced; VAR_FILE names a file that holds VAR."""
+
+        def expand(match: re.Match[str]) -> str:
+            override = self._override(match[1])
+            found = override[0] if override else match[2]
+            if found is None:
+                raise ConfigError(
+                    f"{self.path.name}:{value.line}: ${{{match[1]}}} is not set: "
+                    f"set it, or write ${{{match[1]}:-default}}"
+                )
+            return found
+
+        return _VARIABLE.sub(expand, value.text)
+
+    def _parsed(self, text: str, where: str, database: str | None = None) -> URL:
+        url = urls.parse(text, where)
+        if database is not None:
+            if urls.is_sqlite(url) or url.database:
+                raise ConfigError(f"{where}: should be a postgresql:// URL without a database: end it with the port")
+            url = url.set(database=database)
+        if not url.database or url.database == ":memory:":
+            raise ConfigError(f"{where}: the URL names no database: end it with /NAME, or a path for SQLite")
+        if urls.is_sqlite(url):
+            # Relative to the file: where the command was typed must not decide which database is meant.
+            return url.set(database=str((self.path.parent / url.database).resolve()))
+        return url
+
+
+def load(path: Path) -> Configuration:
+    """Read databases.yaml.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ConfigError: the file can't be read, or something in it is wrong; says in which line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is not there: it lists the databases, see README.md") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path} can't be read: {reason}") from error
+    return _Reader(path).configuration(text)
+
+
+def variable(name: str) -> str:
+    """The environment variable that overrides a database's URL: `AUTH_DB_URL` for auth_db."""
+    return f"{name.upper()}_URL"
+
+
+def revision_prefix(name: str) -> str:
+    """What the revision ids of a database begin with: `auth` for auth_db."""
+    return name.removesuffix("_db")
+
+
+def variables_of(root: Path) -> dict[str, str]:
+    """The process's environment, and where it says nothing, what `bin/up` left in .local/env."""
+    try:
+        lines = (root / ".local" / "env").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    local = dict(line.split("=", 1) for line in lines if "=" in line)
+    for key in [key for key in local if os.environ.get(f"{key}_FILE")]:
+        del local[key]
+    return local | {key: value for key, value in os.environ.items() if value}
+
+
+class _Reader:
+    """Turns the YAML nodes into records; nodes, because they know their lines."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def configuration(self, text: str) -> Configuration:
+        try:
+            root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise ConfigError(f"{self.path.name}:{line}: not YAML: {error.problem}") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{self.path.name}: not YAML: {str(error).splitlines()[0]}") from error
+        top = self._mapping(root, "the file", {"server", "scratch", "drift", "databases", *settings.OF_ALL})
+        entries = self._entries(top.get("databases"))
+        server = self._scalar(top["server"], "server") if "server" in top else None
+        scratch = self._scalar(top["scratch"], "scratch") if "scratch" in top else None
+        return Configuration(
+            self.path,
+            server,
+            entries,
+            variables_of(self.path.parent),
+            self._options(top, settings.OF_ALL),
+            scratch,
+            self._ignored(top),
+        )
+
+    def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
+        if node is None:
+            raise ConfigError(f"{self.path.name}: no databases: list them under `databases:`")
+        entries: dict[str, Entry] = {}
+        owners: dict[str, str] = {}
+        for name, value in self._mapping(node, "databases").items():
+            line = value.start_mark.line + 1
+            if not _NAME.fullmatch(name):
+                self._fail(value, f"{name!r} can't be a database's name: use a-z, 0-9 and _")
+            if len(name) > LONGEST_NAME:
+                self._fail(value, f"{name} is longer than {LONGEST_NAME} characters: give the database a shorter name")
+            other = owners.setdefault(revision_prefix(name), name)
+            if other != name:
+                self._fail(value, f"{other} and {name} would number their revisions alike: rename one")
+            fields = self._mapping(value, name, {"models", "url", "extensions", "drift", *settings.OF_ONE})
+            if "models" not in fields:
+                self._fail(value, f"{name} has no models: add `models: models.{revision_prefix(name)}`")
+            entries[name] = Entry(
+                name,
+                line,
+                models=self._scalar(fields["models"], "models").text,
+                url=self._scalar(fields["url"], "url") if "url" in fields else None,
+                extensions=self._list(fields["extensions"], "extensions", "postgis") if "extensions" in fields else (),
+                options=self._options(fields, settings.OF_ONE),
+                ignored=self._ignored(fields),
+            )
+        if not entries:
+            self._fail(node, "no databases: list them under `databases:`")
+        return entries
+
+    def _options(self, fields: Mapping[str, yaml.Node], keys: Iterable[str]) -> dict[str, Any]:
+        """The settings among the fields, as values."""
+        written = {key: self._scalar(fields[key], key) for key in keys if key in fields}
+        return {
+            key: settings.value(key, scalar.text, f"{self.path.name}:{scalar.line}: {key}")
+            for key, scalar in written.items()
+        }
+
+    def _mapping(self, node: yaml.Node | None, what: str, known: Iterable[str] | None = None) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            self._fail(node, f"{what} should be a mapping of names to values")
+        found: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._fail(key, f"a name in {what} should be a text")
+            if known is not None and key.value not in known:
+                hint = nearest(str(key.value), known)
+                self._fail(key, f"unknown key {key.value!r} in {what}{hint or ': known are ' + _and(known)}")
+            if key.value in found:
+                self._fail(key, f"{key.value} is there twice")
+            found[key.value] = value
+        return found
+
+    def _scalar(self, node: yaml.Node, what: str) -> Scalar:
+        if not isinstance(node, yaml.ScalarNode) or not node.value:
+            self._fail(node, f"{what} should be a text")
+        return Scalar(node.value, node.start_mark.line + 1)
+
+    def _ignored(self, fields: Mapping[str, yaml.Node]) -> tuple[str, ...]:
+        """The patterns under `drift: ignore:`."""
+        drift = self._mapping(fields["drift"], "drift", {"ignore"}) if "drift" in fields else {}
+        return self._list(drift["ignore"], "ignore", "audit_*") if "ignore" in drift else ()
+
+    def _list(self, node: yaml.Node, key: str, example: str) -> tuple[str, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            self._fail(node, f"{key} should be a list, such as [{example}]")
+        return tuple(self._scalar(item, f"a line of {key}").text for item in node.value)
+
+    def _fail(self, node: yaml.Node | None, problem: str) -> NoReturn:
+        line = node.start_mark.line + 1 if node else 1
+        raise ConfigError(f"{self.path.name}:{line}: {problem}")
+
+
+def _and(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))

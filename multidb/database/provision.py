@@ -1,0 +1,135 @@
+"""What must be there before a migration can run: the role, the databases, their extensions.
+
+Only an administrator can make these. Each is looked for first, so that running it again changes nothing, and a
+database that the role itself can reach, with its extensions, needs no administrator at all.
+"""
+
+from collections.abc import Iterable
+
+from psycopg2.extensions import encrypt_password
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from multidb.config import urls
+from multidb.config.configuration import Database
+from multidb.database import connections
+from multidb.errors import MigrationError, named
+from multidb.output import Say
+from multidb.schema.postgresql_ddl import quoted
+
+ADMIN_VARIABLE = "DATABASE_ADMIN_URL"
+_MISSING = ("does not exist", "password authentication failed")
+# Another run made it a moment ago: duplicate_database, duplicate_object, unique_violation.
+_ALREADY_THERE = {"42P04", "42710", "23505"}
+
+
+def create(databases: Iterable[Database], admin: URL | None, say: Say) -> None:
+    """Create what is missing.
+
+    Args:
+        databases: which; those on SQLite need nothing.
+        admin: of a role that may create roles, databases and extensions; None where nothing should be missing.
+        say: is told each thing that was created.
+
+    Raises:
+        MigrationError: something is missing and `admin` is None or of another server, or may not create it.
+    """
+    created = False
+    for database in databases:
+        if database.is_sqlite:
+            continue
+        with named(database.name):
+            missing = _missing(database)
+            if missing is None:
+                continue
+            if admin is None:
+                raise MigrationError(f"{missing}: to create what is missing, set {ADMIN_VARIABLE}")
+            _check_same_server(database, admin)
+            for thing in _create(database, admin):
+                created = True
+                say(f"{database.name}: created {thing}")
+            # What is there already may still not let the role in: another password, or no right to connect.
+            connections.connect(database.url).close()
+    if not created:
+        say("nothing to create")
+
+
+def _missing(database: Database) -> str | None:
+    """What keeps the role from finding its database and the extensions there, as the server says it."""
+    try:
+        with connections.connect(database.url) as connection:
+            extensions = _missing_extensions(connection, database)
+    except DBAPIError as error:
+        said = str(error.orig).strip().splitlines()[0]
+        if any(text in said for text in _MISSING):
+            return said
+        raise
+    return f"extension {extensions[0]} is missing" if extensions else None
+
+
+def _check_same_server(database: Database, admin: URL) -> None:
+    """An administrator's password is sent to no other server than its own."""
+    if urls.server_of(database.url) != urls.server_of(admin):
+        raise MigrationError(
+            f"{database.name}: is on {database.url.host}:{database.url.port or 5432}, "
+            f"the administrator's URL on {admin.host}:{admin.port or 5432}: create each server's databases by itself"
+        )
+
+
+def _create(database: Database, admin: URL) -> Iterable[str]:
+    name, role = database.url.database, database.url.username
+    with _as_admin(admin) as connection:
+        if role and not _exists(connection, "pg_roles WHERE rolname", role):
+            password = database.secrets.get("password")
+            if _run(connection, f"CREATE ROLE {quoted(role)} LOGIN{_hashed(connection, password, role)}"):
+                yield f"role {role}"
+        if not _exists(connection, "pg_database WHERE datname", str(name)):
+            owner = f" OWNER {quoted(role)}" if role else ""
+            if owner and not _exists(connection, "pg_roles WHERE rolsuper AND rolname", _user_of(connection)):
+                # An administrator who is no superuser may give a database only to a role that it is a member of.
+                _run(connection, f"GRANT {quoted(role or '')} TO CURRENT_USER")
+            if _run(connection, f"CREATE DATABASE {quoted(str(name))}{owner} TEMPLATE template0 ENCODING 'UTF8'"):
+                yield f"database {name}"
+    with _as_admin(admin.set(database=name)) as connection:
+        for extension in _missing_extensions(connection, database):
+            if _run(connection, f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)}"):
+                yield f"extension {extension}"
+
+
+def _as_admin(url: URL) -> Connection:
+    return connections.connect(url).execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _user_of(connection: Connection) -> str:
+    return str(connection.exec_driver_sql("SELECT current_user").scalar_one())
+
+
+def _exists(connection: Connection, where: str, value: str) -> bool:
+    # `where` is one of the two texts above, never somebody's input.
+    found = connection.execute(text(f"SELECT 1 FROM {where} = :value"), {"value": value})  # noqa: S608
+    return found.scalar() is not None
+
+
+def _missing_extensions(connection: Connection, database: Database) -> list[str]:
+    there = set(connection.exec_driver_sql("SELECT extname FROM pg_extension").scalars())
+    return [extension for extension in database.extensions if extension not in there]
+
+
+def _run(connection: Connection, statement: str) -> bool:
+    """Run a CREATE; False if another run was faster."""
+    try:
+        connection.exec_driver_sql(statement)
+    except DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) in _ALREADY_THERE:
+            return False
+        raise
+    return True
+
+
+def _hashed(connection: Connection, password: str | None, role: str) -> str:
+    """A PASSWORD clause that shows the server's log no more than a hash."""
+    if password is None:
+        return ""
+    driver = connection.connection.driver_connection
+    return f" PASSWORD '{encrypt_password(password, role, scope=driver, algorithm='scram-sha-256')}'"

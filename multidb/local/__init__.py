@@ -1,0 +1,4 @@
+"""The private PostgreSQL server of a checkout.
+
+It imports `database` and `config`.
+"""

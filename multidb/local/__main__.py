@@ -1,0 +1,91 @@
+"""`bin/up` and `bin/down`: the ten databases of one checkout.
+
+The private server and all that belongs to it are in `.local/`; `.local/env` has its URL, which databases.yaml takes
+when nothing is exported.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from multidb.commands.reading import NAME_WIDTH
+from multidb.config import configuration as config
+from multidb.config.configuration import SERVER_VARIABLE
+from multidb.database import provision
+from multidb.database.probe import look_at
+from multidb.errors import explain
+from multidb.local.packages import need_programs, newest_installation
+from multidb.local.server import Server
+
+
+def up(root: Path) -> None:
+    """Bring the ten databases to head on the private server, or on the one that the environment names.
+
+    Args:
+        root: the checkout.
+
+    Raises:
+        MigrationError: something is missing; says what.
+    """
+    if not os.environ.get(SERVER_VARIABLE) and not os.environ.get(f"{SERVER_VARIABLE}_FILE"):
+        Server(root / ".local").start()
+    configuration = config.load(root / "databases.yaml")
+    databases = configuration.databases(configuration.names)
+    provision.create(databases, configuration.url_variable(provision.ADMIN_VARIABLE), _say)
+    migrated = subprocess.run([sys.executable, "-m", "alembic", "upgrade", "heads"], cwd=root, check=False)
+    if migrated.returncode:
+        raise SystemExit(migrated.returncode)
+    for look in look_at(databases):
+        with closing(look):
+            url = look.database.public_url
+            shown = url.set(drivername=url.get_backend_name()).render_as_string()
+            _say(f"{look.database.name:{NAME_WIDTH}} {', '.join(look.heads) or '<base>':18} {shown}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # in its place among the lines of the programs that are started
+
+
+def down(root: Path, *, wipe: bool) -> None:
+    """Stop the private server; with `wipe`, remove it and its data.
+
+    Args:
+        root: the checkout.
+        wipe: whether to remove it, too.
+    """
+    scratch, server = Server(root / ".local/scratch"), Server(root / ".local")
+    if wipe:
+        scratch.remove()
+        server.remove()
+        print("removed .local")
+    else:
+        stopped = [each.stop() for each in (scratch, server)]
+        print("stopped" if any(stopped) else "it was not running")
+
+
+def main() -> int:
+    """`python -m multidb.local up`, `down`, or `prepare` (what the tests need), from the checkout's root."""
+    parser = argparse.ArgumentParser(prog="python -m multidb.local")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up")
+    commands.add_parser("prepare").add_argument("programs", nargs="*", help="that the tests run")
+    commands.add_parser("down").add_argument("--wipe", action="store_true", help="remove its data, too")
+    options = parser.parse_args()
+    try:
+        if options.command == "up":
+            up(Path.cwd())
+        elif options.command == "prepare":
+            newest_installation()
+            need_programs(options.programs)
+        else:
+            down(Path.cwd(), wipe=options.wipe)
+    except (Exception, KeyboardInterrupt) as error:
+        raise SystemExit(f"error: {explain(error)}") from error
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,4 @@
+"""What a command will do in each database, decided before any is changed.
+
+It imports `database` and `config`.
+"""
