@@ -15,6 +15,7 @@ from multidb.config import configuration as config
 from multidb.config import urls
 from multidb.config.configuration import Database
 from multidb.errors import ConfigError
+from tests.project import ROOT
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 PASSWORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
@@ -104,7 +105,7 @@ def test_any_yaml_is_a_configuration_or_one_line_of_error(folder: Path, document
 
 
 def test_the_default_server_is_the_one_on_this_machine(folder: Path) -> None:
-    text = (Path(config.__file__).parent.parent / "databases.yaml").read_text()
+    text = (ROOT / "databases.yaml").read_text()
     assert _one(folder, text).url == make_url("postgresql+psycopg2://neighbor:password@localhost:5432/auth_db")
     assert _one(folder, text, "investment_db").url == make_url(f"sqlite+pysqlite:///{folder}/investment.db")
 
@@ -122,7 +123,7 @@ def test_the_environment_overrides_any_entry(folder: Path, monkeypatch: pytest.M
 
 def test_a_server_url_keeps_its_options_for_each_database(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_SERVER_URL", "postgresql://u:p@h:6?sslmode=require")
-    text = (Path(config.__file__).parent.parent / "databases.yaml").read_text()
+    text = (ROOT / "databases.yaml").read_text()
     assert _one(folder, text).url == make_url("postgresql+psycopg2://u:p@h:6/auth_db?sslmode=require")
 
 
