@@ -17,7 +17,7 @@ from pathlib import Path
 from bench import commands, releases, starts, takeovers
 from bench.case import Case, Ratio
 from multidb.local.server import Server
-from tests.project import Postgres
+from tests.support.project import Postgres
 
 # As a production server has it, but for the disk, which on a shared machine would measure its neighbours.
 SETTINGS = {"fsync": "off", "max_connections": "100"}

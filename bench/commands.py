@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.case import ALEMBIC, IMPORTS, Case, Ratio
-from tests.project import NAMES, ON_POSTGRESQL, Postgres, Project
+from tests.support.project import NAMES, ON_POSTGRESQL, Postgres, Project
 
 MANY = 200
 RATIOS = [

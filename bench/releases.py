@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from bench.case import ALEMBIC, IMPORTS, Case, Ratio
 from bench.commands import checkout, emptied, ten_projects, with_databases
 from multidb.config.settings import DEFAULT_JOBS
-from tests.project import NAMES, Postgres, Project
+from tests.support.project import NAMES, Postgres, Project
 
 MILLISECONDS = 5  # of a round trip
 JOBS = range(1, 9)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.case import IMPORTS, Case, Ratio
 from bench.commands import checkout, with_databases
-from tests.project import Postgres, Project
+from tests.support.project import Postgres, Project
 
 ENTRYPOINT = "deploy/docker-entrypoint.sh"
 MANY = 200

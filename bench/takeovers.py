@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.case import Case, Ratio
 from bench.commands import checkout, emptied, with_databases
-from tests.project import LEGACY, ON_POSTGRESQL, Postgres, Project, query
+from tests.support.project import LEGACY, ON_POSTGRESQL, Postgres, Project, query
 
 MULTIDB = [sys.executable, "-m", "multidb"]
 MANY = 200

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from multidb.local.server import Server
-from tests import rows
-from tests.project import FEW, LEGACY, NAMES, ON_POSTGRESQL, ROOT, Postgres, Project
-from tests.runs import MORE
+from tests.support import rows
+from tests.support.project import FEW, LEGACY, NAMES, ON_POSTGRESQL, ROOT, Postgres, Project
+from tests.support.runs import MORE
 
 FOLDER = "NEIGHBOR_TEST_SERVER"
 # The data are gone when the run ends: nothing needs to survive a crash.

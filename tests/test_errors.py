@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 
 from multidb.local.server import Server
-from tests.project import NAMES, ON_POSTGRESQL, Postgres, Project, query
+from tests.support.project import NAMES, ON_POSTGRESQL, Postgres, Project, query
 
 BASE: dict[str, list[str]] = {name: [] for name in NAMES}
 

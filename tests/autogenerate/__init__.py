@@ -1,0 +1,1 @@
+"""Tests of multidb/autogenerate: databases compared with models."""

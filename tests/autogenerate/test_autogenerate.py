@@ -1,0 +1,344 @@
+"""`check` and `revision`: what differs between models and databases, and the files that mend it."""
+
+import re
+
+import pytest
+
+from tests.support.project import NAMES, ON_POSTGRESQL, Project
+
+CHANGES = {
+    "a column dropped from the database": (
+        "auth_db",
+        "ALTER TABLE users DROP COLUMN full_name",
+        "column users.full_name is missing: VARCHAR(255)",
+    ),
+    "a column added to the database": (
+        "auth_db",
+        "ALTER TABLE users ADD COLUMN nickname text",
+        "column users.nickname is in no model",
+    ),
+    "a changed length": (
+        "auth_db",
+        "ALTER TABLE users ALTER COLUMN email TYPE varchar(200)",
+        "column users.email is VARCHAR(200), the model says VARCHAR(255)",
+    ),
+    "a changed precision": (
+        "payment_db",
+        "ALTER TABLE refunds ALTER COLUMN amount TYPE numeric(12, 2)",
+        "column refunds.amount is NUMERIC(12, 2), the model says NUMERIC(10, 2)",
+    ),
+    "a changed default": (
+        "payment_db",
+        "ALTER TABLE refunds ALTER COLUMN status SET DEFAULT 'approved'",
+        "column refunds.status has default 'approved'::character varying, the model says default pending",
+    ),
+    "a dropped default": (
+        "content_db",
+        "ALTER TABLE videos ALTER COLUMN is_active DROP DEFAULT",
+        "column videos.is_active has no default, the model says default true",
+    ),
+    "a dropped NOT NULL": (
+        "auth_db",
+        "ALTER TABLE users ALTER COLUMN email DROP NOT NULL",
+        "column users.email allows NULL, the model says it is NOT NULL",
+    ),
+    "a missing index": (
+        "user_db",
+        "DROP INDEX ix_user_profiles_user_id",
+        "index ix_user_profiles_user_id of user_profiles is missing",
+    ),
+    "a missing spatial index": (
+        "location_db",
+        "DROP INDEX idx_user_addresses_location",
+        "index idx_user_addresses_location of user_addresses is missing",
+    ),
+    "a missing CHECK": (
+        "rating_db",
+        "ALTER TABLE ratings DROP CONSTRAINT check_rating_score_range",
+        "CHECK check_rating_score_range of ratings is missing",
+    ),
+    "an enum value too many": (
+        "request_db",
+        "ALTER TYPE servicetype ADD VALUE 'CHILDCARE'",
+        (
+            "enum of service_requests.service_type has TRANSPORTATION, ERRANDS, OTHER, CHILDCARE, "
+            "the model says TRANSPORTATION, ERRANDS, OTHER"
+        ),
+    ),
+    "a missing unique constraint": (
+        "auth_db",
+        "ALTER TABLE users DROP CONSTRAINT users_email_key",
+        "unique constraint users_email_key of users is missing",
+    ),
+    "a missing foreign key": (
+        "payment_db",
+        "ALTER TABLE refunds DROP CONSTRAINT refunds_payment_id_fkey",
+        "foreign key refunds_payment_id_fkey of refunds is missing",
+    ),
+    "a table too many": (
+        "location_db",
+        "CREATE TABLE idx_mine (id integer PRIMARY KEY)",
+        "table idx_mine is in no model",
+    ),
+    "a missing table on SQLite": ("investment_db", "DROP TABLE investments", "table investments is missing"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_check_finds_nothing_in_a_freshly_upgraded_database(migrated: Project, name: str) -> None:
+    result = migrated.done("-x", f"db={name}", "check")
+    assert result.out == "No new upgrade operations detected.\n"
+    assert not result.err
+
+
+def test_check_of_all_ten_is_quiet_when_nothing_differs(migrated: Project) -> None:
+    result = migrated.done("check")
+    assert result.out == "No new upgrade operations detected.\n"
+    assert not result.err
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_check_finds(migrated: Project, change: str) -> None:
+    name, sql, sentence = CHANGES[change]
+    migrated.rows(name, sql)
+    result = migrated.alembic("-x", f"db={name}", "check")
+    assert result.out.splitlines()[0] == name
+    assert f"    {sentence}" in result.out.splitlines()
+    assert result.error == f"error: {name}: not like the models, as the lines above say"
+
+
+def test_check_finds_a_missing_enum_value(migrated: Project) -> None:
+    for sql in (
+        "ALTER TABLE user_profiles ALTER COLUMN default_mode DROP DEFAULT",
+        "ALTER TYPE user_mode RENAME TO old",
+        "CREATE TYPE user_mode AS ENUM ('NIN')",
+        "ALTER TABLE user_profiles ALTER COLUMN default_mode TYPE user_mode USING default_mode::text::user_mode",
+        "DROP TYPE old",
+        "ALTER TABLE user_profiles ALTER COLUMN default_mode SET DEFAULT 'NIN'",
+    ):
+        migrated.rows("user_db", sql)
+    assert migrated.alembic("check").out.splitlines() == [
+        "user_db",
+        "    enum of user_profiles.default_mode has NIN, the model says NIN, LAH",
+    ]
+
+
+def test_check_prints_the_differences_of_each_database_under_its_name(migrated: Project) -> None:
+    migrated.rows("auth_db", "ALTER TABLE users DROP COLUMN full_name")
+    migrated.rows("investment_db", "ALTER TABLE investments DROP COLUMN partner")
+    migrated.variables["user_db".upper() + "_URL"] = "postgresql://neighbor:s3cret@127.0.0.1:1/user_db"
+    result = migrated.alembic("check")
+    assert [line.split()[0] for line in result.out.splitlines() if not line.startswith(" ")] == [
+        "auth_db",
+        "user_db",
+        "investment_db",
+    ]
+    assert result.error == "error: user_db: could not be compared, as the lines above say"
+
+
+def test_check_refuses_a_database_that_is_not_at_head(migrated: Project) -> None:
+    migrated.add_revision("auth_db", 2, "pass")
+    result = migrated.alembic("check")
+    assert "auth_db          FAILED: at auth_0001, not at its head auth_0002" in result.out
+    assert "run `alembic upgrade auth_db@head` first" in result.out
+
+
+def test_one_autogenerate_writes_one_revision_for_each_database_that_changed(migrated: Project) -> None:
+    migrated.edit("models/auth.py", "    reset_token:", "    nickname: Mapped[str | None]\n    reset_token:")
+    migrated.edit("models/investment.py", "String(100)", "String(120)")
+    migrated.edit("models/user.py", 'LAH = "LAH"', 'MIX = "MIX"\n    LAH = "LAH"')
+    result = migrated.done("revision", "--autogenerate", "-m", "Three at once")
+    assert result.out.count("Generating") == 3
+    assert "enum of user_profiles.default_mode has NIN, LAH, the model says NIN, MIX, LAH" in result.out
+    assert migrated.revisions("auth_db")[1:] == ["auth_0002_three_at_once.py"]
+    assert migrated.revisions("user_db")[1:] == ["user_0002_three_at_once.py"]
+    assert migrated.revisions("investment_db")[1:] == ["investment_0002_three_at_once.py"]
+    assert sum(len(migrated.revisions(name)) for name in NAMES) == 13
+    written = {name: _text(migrated, name) for name in ("auth_db", "user_db", "investment_db")}
+    # Each is rendered for its own dialect.
+    assert "batch_alter_table('investments'" in written["investment_db"]
+    assert "batch" not in written["auth_db"] + written["user_db"]
+    assert "ALTER TYPE user_mode ADD VALUE 'MIX' AFTER 'NIN'" in written["user_db"]
+    assert "alembic_postgresql_enum" not in "".join(written.values())
+    migrated.done("upgrade", "heads")
+    migrated.done("check")
+    migrated.done("downgrade", "auth_0001")
+    migrated.done("downgrade", "user_0001")
+    migrated.done("downgrade", "investment_0001")
+    migrated.done("upgrade", "heads")
+    migrated.done("check")
+
+
+def test_autogenerate_says_when_there_is_nothing_to_write(migrated: Project) -> None:
+    result = migrated.done("revision", "--autogenerate", "-m", "nothing")
+    assert result.out == "Nothing to write: every database is like its models.\n"
+    assert sum(len(migrated.revisions(name)) for name in NAMES) == 10
+
+
+def test_autogenerate_of_spatial_columns_and_tables_goes_up_and_down(migrated: Project) -> None:
+    polygon = 'Mapped[WKBElement | None] = mapped_column(Geography("POLYGON", srid=4326))'
+    migrated.edit("models/location.py", "    city:", f"    area: {polygon}\n    city:")
+    migrated.edit(
+        "models/location.py",
+        "class SavedLocation",
+        'class Zone(Base):\n    __tablename__ = "zones"\n\n    zone_id: Mapped[int] = mapped_column(primary_key=True)\n'
+        f"    shape: {polygon}\n\n\nclass SavedLocation",
+    )
+    migrated.done("revision", "--autogenerate", "-m", "zones")
+    migrated.done("upgrade", "heads")
+    migrated.done("check")
+    indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = 'zones' AND indexdef LIKE '%gist%'"
+    assert migrated.rows("location_db", indexes) == [(1,)]
+    migrated.done("downgrade", "location_db@-1")
+    assert migrated.rows("location_db", "SELECT to_regclass('zones')") == [(None,)]
+    migrated.done("upgrade", "heads")
+
+
+def test_autogenerate_of_an_enum_type_goes_up_and_down(migrated: Project) -> None:
+    migrated.edit(
+        "models/request.py",
+        "class PaymentStatus",
+        "class Mood(PythonEnum):\n    GOOD = auto()\n\n\nclass PaymentStatus",
+    )
+    migrated.edit(
+        "models/request.py",
+        "    title:",
+        '    mood: Mapped[Mood | None] = mapped_column(Enum(Mood, name="mood"))\n    title:',
+    )
+    migrated.edit("models/request.py", "    PAID = auto()\n", "")
+    migrated.done("revision", "--autogenerate", "-m", "mood")
+    migrated.done("upgrade", "heads")
+    migrated.done("check")
+    migrated.done("downgrade", "request_db@-1")
+    enums = "SELECT typname FROM pg_type WHERE typtype = 'e' ORDER BY 1"
+    assert migrated.rows("request_db", enums) == [
+        ("assignmentstatus",),
+        ("paymentstatus",),
+        ("servicerequeststatus",),
+        ("servicetype",),
+    ]
+    labels = "SELECT enumlabel FROM pg_enum WHERE enumtypid = 'paymentstatus'::regtype ORDER BY enumsortorder"
+    assert migrated.rows("request_db", labels) == [("UNPAID",), ("PAID",), ("PAYMENT_FAILED",)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ('NIN = "NIN"', 'AAA = "AAA"\n    NIN = "NIN"', ["AAA", "NIN", "LAH"]),
+        ('LAH = "LAH"', 'LAH = "LAH"\n    ZZZ = "it\'s"', ["NIN", "LAH", "ZZZ"]),
+        ('LAH = "LAH"', 'X = "X"\n    Y = "Y"\n    LAH = "LAH"\n    Z = "Z"', ["NIN", "X", "Y", "LAH", "Z"]),
+    ],
+)
+def test_a_new_enum_value_takes_its_place_among_the_others(
+    migrated: Project, before: str, after: str, expected: list[str]
+) -> None:
+    migrated.edit("models/user.py", before, after)
+    migrated.done("revision", "--autogenerate", "-m", "value")
+    migrated.done("upgrade", "heads")
+    labels = migrated.rows("user_db", "SELECT enumlabel FROM pg_enum ORDER BY enumsortorder")
+    assert [label for (label,) in labels] == expected
+    migrated.done("check")
+
+
+def test_a_failed_comparison_leaves_no_file_behind(migrated: Project) -> None:
+    migrated.edit("models/auth.py", "    reset_token:", "    nickname: Mapped[str | None]\n    reset_token:")
+    migrated.edit("models/rating.py", "import uuid", "import uuid, nowhere")
+    error = migrated.alembic("revision", "--autogenerate", "-m", "half").error
+    assert error == "error: rating_db: models.rating can't be imported: No module named 'nowhere'"
+    assert sum(len(migrated.revisions(name)) for name in NAMES) == 10
+
+
+def test_a_revision_that_cannot_be_written_takes_the_others_with_it(migrated: Project) -> None:
+    for module in ("auth", "payment"):
+        migrated.edit(f"models/{module}.py", "String(255)", "String(256)")
+    migrated.edit("migrations/script.py.mako", "${message}", "${message}${1 // ('payment' not in up_revision)}")
+    migrated.alembic("revision", "--autogenerate", "-m", "half")
+    assert sum(len(migrated.revisions(name)) for name in NAMES) == 10
+
+
+def test_autogenerate_refuses_one_id_for_several_revisions(migrated: Project) -> None:
+    for module in ("auth", "payment"):
+        migrated.edit(f"models/{module}.py", "String(255)", "String(256)")
+    error = migrated.alembic("revision", "--autogenerate", "--rev-id", "auth_0002", "-m", "x").error
+    assert "auth_0002" in error
+    assert sum(len(migrated.revisions(name)) for name in NAMES) == 10
+    migrated.done("-x", "db=auth_db", "revision", "--autogenerate", "--rev-id", "auth_0007", "-m", "x")
+    assert migrated.revisions("auth_db")[1:] == ["auth_0007_x.py"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["revision", "-m", "An empty one", "--head", "auth_db@head"],
+        ["-x", "db=auth_db", "revision", "-m", "An empty one"],
+    ],
+)
+def test_an_empty_revision_is_the_next_of_its_branch_and_needs_no_server(
+    checkout: Project, arguments: list[str]
+) -> None:
+    checkout.done(*arguments)
+    assert checkout.revisions("auth_db")[1:] == ["auth_0002_an_empty_one.py"]
+    text = _text(checkout, "auth_db")
+    assert "revision = 'auth_0002'" in text
+    assert "down_revision = 'auth_0001'" in text
+    assert "auth_0002 (auth_db) (head)" in checkout.done("heads").out
+
+
+@pytest.mark.parametrize("command", ["revision -m x", "merge heads"])
+def test_a_new_file_without_a_database_is_refused_with_the_ten_names(checkout: Project, command: str) -> None:
+    error = checkout.alembic(*command.split()).error
+    for name in NAMES:
+        assert name in error
+    assert sum(len(checkout.revisions(name)) for name in NAMES) == 10
+
+
+@pytest.mark.parametrize("heads", [["auth_db@heads"], ["auth_0002", "auth_0003"]])
+def test_merge_joins_two_heads_of_one_branch(migrated: Project, heads: list[str]) -> None:
+    migrated.add_revision("auth_db", 2, "pass")
+    migrated.add_revision("auth_db", 3, "pass", down="auth_0001")
+    migrated.done("merge", *heads, "-m", "both")
+    assert migrated.revisions("auth_db")[-1] == "auth_0004_both.py"
+    assert re.search(r"down_revision = \('auth_000[23]', 'auth_000[23]'\)", _text(migrated, "auth_db"))
+    migrated.done("upgrade", "heads")
+    assert migrated.versions()["auth_db"] == ["auth_0004"]
+
+
+def test_merge_without_a_message_says_what_it_merges(migrated: Project) -> None:
+    migrated.add_revision("auth_db", 2, "pass")
+    migrated.add_revision("auth_db", 3, "pass", down="auth_0001")
+    migrated.done("-x", "db=auth_db", "merge", "heads")
+    assert migrated.revisions("auth_db")[-1] == "auth_0004_merge_auth_0002_and_auth_0003.py"
+
+
+@pytest.mark.parametrize("revisions", [["auth_0001", "user_0001"], ["auth_db@head", "user_db@head"]])
+def test_merge_of_two_databases_is_refused(checkout: Project, revisions: list[str]) -> None:
+    error = checkout.alembic("merge", *revisions).error
+    assert error.startswith("error: auth_db, user_db: revisions of different databases can't be merged")
+    assert sum(len(checkout.revisions(name)) for name in NAMES) == 10
+
+
+def test_merge_of_one_head_is_refused(checkout: Project) -> None:
+    assert "nothing to merge" in checkout.alembic("merge", "auth_db@heads").error
+
+
+def test_the_first_autogenerate_of_an_empty_folder_makes_its_first_revision(migrated: Project, spare: str) -> None:
+    migrated.edit("databases.yaml", "  investment_db:", "  pet_db: {models: models.pet}\n  investment_db:")
+    migrated.write("models/pet.py", (migrated.root / "models/investment.py").read_text().replace("nvestment", "mal"))
+    migrated.variables["PET_DB_URL"] = migrated.variables["AUTH_DB_URL"].rpartition("/")[0] + f"/{spare}"
+    (migrated.root / "migrations/versions/pet_db").mkdir()
+    migrated.done("upgrade", "heads")
+    migrated.done("revision", "--autogenerate", "-m", "Pets")
+    assert migrated.revisions("pet_db") == ["pet_0001_pets.py"]
+    assert "branch_labels = ('pet_db',)" in _text(migrated, "pet_db")
+    migrated.done("upgrade", "pet_db@head")
+    migrated.done("check")
+
+
+def test_postgis_tables_and_alembic_version_are_no_difference(migrated: Project) -> None:
+    assert migrated.rows("location_db", "SELECT to_regclass('spatial_ref_sys')") == [("spatial_ref_sys",)]
+    migrated.done("-x", "db=location_db", "check")
+    assert set(ON_POSTGRESQL) == {name for name in ON_POSTGRESQL if migrated.has_version_table(name)}
+
+
+def _text(project: Project, name: str) -> str:
+    return (project.root / "migrations/versions" / name / project.revisions(name)[-1]).read_text()

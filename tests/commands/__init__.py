@@ -1,0 +1,1 @@
+"""Tests of multidb/commands, each as a user types it."""

@@ -1,0 +1,171 @@
+"""`ready`: a service starts only once its databases are at the head that its files know."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from tests.database.test_locks import session
+from tests.support.frozen import frozen
+from tests.support.project import Postgres, Project, at_once
+from tests.support.runs import begun, until
+
+
+def waiting(project: Project, *arguments: str) -> "subprocess.Popen[str]":
+    return begun(project, sys.executable, "-m", "multidb", *arguments)
+
+
+def test_at_head_it_ends_at_once_and_says_nothing(migrated: Project) -> None:
+    result = migrated.multidb("ready")
+    assert (result.code, result.out, result.err) == (0, "", "")
+
+
+def test_behind_it_waits_for_whoever_migrates(pair: Project) -> None:
+    waiting, migrating = at_once(
+        lambda: pair.multidb("ready", "auth_db", "user_db"), lambda: pair.alembic("upgrade", "heads")
+    )
+    assert migrating.code == waiting.code == 0
+    if waiting.err:  # it was the first
+        assert waiting.err == (
+            "INFO  [multidb] waits to be migrated, at most 300 s: "
+            "auth_db is at auth_0001 and not at auth_0002, where `alembic upgrade auth_db@head` brings it; "
+            "user_db is at user_0001 and not at user_0002, where `alembic upgrade user_db@head` brings it\n"
+        )
+
+
+def test_after_its_time_it_gives_up_and_says_what_to_do(pair: Project) -> None:
+    result = pair.multidb("ready", "auth_db", "content_db", "--timeout", "100ms")
+    assert result.error == (
+        "error: auth_db is at auth_0001 and not at auth_0002, where `alembic upgrade auth_db@head` brings it, "
+        "and nobody has changed that within 0.1 s"
+    )
+    assert pair.versions()["auth_db"] == ["auth_0001"]
+
+
+@pytest.mark.parametrize("revision", ["auth_0002", "auth_0017"])
+def test_a_newer_database_will_do_only_if_that_is_allowed(few: Project, revision: str) -> None:
+    few.rows("auth_db", f"UPDATE alembic_version SET version_num = '{revision}'")
+    assert few.multidb("ready", "auth_db").error == (
+        f"error: auth_db: it is at {revision}, newer than auth_0001, which is what these files know: "
+        "start a newer version, or allow this one with --newer"
+    )
+    assert few.multidb("ready", "auth_db", "--newer").code == 0
+
+
+@pytest.mark.parametrize("revision", ["0001", "user_0002", "auth_0001a", "auth_", "0abcdef12345"])
+def test_what_only_looks_newer_is_not(few: Project, revision: str) -> None:
+    few.rows("auth_db", f"UPDATE alembic_version SET version_num = '{revision}'")
+    result = few.multidb("ready", "auth_db", "--newer", "--timeout", "0")
+    assert f"auth_db is at {revision} and not at auth_0001, where" in result.error
+
+
+def test_older_than_the_files_is_not_newer(pair: Project) -> None:
+    assert "is at auth_0001 and not at auth_0002" in pair.multidb("ready", "auth_db", "--newer", "--timeout", "0").error
+
+
+def test_a_file_that_nobody_has_made_yet_is_at_base(few: Project) -> None:
+    (few.root / "investment.db").unlink()
+    error = few.multidb("ready", "investment_db", "--timeout", "0").error
+    assert "investment_db is at base and not at investment_0001" in error
+    assert not (few.root / "investment.db").exists()
+
+
+def test_in_doubt_is_not_ready(few: Project) -> None:
+    prepare = "BEGIN; CREATE TABLE x (); PREPARE TRANSACTION 'multidb:20260101-000000-000000.0:nobody:auth_db'"
+    few.rows("auth_db", prepare)
+    try:
+        error = few.multidb("ready", "auth_db", "--timeout", "0").error
+    finally:
+        few.rows("auth_db", "ROLLBACK PREPARED 'multidb:20260101-000000-000000.0:nobody:auth_db'")
+    assert "auth_db is in doubt until a run, or `python -m multidb recover`, settles it" in error
+
+
+def test_a_wrong_password_is_not_waited_for(few: Project, postgres: Postgres) -> None:
+    few.variables["AUTH_DB_URL"] = few.variables["AUTH_DB_URL"].replace(postgres.password, "wr0ng")
+    result = few.multidb("-x", "wait=60s", "ready", "auth_db")
+    assert "auth_db: " in result.error
+    assert 'password authentication failed for user "neighbor"' in result.error
+    assert "wr0ng" not in result.err
+
+
+@pytest.mark.parametrize("arguments", [["--timeout", "soon"], ["nowhere_db"]])
+def test_what_it_is_told_has_to_make_sense(few: Project, arguments: list[str]) -> None:
+    assert few.multidb("ready", *arguments).error.startswith("error: ")
+
+
+def test_a_database_that_is_made_later_is_waited_for(few: Project, postgres: Postgres) -> None:
+    name = f"later_{os.getpid()}"
+    few.variables["AUTH_DB_URL"] = postgres.url(name)
+    making = threading.Timer(1.5, postgres.clone, ["head_auth_db", name])
+    making.start()
+    try:
+        result = few.multidb("-x", "wait=30s", "ready", "auth_db")
+    finally:
+        making.join()
+        postgres.drop(name)
+    assert result.code == 0, result
+    assert "[auth_db] waits for its server, at most 30 s: connection to server" in result.err
+    assert f'database "{name}" does not exist' in result.err
+
+
+def test_a_server_with_no_room_is_waited_for(fragile: Project, another: Postgres) -> None:
+    another.set(max_connections="6", max_wal_senders="0", superuser_reserved_connections="2")
+    try:
+        with ExitStack() as others:
+            for _ in range(4):
+                others.enter_context(session(fragile, "user_db"))
+            process = waiting(fragile, "-x", "wait=60s", "ready", "auth_db")
+            assert "remaining connection slots are reserved" in until(process, "waits")
+        assert process.communicate(timeout=30) == ("", "")
+        assert process.returncode == 0
+    finally:
+        another.restart("max_connections", "max_wal_senders", "superuser_reserved_connections")
+
+
+def test_a_server_that_does_not_answer_is_waited_for(few: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://neighbor@127.0.0.1:{silent.getsockname()[1]}/auth_db?connect_timeout=2"
+        few.variables["AUTH_DB_URL"] = url
+        result = few.multidb("-x", "wait=3s", "ready", "auth_db")
+    assert "[auth_db] waits for its server, at most 3 s: connection to server" in result.err
+    assert "timeout expired: see whether a firewall is in the way" in result.error
+
+
+def test_a_server_that_recovers_from_a_crash_is_waited_for(fragile: Project, another: Postgres) -> None:
+    another.stop("immediate")
+    process = waiting(fragile, "-x", "wait=60s", "ready", "auth_db")
+    assert "waits for its server, at most 60 s" in until(process, "waits")
+    another.start()
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 0
+
+
+def test_ctrl_c_ends_it(few: Project) -> None:
+    few.rows("auth_db", "UPDATE alembic_version SET version_num = '0001'")
+    process = waiting(few, "ready", "auth_db")
+    assert "waits to be migrated" in until(process, "waits")
+    process.send_signal(2)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (1, "error: interrupted\n")
+
+
+def test_closed_output_is_no_failure(few: Project) -> None:
+    assert few.run("sh", "-c", f"{sys.executable} -m multidb ready >&-").code == 0
+
+
+@pytest.mark.parametrize("command", [["multidb", "ready", "auth_db"], ["alembic", "upgrade", "auth_db@head"]])
+def test_a_frozen_server_does_not_keep_it_from_being_stopped(few: Project, command: list[str]) -> None:
+    with frozen(few.variables["AUTH_DB_URL"]) as (url, _):
+        few.variables["AUTH_DB_URL"] = url
+        process = begun(few, sys.executable, "-m", *command)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=5)
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("error: interrupted")

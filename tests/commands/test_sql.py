@@ -1,0 +1,202 @@
+"""`--sql`: scripts that make what the online run makes, with no server to write them."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support import catalog
+from tests.support.project import NAMES, ON_POSTGRESQL, Postgres, Project, query
+
+
+def _psql(project: Project, script: Path, url: str) -> None:
+    done = project.run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", script, url)
+    assert done.code == 0, done
+
+
+def _sqlite3(project: Project, script: str, database: Path) -> None:
+    done = project.run("sqlite3", "-bail", database, stdin=script)
+    assert done.code == 0, done
+
+
+def test_the_sql_of_several_databases_is_a_file_each(checkout: Project) -> None:
+    result = checkout.done("upgrade", "heads", "--sql")
+    assert result.out == ""
+    assert sorted(path.name for path in (checkout.root / "sql").iterdir()) == sorted(f"{name}.sql" for name in NAMES)
+    assert "INFO  [user_db] written to sql/user_db.sql" in result.err
+    checkout.done("-x", "sql_dir=elsewhere/deep", "-x", "db=auth_db,user_db", "upgrade", "heads", "--sql")
+    assert sorted(path.name for path in (checkout.root / "elsewhere/deep").iterdir()) == ["auth_db.sql", "user_db.sql"]
+
+
+def test_the_sql_of_one_database_goes_to_stdout(checkout: Project) -> None:
+    result = checkout.done("upgrade", "auth_db@head", "--sql")
+    assert result.out.startswith("-- auth_db: upgrade\n")
+    assert "CREATE TABLE users (" in result.out
+    assert not (checkout.root / "sql").exists()
+
+
+@pytest.mark.parametrize("name", ON_POSTGRESQL)
+def test_the_sql_makes_exactly_what_the_online_run_makes(
+    migrated: Project, postgres: Postgres, spare: str, name: str
+) -> None:
+    url = postgres.empty_like(name, spare)
+    migrated.done("-x", "sql_dir=sql", "upgrade", f"{name}@head", "--sql")
+    _psql(migrated, migrated.root / f"sql/{name}.sql", url)
+    parts = catalog.of_postgresql(lambda sql: query(url, sql))
+    assert parts == catalog.of_postgresql(lambda sql: migrated.rows(name, sql))
+    versions = query(url, "SELECT version_num FROM alembic_version")
+    assert versions == migrated.rows(name, "SELECT version_num FROM alembic_version")
+
+
+def test_the_sqlite_script_makes_exactly_what_the_online_run_makes(migrated: Project) -> None:
+    """Also where SQLite has to build a table anew, for which Alembic alone refuses --sql."""
+    migrated.add_revision(
+        "investment_db",
+        2,
+        'op.execute("CREATE TABLE notes (id int, of_id varchar(36) REFERENCES investments ON DELETE CASCADE)"); '
+        'op.batch_alter_table("investments").__enter__().alter_column("partner", type_=sa.String(99)); ',
+    )
+    path = migrated.root / "migrations/versions/investment_db/investment_0002_by_hand.py"
+    path.write_text(
+        path.read_text().replace(
+            'op.batch_alter_table("investments").__enter__().alter_column("partner", type_=sa.String(99)); ',
+            "\n    with op.batch_alter_table('investments') as batch:\n"
+            "        batch.alter_column('partner', type_=sa.String(99))\n"
+            "        batch.add_column(sa.Column('note', sa.Text, server_default=\"50% 'off'; :now\"))",
+        )
+    )
+    whole = migrated.done("upgrade", "investment_db@head", "--sql").out
+    part = migrated.done("upgrade", "investment_0001:head", "--sql").out
+    back = migrated.done("downgrade", "investment_0002:investment_0001", "--sql")
+    assert "CREATE TABLE investments" not in part
+    assert back.err.count("Running") == 1
+    shutil.copy(migrated.root / "investment.db", migrated.root / "old.db")
+    _sqlite3(migrated, whole, migrated.root / "new.db")
+    _sqlite3(migrated, part, migrated.root / "old.db")
+    migrated.done("upgrade", "investment_db@head")
+    expected = catalog.of_sqlite(lambda sql: migrated.rows("investment_db", sql))
+    for file in ("new.db", "old.db"):
+        with closing(sqlite3.connect(migrated.root / file)) as connection:
+            found = catalog.of_sqlite(lambda sql, ask=connection: ask.execute(sql).fetchall())  # type: ignore[misc]
+            assert found == expected
+            assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("investment_0002",)]
+
+
+def test_an_sqlite_script_that_would_leave_dangling_rows_stops_before_its_commit(migrated: Project) -> None:
+    migrated.add_revision(
+        "investment_db",
+        2,
+        'op.execute("CREATE TABLE notes (of_id varchar(36) REFERENCES investments)"); '
+        "op.execute(\"INSERT INTO notes VALUES ('nobody')\")",
+    )
+    script = migrated.done("upgrade", "investment_0001:head", "--sql").out
+    done = migrated.run("sqlite3", "-bail", "investment.db", stdin=script)
+    assert done.code == 1
+    assert "CHECK constraint failed" in done.err
+    assert migrated.versions()["investment_db"] == ["investment_0001"]
+
+
+def test_an_sqlite_script_has_every_statement_once(migrated: Project) -> None:
+    """Whatever stands in front of it, and whatever triggers it fires."""
+    log = "CREATE TRIGGER log AFTER UPDATE ON notes BEGIN INSERT INTO logged VALUES (new.id); END"
+    statements = [
+        "-- a note\nCREATE TABLE notes (id integer)",
+        "/* another\n */ CREATE TABLE logged (id integer)",
+        log,
+        "INSERT INTO notes VALUES (1), (2)",
+        "UPDATE notes SET id = id + 10",
+        "WITH more AS (SELECT 7 AS id) INSERT INTO notes SELECT id FROM more",
+        "PRAGMA user_version = 7",
+    ]
+    lines = "; ".join(f"op.execute({statement!r})" for statement in statements)
+    insert = 'op.bulk_insert(sa.table("notes", sa.column("id")), [{"id": 21}, {"id": 22}])'
+    migrated.add_revision("investment_db", 2, f"{lines}; {insert}")
+    script = migrated.done("upgrade", "investment_db@base:investment_db@head", "--sql").out
+    _sqlite3(migrated, script, migrated.root / "new.db")
+    migrated.done("upgrade", "heads")
+    ask = "SELECT 'notes', id FROM notes UNION ALL SELECT 'logged', id FROM logged ORDER BY 1, 2"
+    with closing(sqlite3.connect(migrated.root / "new.db")) as made:
+        assert made.execute(ask).fetchall() == migrated.rows("investment_db", ask)
+        assert len(made.execute(ask).fetchall()) == 7
+        assert made.execute("PRAGMA user_version").fetchall() == [(7,)]
+
+
+def test_a_revision_that_reads_rows_cannot_be_a_script(migrated: Project) -> None:
+    migrated.add_revision("investment_db", 2, 'op.get_bind().execute(sa.text("SELECT title FROM investments")).all()')
+    error = migrated.alembic("upgrade", "heads", "--sql").error
+    assert error == (
+        "error: investment_db: migrations/versions/investment_db/investment_0002_by_hand.py:13: "
+        "it reads rows, which --sql can't know: SELECT title FROM investments"
+    )
+    assert not (migrated.root / "sql").exists()
+
+
+def test_scripts_go_down_and_up_again(migrated: Project) -> None:
+    """The table of the versions is still there after a downgrade to base."""
+    migrated.done("-x", "sql_dir=down", "downgrade", "heads:base", "--sql")
+    migrated.done("-x", "sql_dir=up", "upgrade", "heads", "--sql")
+    before = {name: catalog.of_postgresql(lambda sql, n=name: migrated.rows(n, sql)) for name in ON_POSTGRESQL}  # type: ignore[misc]
+    for direction in ("down", "up"):
+        for name in ON_POSTGRESQL:
+            _psql(migrated, migrated.root / direction / f"{name}.sql", migrated.variables[f"{name.upper()}_URL"])
+        _sqlite3(
+            migrated, (migrated.root / direction / "investment_db.sql").read_text(), migrated.root / "investment.db"
+        )
+        versions = migrated.versions()
+        assert all(versions.values()) == (direction == "up")
+    after = {name: catalog.of_postgresql(lambda sql, n=name: migrated.rows(n, sql)) for name in ON_POSTGRESQL}  # type: ignore[misc]
+    assert after == before
+    migrated.done("check")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected", "unexpected"),
+    [
+        (["upgrade", "auth_0001:auth_0002"], "-- Running upgrade auth_0001 -> auth_0002", "CREATE TABLE"),
+        (["upgrade", "auth_db@base:auth_db@head"], "-- Running upgrade  -> auth_0001", "user_db"),
+        (["upgrade", "auth_0001:+1"], "-- Running upgrade auth_0001 -> auth_0002", "CREATE TABLE"),
+        (["downgrade", "auth_0002:auth_0001"], "-- Running downgrade auth_0002 -> auth_0001", "DROP TABLE"),
+        (["stamp", "auth_0001:auth_0002"], "UPDATE alembic_version SET version_num='auth_0002'", "CREATE"),
+        (["-x", "db=auth_db", "stamp", "head"], "VALUES ('auth_0002');", "CREATE TABLE users"),
+    ],
+)
+def test_ranges(checkout: Project, arguments: list[str], expected: str, unexpected: str) -> None:
+    checkout.add_revision("auth_db", 2, "pass")
+    out = checkout.done(*arguments, "--sql").out
+    assert expected in out
+    assert unexpected not in out
+
+
+def test_special_characters_come_through_as_they_are(migrated: Project, postgres: Postgres, spare: str) -> None:
+    title = "100% of 'it'; é :now"
+    columns = ", ".join(f'sa.column("{name}", sa.Text)' for name in ("article_id", "title", "content"))
+    table = f'sa.table("news_articles", {columns})'
+    row = f'{{"article_id": "00000000-0000-0000-0000-000000000000", "title": {title!r}, "content": "%s"}}'
+    migrated.add_revision("content_db", 2, f"op.bulk_insert({table}, [{row}])")
+    migrated.done("-x", "sql_dir=sql", "upgrade", "content_db@head", "--sql")
+    _psql(migrated, migrated.root / "sql/content_db.sql", postgres.url(spare))
+    assert query(postgres.url(spare), "SELECT title, content FROM news_articles") == [(title, "%s")]
+
+
+def test_sql_that_cannot_be_written_leaves_the_old_files_whole(checkout: Project) -> None:
+    checkout.done("upgrade", "heads", "--sql")
+    old = {path.name: path.read_text() for path in (checkout.root / "sql").iterdir()}
+    checkout.add_revision("auth_db", 2, "pass")
+    (checkout.root / "sql/rating_db.sql.part").mkdir()
+    error = checkout.alembic("upgrade", "heads", "--sql").error
+    assert error.startswith(
+        "error: sql: the SQL can't be written: Is a directory: name another directory with -x sql_dir="
+    )
+    (checkout.root / "sql/rating_db.sql.part").rmdir()
+    assert {path.name: path.read_text() for path in (checkout.root / "sql").iterdir()} == old
+    checkout.write("taken", "a file")
+    error = checkout.alembic("-x", "sql_dir=taken", "upgrade", "heads", "--sql").error
+    assert error.startswith("error: taken: the SQL can't be written: File exists")
+
+
+def test_a_downgrade_without_a_range_is_refused_by_alembic_itself(checkout: Project) -> None:
+    result = checkout.alembic("downgrade", "base", "--sql")
+    assert result.code == 255
+    assert "requires <fromrev>:<torev>" in result.out

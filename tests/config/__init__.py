@@ -1,0 +1,1 @@
+"""Tests of multidb/config: databases.yaml, variables, URLs."""

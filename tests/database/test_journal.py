@@ -1,0 +1,123 @@
+"""The journal: what a run writes into every database, and how it is read, checked, and taken back."""
+
+import json
+import subprocess
+
+from tests.support.project import Project
+from tests.support.runs import MORE
+
+
+def test_the_journal_tells_who_did_what_with_which_files(pair: Project) -> None:
+    pair.done("-x", "release=2026.11", "upgrade", "heads")
+    runs = json.loads(pair.multidb("log", "--json").out)
+    newest = runs[0]
+    assert (newest["release"], newest["command"], newest["state"]) == ("2026.11", "upgrade heads", "committed")
+    assert {row["database"] for row in newest["databases"]} == {"auth_db", "user_db"}
+    row = next(row for row in newest["databases"] if row["database"] == "auth_db")
+    assert (row["before"], row["after"]) == (["auth_0001"], ["auth_0002"])
+    file = pair.root / "migrations/versions/auth_db/auth_0002_by_hand.py"
+    digest = subprocess.run(["sha256sum", file], capture_output=True, text=True, check=True).stdout.split()[0]
+    assert row["revisions"] == [{"revision": "auth_0002", "sha256": digest, "upgrade": True}]
+    assert set(newest["versions"]) == {"python", "alembic", "sqlalchemy", "psycopg2"}
+    assert "`upgrade heads`" in pair.multidb("log").out.splitlines()[0]
+
+
+def test_a_run_that_failed_is_in_the_log_as_one_that_did_not_happen(pair: Project) -> None:
+    pair.add_revision("user_db", 3, "1 / 0")
+    assert pair.alembic("upgrade", "heads").reason
+    assert json.loads(pair.multidb("log", "--json").out)[0]["state"] == "not committed"
+
+
+def test_verify_finds_changed_files_and_missing_ones(pair: Project) -> None:
+    pair.done("upgrade", "heads")
+    assert pair.multidb("verify").code == 0
+    pair.edit("migrations/versions/auth_db/auth_0002_by_hand.py", "by hand", "by another hand")
+    result = pair.multidb("verify")
+    assert result.code == 1
+    assert result.out == (
+        "auth_db: auth_0002: applied, and its file has changed since: "
+        "migrations/versions/auth_db/auth_0002_by_hand.py\n"
+    )
+    (pair.root / "migrations/versions/user_db/user_0002_by_hand.py").unlink()
+    assert "user_db: user_0002: applied, and has no file\n" in pair.multidb("verify").out
+    pair.add_revision("user_db", 2, MORE, 'op.drop_table("more")')
+    pair.done("downgrade", "auth_db@-1")
+    assert pair.multidb("verify").code == 0
+
+
+# Going back
+
+
+def test_rollback_takes_back_the_last_run_and_nothing_else(pair: Project) -> None:
+    pair.done("upgrade", "heads")
+    asked = pair.multidb("rollback")
+    assert asked.code == 1
+    assert asked.err == "error: nothing was done; say yes, or --yes where nobody can be asked\n"
+    assert "auth_db   auth_0002  ->  auth_0001" in asked.out
+    assert pair.multidb("rollback", "--yes").code == 0
+    assert pair.versions() == pair.at(1)
+    assert json.loads(pair.multidb("log", "--json").out)[0]["command"] == "rollback"
+
+
+def test_rollback_to_a_release_goes_back_through_several(pair: Project) -> None:
+    pair.done("-x", "release=one", "upgrade", "heads")
+    pair.add_revision("auth_db", 3, "pass")
+    pair.add_revision("content_db", 2, "pass")
+    pair.done("-x", "release=two", "upgrade", "heads")
+    pair.add_revision("auth_db", 4, "pass")
+    pair.done("-x", "release=three", "upgrade", "heads")
+    unknown = pair.multidb("rollback", "--to", "four").error
+    assert "no journal tells of a release 'four': there are one, three, two" in unknown
+    result = pair.multidb("rollback", "--to", "one", "--yes")
+    assert result.code == 0, result
+    assert pair.versions() == pair.at(1) | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
+    assert "there is nothing to take back" in pair.multidb("rollback", "--to", "one", "--yes").error
+
+
+def test_rollback_of_a_downgrade_goes_up_again(pair: Project) -> None:
+    pair.done("upgrade", "heads")
+    pair.done("downgrade", "-1")
+    assert pair.multidb("rollback", "--yes").code == 0
+    assert pair.versions() == pair.at(1) | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
+
+
+def test_rollback_of_a_stamp_stamps(pair: Project) -> None:
+    pair.done("stamp", "auth_db@head")
+    assert pair.multidb("rollback", "--yes").code == 0
+    assert pair.versions() == pair.at(1)
+    assert pair.rows("auth_db", "SELECT to_regclass('more')") == [(None,)]
+
+
+def test_rollback_refuses_a_database_that_has_moved_since(pair: Project) -> None:
+    pair.done("upgrade", "heads")
+    pair.rows("auth_db", "UPDATE alembic_version SET version_num = 'auth_0001'")
+    error = pair.multidb("rollback", "--yes").error
+    assert error.startswith("error: auth_db: it is at auth_0001, and the last run left it at auth_0002: ")
+    pair.rows("auth_db", "UPDATE alembic_version SET version_num = 'auth_0002'")
+    assert pair.versions()["user_db"] == ["user_0002"]
+
+
+def test_rollback_needs_permission_for_a_protected_database(pair: Project) -> None:
+    pair.edit("databases.yaml", "{models: models.auth}", "{models: models.auth, protected: true}")
+    pair.done("upgrade", "heads")
+    assert "auth_db: it is protected, and would go back" in pair.multidb("rollback", "--yes").error
+    assert pair.multidb("-x", "allow=downgrade", "rollback", "--yes").code == 0
+    assert pair.versions() == pair.at(1)
+
+
+def test_verify_believes_a_stamp(pair: Project) -> None:
+    pair.done("upgrade", "heads")
+    pair.edit("migrations/versions/auth_db/auth_0002_by_hand.py", "by hand", "by another hand")
+    pair.done("stamp", "auth_db@auth_0001")
+    assert pair.multidb("verify").code == 0
+
+
+def test_rollback_to_a_release_goes_by_the_order_of_the_rows_not_by_clocks(pair: Project) -> None:
+    pair.done("-x", "release=one", "-x", "db=auth_db", "upgrade", "heads")
+    pair.add_revision("auth_db", 3, "pass")
+    pair.done("-x", "db=auth_db", "upgrade", "heads")  # by a host whose clock is behind
+    pair.rows("auth_db", "UPDATE multidb_journal SET started_at = '2001-01-01' WHERE after = 'auth_0003'")
+    pair.add_revision("auth_db", 4, "pass")
+    pair.done("-x", "db=auth_db", "upgrade", "heads")
+    assert pair.multidb("rollback", "--to", "one", "--yes").code == 0
+    assert pair.versions()["auth_db"] == ["auth_0002"]

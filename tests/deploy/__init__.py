@@ -1,0 +1,1 @@
+"""Tests of deploy/: image, entrypoint, compose file, Kubernetes, pipelines."""

@@ -1,0 +1,496 @@
+"""The manifests: they render, are valid, say the same as databases.yaml, and do what they should when they are run."""
+
+import copy
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import trustme
+import yaml
+from sqlalchemy.engine import make_url
+
+from multidb.config import configuration as config
+from multidb.local.packages import newest_installation
+from tests.support.project import NAMES, ROOT, Postgres, Project, Result
+
+Manifest = dict[str, Any]
+K8S = ROOT / "deploy/k8s"
+OVERLAYS = ["development", "staging", "production"]
+# What somebody may add to an overlay.
+EXTRA = ["investment-on-postgresql", "before-takeover", "argo-cd", "helm-hooks"]
+CHOICES = [list(some) for number in range(len(EXTRA) + 1) for some in itertools.combinations(EXTRA, number)]
+# The oldest that has native sidecars by default, and the newest that is known here.
+VERSIONS = ["1.29", kubernetes_validate.latest_version()]
+CRDS = ROOT.parent / "shared/crds"
+
+pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl, which renders them, is not there")
+
+
+@cache
+def rendered(folder: Path) -> list[Manifest]:
+    """What `kubectl kustomize` makes of a folder."""
+    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def k8s(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the folder, with overlays of every choice of components."""
+    folder = tmp_path_factory.mktemp("k8s") / "k8s"
+    shutil.copytree(K8S, folder)
+    for number, choice in enumerate(CHOICES):
+        shutil.copytree(folder / "overlays/production", folder / f"overlays/choice-{number}")
+        path = folder / f"overlays/choice-{number}/kustomization.yaml"
+        overlay = yaml.safe_load(path.read_text())
+        overlay["components"] += [f"../../components/{name}" for name in choice]
+        path.write_text(yaml.safe_dump(overlay))
+    return folder
+
+
+@pytest.fixture(params=[*OVERLAYS, *(f"choice-{number}" for number in range(len(CHOICES)))])
+def manifests(request: pytest.FixtureRequest, k8s: Path) -> list[Manifest]:
+    """All that an overlay renders."""
+    return rendered(k8s / "overlays" / request.param)
+
+
+@pytest.fixture
+def production(k8s: Path) -> list[Manifest]:
+    return rendered(k8s / "overlays/production")
+
+
+def of_kind(manifests: Iterable[Manifest], kind: str) -> list[Manifest]:
+    return [each for each in manifests if each["kind"] == kind]
+
+
+def one(manifests: Iterable[Manifest], kind: str) -> Manifest:
+    [found] = of_kind(manifests, kind)
+    return found
+
+
+def templates(manifests: Iterable[Manifest]) -> dict[str, Manifest]:
+    """The templates of all pods that we declare, by the names of what they are in."""
+    return {
+        each["metadata"]["name"]: (each["spec"].get("jobTemplate") or each)["spec"]["template"]
+        for each in manifests
+        if each["kind"] in ("Job", "CronJob", "Deployment")
+    }
+
+
+def pods(manifests: Iterable[Manifest]) -> list[Manifest]:
+    return [each["spec"] for each in templates(manifests).values()]
+
+
+def containers(manifests: Iterable[Manifest]) -> dict[str, Manifest]:
+    return {
+        each["name"]: each for pod in pods(manifests) for each in (*pod.get("initContainers", []), *pod["containers"])
+    }
+
+
+@cache
+def schema_of(kind: str) -> Any:
+    """The schema of a kind of CloudNativePG's, in which an unknown field is a mistake."""
+    if not CRDS.is_dir():
+        pytest.skip(f"CloudNativePG's definitions are not at {CRDS}")
+    plural = f"{kind.lower()}s"
+    definition = yaml.safe_load((CRDS / f"postgresql.cnpg.io_{plural}.yaml").read_text())
+    [version] = [each for each in definition["spec"]["versions"] if each["name"] == "v1"]
+    return _strict(version["schema"]["openAPIV3Schema"])
+
+
+def _strict(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _strict(value) for key, value in schema.items()}
+    if "properties" in found and not found.get("x-kubernetes-preserve-unknown-fields"):
+        found.setdefault("additionalProperties", False)
+    return found
+
+
+def is_operators(manifest: Manifest) -> bool:
+    return "cnpg.io/" in manifest["apiVersion"]
+
+
+def validate(manifest: Manifest) -> None:
+    """Check a manifest against the schema of its kind."""
+    if not is_operators(manifest):
+        for version in VERSIONS:
+            kubernetes_validate.validate(manifest, version, strict=True)
+    elif manifest["kind"] == "ObjectStore":
+        # The plugin's own definition is not at hand; it says that `configuration` is what this was, but for a name:
+        # https://cloudnative-pg.io/plugin-barman-cloud/docs/usage
+        cluster = schema_of("Cluster")["properties"]["spec"]["properties"]["backup"]["properties"]
+        assert set(manifest["spec"]) <= {"configuration", "retentionPolicy", "instanceSidecarConfiguration"}
+        assert "serverName" not in manifest["spec"]["configuration"]
+        jsonschema.validate(manifest["spec"]["configuration"], cluster["barmanObjectStore"])
+        jsonschema.validate(manifest["spec"]["retentionPolicy"], cluster["retentionPolicy"])
+    else:
+        jsonschema.validate(manifest | {"metadata": {}}, schema_of(manifest["kind"]))
+
+
+def assert_says_the_same(manifests: list[Manifest], configuration: config.Configuration) -> None:
+    """The databases of the manifests are those of databases.yaml, with their owners and extensions."""
+    found = {
+        each["spec"]["name"]: (
+            each["spec"]["owner"],
+            each["spec"]["cluster"]["name"],
+            tuple(extension["name"] for extension in each["spec"].get("extensions", [])),
+        )
+        for each in of_kind(manifests, "Database")
+    }
+    cluster = one(manifests, "Cluster")
+    server = one(manifests, "ConfigMap")["data"]["DATABASE_SERVER_URL"]
+    role, host = re.fullmatch(r"postgresql://(\w+)@([\w-]+)-rw:5432", server).groups()  # type: ignore[union-attr]
+    assert host == cluster["metadata"]["name"]
+    elsewhere = {key: url for key, url in one(manifests, "ConfigMap")["data"].items() if key.endswith("_DB_URL")}
+    wanted = {}
+    for name, entry in configuration.entries.items():
+        if elsewhere.get(config.variable(name), "postgresql:").startswith("postgresql:"):
+            wanted[name] = (role, host, entry.extensions)
+        else:
+            del elsewhere[config.variable(name)]
+    assert found == wanted
+    assert {config.variable(name) for name in wanted} >= set(elsewhere)
+    [managed] = cluster["spec"]["managed"]["roles"]
+    assert managed["name"] == role
+
+
+def test_every_overlay_is_valid(manifests: list[Manifest]) -> None:
+    ours = [each for each in manifests if not is_operators(each)]
+    assert len(ours) > 5
+    for manifest in ours:
+        validate(manifest)
+
+
+def test_every_overlay_is_valid_for_the_operator(manifests: list[Manifest]) -> None:
+    operators = [each for each in manifests if is_operators(each)]
+    assert len(operators) > 9
+    for manifest in operators:
+        validate(manifest)
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "changes"),
+    [
+        ("Cluster", "postgresql", {"parametres": {}}),
+        ("Database", None, {"owner": None}),
+        ("ObjectStore", "configuration", {"destinationPath": None}),
+        ("Job", None, {"backofLimit": 1}),
+    ],
+)
+def test_a_mistake_would_be_found(
+    production: list[Manifest], kind: str, place: str | None, changes: Mapping[str, Any]
+) -> None:
+    manifest = copy.deepcopy(of_kind(production, kind)[0])
+    spec = manifest["spec"][place] if place else manifest["spec"]
+    spec.update(changes)
+    with pytest.raises((jsonschema.ValidationError, kubernetes_validate.ValidationError)):
+        validate(manifest)
+
+
+def test_it_says_the_same_as_databases_yaml(manifests: list[Manifest]) -> None:
+    assert_says_the_same(manifests, config.load(ROOT / "databases.yaml"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "  pet_db: {models: models.pet}\n",
+        '  pet_db: {models: models.pet, url: "sqlite:///pet.db"}\n',
+    ],
+)
+def test_an_eleventh_database_without_a_manifest_is_found(
+    production: list[Manifest], tmp_path: Path, line: str
+) -> None:
+    path = tmp_path / "databases.yaml"
+    path.write_text((ROOT / "databases.yaml").read_text() + line)
+    with pytest.raises(AssertionError):
+        assert_says_the_same(production, config.load(path))
+
+
+def test_so_is_an_extension(production: list[Manifest], tmp_path: Path) -> None:
+    path = tmp_path / "databases.yaml"
+    text = (ROOT / "databases.yaml").read_text()
+    path.write_text(text.replace("{models: models.auth}", "{models: models.auth, extensions: [citext]}"))
+    with pytest.raises(AssertionError):
+        assert_says_the_same(production, config.load(path))
+
+
+def test_the_role_is_managed_and_no_superuser(manifests: list[Manifest]) -> None:
+    cluster = one(manifests, "Cluster")["spec"]
+    [role] = cluster["managed"]["roles"]
+    assert (role["name"], role["ensure"], role["login"]) == ("neighbor", "present", True)
+    assert not any(role[right] for right in ("superuser", "createdb", "createrole", "replication", "bypassrls"))
+    assert role["passwordSecret"] == {"name": "neighbor-role"}
+    assert cluster["enableSuperuserAccess"] is False
+
+
+def test_the_server_can_commit_in_two_phases_and_lose_a_node(production: list[Manifest]) -> None:
+    cluster = one(production, "Cluster")["spec"]
+    assert int(cluster["postgresql"]["parameters"]["max_prepared_transactions"]) >= len(NAMES)
+    assert cluster["instances"] == 3
+    assert cluster["postgresql"]["synchronous"]["number"] == 1
+    assert cluster["plugins"][0]["parameters"]["barmanObjectName"] == one(production, "ObjectStore")["metadata"]["name"]
+    assert one(production, "ScheduledBackup")["spec"]["cluster"]["name"] == "neighbor-db"
+
+
+def test_branches_are_replayed_on_the_clusters_version(production: list[Manifest]) -> None:
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
+    images = [
+        one(production, "Cluster")["spec"]["imageName"],
+        containers(production)["scratch"]["image"],
+        compose["services"]["postgres"]["image"],
+    ]
+    assert len({re.search(r"postgis:(\d+)-", image)[1] for image in images}) == 1  # type: ignore[index]
+
+
+def test_no_manifest_holds_a_secret(manifests: list[Manifest]) -> None:
+    assert not of_kind(manifests, "Secret")
+    for name, container in containers(manifests).items():
+        for variable in container.get("env", []):
+            if "PASSWORD" in variable["name"]:
+                assert set(variable["valueFrom"]) == {"secretKeyRef"}, name
+    assert not re.search(r"://[^\s:/@]+:[^\s@]+@", json.dumps(manifests))
+
+
+def test_every_pod_keeps_to_the_restricted_standard(manifests: list[Manifest]) -> None:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and what is beyond it."""
+    [namespace] = of_kind(manifests, "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert len(pods(manifests)) >= 2
+    for pod in pods(manifests):
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        allowed = {"secret", "emptyDir", "persistentVolumeClaim", "configMap", "name"}
+        assert {key for volume in pod["volumes"] for key in volume} <= allowed
+    for name, container in containers(manifests).items():
+        assert (
+            container["securityContext"].items()
+            >= {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }.items()
+        ), name
+        assert container["securityContext"].get("runAsUser", 10001) > 0
+        assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_every_volume_that_is_mounted_is_there(manifests: list[Manifest]) -> None:
+    claims = {each["metadata"]["name"] for each in of_kind(manifests, "PersistentVolumeClaim")}
+    for pod in pods(manifests):
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        for container in (*pod.get("initContainers", []), *pod["containers"]):
+            assert {mount["name"] for mount in container.get("volumeMounts", [])} <= set(volumes)
+        needed = {
+            each["persistentVolumeClaim"]["claimName"] for each in volumes.values() if "persistentVolumeClaim" in each
+        }
+        assert needed <= claims
+
+
+def test_the_release_is_one_line_of_an_overlay(k8s: Path) -> None:
+    folder = k8s / "overlays/next-release"
+    shutil.copytree(k8s / "overlays/production", folder)
+    text = (folder / "release.yaml").read_text()
+    (folder / "release.yaml").write_text(re.sub(r"release: \S+\n$", "release: 2026-12-01-rc1\n", text))
+    manifests = rendered(folder)
+    assert one(manifests, "Job")["metadata"]["name"] == "migrate-2026-12-01-rc1"
+    assert environment(manifests, "migrate")["MIGRATE_RELEASE"] == "2026-12-01-rc1"
+    images = {name: container["image"] for name, container in containers(manifests).items()}
+    assert {image.rpartition(":")[2] for name, image in images.items() if name != "scratch"} == {"2026-12-01-rc1"}
+    assert images["scratch"] == one(manifests, "Cluster")["spec"]["imageName"]
+    assert one(manifests, "ConfigMap")["metadata"]["name"] == "migrations"  # the line itself is not deployed
+    assert "unreleased" not in json.dumps(manifests)
+
+
+def test_argo_cd_does_one_after_the_other(k8s: Path) -> None:
+    some = ["investment-on-postgresql", "argo-cd", "helm-hooks"]
+    manifests = rendered(k8s / f"overlays/choice-{CHOICES.index(some)}")
+    waves: dict[str, set[int]] = {}
+    for each in manifests:
+        notes = each["metadata"].get("annotations", {})
+        waves.setdefault(each["kind"], set()).add(int(notes.get("argocd.argoproj.io/sync-wave", 0)))
+    assert all(len(found) == 1 for found in waves.values()), waves
+    wave = {kind: found.pop() for kind, found in waves.items()}
+    assert wave["Namespace"] == wave["NetworkPolicy"] == wave["ObjectStore"] < wave["Cluster"] < wave["Database"]
+    assert wave["Database"] < wave["ConfigMap"] == wave["Job"] < wave["Deployment"]
+    notes = one(manifests, "Job")["metadata"]["annotations"]
+    assert notes["argocd.argoproj.io/hook"] == "Sync"
+    assert notes["helm.sh/hook"] == "post-install,post-upgrade"  # neither component takes the other's away
+
+
+def test_without_a_file_there_is_no_volume_and_everybody_may_run_anywhere(k8s: Path) -> None:
+    manifests = rendered(k8s / f"overlays/choice-{CHOICES.index(['investment-on-postgresql'])}")
+    assert not of_kind(manifests, "PersistentVolumeClaim")
+    assert "investment-volume" not in json.dumps(manifests)
+    assert not any("affinity" in pod for pod in pods(manifests))
+
+
+def test_before_a_takeover_nothing_migrates_and_a_person_can_work(k8s: Path) -> None:
+    manifests = rendered(k8s / f"overlays/choice-{CHOICES.index(['before-takeover'])}")
+    assert set(templates(manifests)) == {"drift", "console"}
+    assert one(manifests, "CronJob")["spec"]["suspend"] is True
+
+
+def test_the_console_has_what_the_nightly_drift_has(production: list[Manifest]) -> None:
+    drift, console = (copy.deepcopy(templates(production)[name]["spec"]) for name in ("drift", "console"))
+    assert console.pop("terminationGracePeriodSeconds") == 1
+    assert drift.pop("restartPolicy") == "Never"
+    for pod in (drift, console):
+        for key in ("name", "args", "terminationMessagePolicy"):
+            pod["containers"][0].pop(key, None)
+    assert console == drift
+
+
+def test_who_mounts_the_file_runs_where_it_is(production: list[Manifest]) -> None:
+    for template in templates(production).values():
+        mounts = any("persistentVolumeClaim" in volume for volume in template["spec"]["volumes"])
+        assert mounts == ("affinity" in template["spec"])
+        if mounts:
+            affinity = template["spec"]["affinity"]["podAffinity"]
+            [term] = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+            assert term["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+
+
+def test_drift_fails_visibly_and_is_not_tried_again(production: list[Manifest]) -> None:
+    job = one(production, "CronJob")["spec"]["jobTemplate"]["spec"]
+    assert job["podFailurePolicy"]["rules"][0] == {
+        "action": "FailJob",
+        "onExitCodes": {"containerName": "drift", "operator": "In", "values": [2]},
+    }
+    assert containers(production)["drift"]["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_only_what_has_to_reaches_the_server(production: list[Manifest]) -> None:
+    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(production, "NetworkPolicy")}
+    [clients, *_] = policies["neighbor-db"]["ingress"]
+    label = clients["from"][0]["podSelector"]["matchLabels"]
+    assert set(templates(production)) == {"migrate-2026-11-23", "drift", "console", "auth"}
+    for template in templates(production).values():
+        assert template["metadata"]["labels"].items() >= label.items()
+    assert "ingress" not in policies["migrations"]
+    chosen = policies["migrations"]["podSelector"]["matchExpressions"][0]["values"]
+    assert {"migrate", "drift", "console"} == set(chosen)
+
+
+def environment(manifests: list[Manifest], name: str) -> dict[str, str]:
+    """The variables of a container, as far as a manifest says them."""
+    container = containers(manifests)[name]
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", []):
+        assert source["configMapRef"]["name"] == one(manifests, "ConfigMap")["metadata"]["name"]
+        found |= one(manifests, "ConfigMap")["data"]
+    return found | {each["name"]: each["value"] for each in container.get("env", []) if "value" in each}
+
+
+@contextmanager
+def with_certificate(postgres: Postgres, host: str, folder: Path) -> Iterator[Path]:
+    """Let a server prove that it is this host, as the operator's do. Yields where the authority's certificate is."""
+    authority = trustme.CA()
+    issued = authority.issue_cert(host)
+    data = Path(postgres.as_admin("SHOW data_directory")[0][0])
+    owner = data.stat()
+    for name, blob in {"server.crt": issued.cert_chain_pems[0], "server.key": issued.private_key_pem}.items():
+        blob.write_to_path(str(data / name))
+        (data / name).chmod(0o600)
+        shutil.chown(data / name, owner.st_uid, owner.st_gid)
+    authority.cert_pem.write_to_path(str(folder / "ca.crt"))
+    postgres.as_admin("ALTER SYSTEM SET ssl = on")
+    postgres.as_admin("SELECT pg_reload_conf()")
+    try:
+        yield folder
+    finally:
+        postgres.as_admin("ALTER SYSTEM RESET ssl")
+        postgres.as_admin("SELECT pg_reload_conf()")
+
+
+@pytest.fixture
+def cluster(platform: Postgres, tmp_path: Path) -> Iterator[Mapping[str, str]]:
+    """A server that is like the cluster: its name, its certificate, its databases. Yields what stands for what."""
+    port = make_url(platform.admin_url).port
+    with with_certificate(platform, "neighbor-db-rw", tmp_path) as folder:
+        yield {"neighbor-db-rw:5432": f"neighbor-db-rw:{port}", "/etc/neighbor-db": str(folder),
+               "/var/lib/neighbor": str(tmp_path)}  # fmt: skip
+
+
+@pytest.fixture
+def sidecar(production: list[Manifest], tmp_path: Path) -> Iterator[str]:
+    """The scratch server of the drift pod, by its own command, as another user. Yields its address."""
+    container = containers(production)["scratch"]
+    binaries, folder = newest_installation().binaries, tmp_path / "scratch"
+    folder.mkdir()
+    here = {"/usr/lib/postgresql/17/bin": str(binaries), "/scratch": str(folder)}
+    command, probe = container["command"], container["startupProbe"]["exec"]["command"]
+    for there, instead in here.items():
+        assert there in " ".join(command)
+        command, probe = ([word.replace(there, instead) for word in words] for words in (command, probe))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"PATH": "/usr/bin:/bin", "PGPORT": str(port)}
+    if os.geteuid() == 0:
+        for each in (*tmp_path.parents, tmp_path):
+            each.chmod(each.stat().st_mode | 0o055)
+        shutil.chown(folder, "postgres", "postgres")
+        command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--bounding-set=-all", *command]
+    with subprocess.Popen(command, env=variables, cwd=folder) as server:
+        until = time.monotonic() + 30
+        while subprocess.run(probe, env=variables, capture_output=True, check=False).returncode:
+            assert server.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+        server.terminate()
+        assert server.wait(30) == 0
+
+
+def test_what_the_pods_run_does_what_it_should(
+    production: list[Manifest], platform: Postgres, cluster: Mapping[str, str], sidecar: str, tmp_path: Path
+) -> None:
+    project = Project.copied(tmp_path / "image", {})
+    project.lend_venv()
+
+    def run(name: str, *instead: str, **variables: str) -> Result:
+        """What a container does, by its own variables and arguments."""
+        declared = environment(production, name)
+        for here, there in {**cluster, "127.0.0.1:5432": sidecar}.items():
+            declared = {key: value.replace(here, there) for key, value in declared.items()}
+        path = f"{project.root}/.venv/bin:/usr/bin:/bin"
+        ours = {"PGHOSTADDR": "127.0.0.1", "PGPASSWORD": platform.password, "PATH": path}
+        project.variables = declared | ours | variables
+        return project.run("deploy/docker-entrypoint.sh", *(instead or containers(production)[name].get("args", [])))
+
+    assert "auth_db is at base" in run("check", "true", MIGRATE_CHECK_WAIT="0").error
+    migrated = run("migrate")
+    assert migrated.code == 0, migrated
+    assert "two-phase commit" in migrated.err
+    assert run("check", "echo", "started").out == "started\n"
+    runs = run("check", "python", "-m", "multidb", "log", "auth_db").out
+    assert f"  {environment(production, 'migrate')['MIGRATE_RELEASE']}  `upgrade heads`" in runs
+
+    drift = run("drift")
+    assert (drift.code, drift.out.count(": no drift")) == (0, len(NAMES)), drift
+    platform.as_admin("ALTER TABLE users ADD nickname text", "auth_db")
+    drift = run("drift")
+    assert drift.code == 2
+    assert "auth_db          auth_0001: 1 difference" in drift.out
+
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "strange.crt"))
+    strange = run("check", "true", PGSSLROOTCERT=str(tmp_path / "strange.crt"), MIGRATE_WAIT="0")
+    assert "certificate verify failed" in strange.error

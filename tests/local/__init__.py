@@ -1,0 +1,1 @@
+"""Tests of multidb/local: the private server of bin/up."""

@@ -1,0 +1,1 @@
+"""Tests of multidb/planning: what will be done in each database."""

@@ -1,0 +1,1 @@
+"""Tests of the real branches: models, databases.yaml, migrations/versions."""

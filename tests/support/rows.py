@@ -1,0 +1,98 @@
+"""A thousand rows in every table of a live database, and whether they are still the same.
+
+`python -m tests.support.rows` puts them into all databases of databases.yaml, for what has to be tried with rows.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from multidb.config import configuration as config
+from multidb.database import journal
+from tests.support.project import query
+
+ROWS = 1000
+_OURS = ("alembic_version", journal.NAME)
+_TABLES = """
+    SELECT c.oid::regclass::text FROM pg_class c
+    WHERE relkind = 'r' AND relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+    AND NOT EXISTS (
+        SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
+    )
+    ORDER BY c.oid
+"""
+_COLUMNS = """
+    SELECT attname, format_type(atttypid, NULL), atttypmod,
+           coalesce(confrelid::regclass::text, attrelid::regclass::text)
+    FROM pg_attribute a LEFT JOIN pg_constraint ON contype = 'f' AND conrelid = attrelid AND conkey = ARRAY[attnum]
+    WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+"""
+# What a type's value is made of; `number` is the row's.
+_VALUES = {
+    "uuid": "md5({table} || number)::uuid",
+    "character varying": "left(md5({table} || number), {length})",
+    "text": "'some text ' || number",
+    "boolean": "'{name}' <> 'is_default'",
+    "integer": "number % 5 + 1",
+    "numeric": "number % 9",
+    "double precision": "number / 7.0",
+    "date": "date '2026-01-01' + number % 300",
+    "timestamp without time zone": "timestamp '2026-01-01' + number * interval '1 hour'",
+    "timestamp with time zone": "timestamptz '2026-01-01' + number * interval '1 hour'",
+    "jsonb": "jsonb_build_object('number', number)",
+    "geography": "ST_Point(number % 180, number % 90)::geography",
+}
+
+
+def fill(url: str) -> None:
+    """Put rows into every table; those that refer to others refer to theirs."""
+    for table in _tables(url):
+        columns = query(url, _COLUMNS, [table])
+        names = ", ".join(name for name, *_ in columns)
+        values = ", ".join(_value(*column) for column in columns)
+        query(url, f"INSERT INTO {table} ({names}) SELECT {values} FROM generate_series(1, {ROWS}) AS number")
+
+
+def fill_file(connection: sqlite3.Connection) -> None:
+    """The same in the SQLite file's one table."""
+    connection.executemany(
+        "INSERT INTO investments VALUES (?, 'title', 'summary', 'impact', '4 %', ?, NULL, 'key')",
+        [(str(number), number) for number in range(ROWS)],
+    )
+
+
+def contents(url: str) -> dict[str, tuple[Any, ...]]:
+    """Of every table the number of its rows and what is in them, with which transaction wrote each."""
+    select = "SELECT count(*), md5(string_agg(t.xmin || ' ' || t::text, ',' ORDER BY t::text)) FROM {} AS t"
+    return {table: query(url, select.format(table))[0] for table in _tables(url)}
+
+
+def values(url: str) -> dict[str, list[dict[str, Any]]]:
+    """All rows of every table, as JSON has them."""
+    select = "SELECT to_jsonb(t) FROM {} AS t ORDER BY ctid"
+    return {table: [row for (row,) in query(url, select.format(table))] for table in _tables(url)}
+
+
+def _tables(url: str) -> list[str]:
+    return [table for (table,) in query(url, _TABLES) if table not in _OURS]
+
+
+def _value(name: str, kind: str, modifier: int, table: str) -> str:
+    template = _VALUES.get(kind, f"(enum_range(NULL::{kind}))[number % 2 + 1]")
+    return template.format(name=name, table=f"'{table}'", length=max(modifier - 4, 1) if modifier > 0 else 32)
+
+
+def main() -> None:
+    """Fill the databases that databases.yaml names."""
+    configuration = config.load(Path("databases.yaml"))
+    for database in configuration.databases(configuration.names):
+        if database.is_sqlite:
+            with closing(sqlite3.connect(database.url.database or "")) as connection, connection:
+                fill_file(connection)
+        else:
+            fill(database.url.set(drivername="postgresql").render_as_string(hide_password=False))
+
+
+if __name__ == "__main__":
+    main()
