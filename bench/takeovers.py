@@ -25,22 +25,23 @@ RATIOS = [
 SCRATCH = """
 from pathlib import Path
 from sqlalchemy.engine import make_url
-from multidb import config, forking
-from multidb.replay.scratch import Keeper
+from multidb.config import reader
+from multidb.release.processes import map_in_processes
+from multidb.replay.scratch import ScratchServer
 
-configuration = config.load(Path("databases.yaml").resolve())
-keeper = Keeper(configuration.scratch_url)
+configuration = reader.load(Path("databases.yaml").resolve())
+server = ScratchServer(configuration.scratch_url)
 
 def make(item):
     extensions, scratch = item
-    with scratch.made(extensions, "public", ""):
+    with scratch.created(extensions, "public", ""):
         pass
 
 databases = [each for each in configuration.databases(configuration.names) if not each.is_sqlite]
 extensions = sorted((each.extensions for each in databases), reverse=True)
-for failed in forking.forked(make, [(each, keeper.scratch()) for each in extensions], 3):
+for failed in map_in_processes(make, [(each, server.scratch()) for each in extensions], 3):
     assert failed is None, failed
-keeper.close()
+server.close()
 """
 
 

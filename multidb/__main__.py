@@ -5,5 +5,5 @@ import gc
 from multidb.cli import main
 
 status = main()
-gc.freeze()  # as env.py does: Python would search all that was imported for garbage before it ends
+gc.freeze()  # as in env.py: before it exits, Python would search everything that was imported for garbage
 raise SystemExit(status)

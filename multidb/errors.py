@@ -1,4 +1,4 @@
-"""What a person reads when something goes wrong: one line with what, where, and what to do next."""
+"""Failures as data, their exit codes, and the one line that a person reads: the problem, the place, the next step."""
 
 import re
 import sqlite3
@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
 
 import psycopg2
@@ -14,18 +15,57 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 
-class MigrationError(CommandError):
-    """A failure whose message is already what a person should read."""
+class ExitCode(IntEnum):
+    """What a command's exit code says; docs/commands.md has the table."""
 
-    exit_code = 1
-    """1: nothing was changed; 3: some databases were changed and others not, or are in doubt."""
+    OK = 0
+    """Nothing is wrong, or there was nothing to do."""
+    FAILED = 1
+    """The command could not be carried out, and nothing was changed."""
+    FOUND = 2
+    """The command found something: pending revisions, drift, a difference, a changed file."""
+    PARTIAL = 3
+    """Some databases were changed and others not, or a transaction is in doubt."""
+    RETRY = 75
+    """A later try may succeed: a lock, no free connection slot, a server that starts. EX_TEMPFAIL of sysexits.h."""
+
+    @classmethod
+    def most_severe(cls, codes: Iterable["ExitCode"]) -> "ExitCode":
+        """The one exit code for several databases. RETRY yields to FAILED: a retry would not help all of them."""
+        order = (cls.PARTIAL, cls.FAILED, cls.RETRY, cls.FOUND, cls.OK)
+        return min(codes, key=order.index, default=cls.OK)
+
+
+class MigrationError(CommandError):
+    """A failure as data; its text is composed in one place, `__str__`.
+
+    Args:
+        reason: one line for people: the problem, then the next step.
+        database: the database in which it happened, if in one.
+    """
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, reason: str, database: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.database = reason, database
+
+    def __str__(self) -> str:
+        return f"{self.database}: {self.reason}" if self.database else self.reason
 
 
 class ConfigError(MigrationError):
-    """Something in databases.yaml, or in a variable that overrides it, is wrong."""
+    """A mistake in databases.yaml, or in a variable that overrides it."""
 
 
-# What a driver says, and what to do about it; the first that matches is taken. Of a connection that was not had:
+class RetryError(MigrationError):
+    """A failure that may not happen again later: another run's lock, a server that starts."""
+
+    exit_code = ExitCode.RETRY
+
+
+# Advice by the text of a driver's message; the first pattern that matches is taken. It adds to a message and decides
+# nothing: a server answers in the language of its lc_messages. Of a connection that could not be opened:
 _CONNECTING: tuple[tuple[str, str], ...] = (
     (r"password authentication failed", "correct the user or the password in the URL"),
     (r"no password supplied", "put a password into the URL, or use a .pgpass file"),
@@ -34,17 +74,17 @@ _CONNECTING: tuple[tuple[str, str], ...] = (
     (r"Connection refused", "start the server, or correct host and port in the URL; bin/up starts a private one"),
     (r"No such file or directory", "start the server, or give a host in the URL"),
     (r"starting up|shutting down|in recovery mode", "wait until the server accepts connections, then run again"),
-    (r"timeout expired|timed out", "see whether a firewall is in the way, then run again"),
-    (r"too many (clients|connections)|connection slots", "let other clients go, or raise max_connections"),
-    (r"no pg_hba\.conf entry", "let this host in through the server's pg_hba.conf"),
+    (r"timeout expired|timed out", "check for a firewall between here and the server, then run again"),
+    (r"too many (clients|connections)|connection slots", "close other connections, or raise max_connections"),
+    (r"no pg_hba\.conf entry", "allow this host in the server's pg_hba.conf"),
     (r"SSL|certificate", "correct the sslmode and the certificates in the URL"),
 )
 _BROKE = r"terminat|closed the connection|connection already closed"
 # Of a statement, or of an SQLite file:
 _WORKING: tuple[tuple[str, str], ...] = (
-    (r"cannot PREPARE a transaction that has", "take that out of the revision, or run with -x two_phase=off"),
+    (r"cannot PREPARE a transaction that has", "remove that from the revision, or run with -x two_phase=off"),
     (r"unsafe use of new value", "write `outside_transaction = True` in the revision that adds the value"),
-    (r"due to lock timeout", "run again when it is done, or with a longer -x lock_timeout="),
+    (r"due to lock timeout", "run again later, or with a longer -x lock_timeout="),
     (r"due to statement timeout", "run with a longer -x statement_timeout="),
     (r"read-only transaction", "the server takes no writes, as a standby does not: use the URL of the primary"),
     (r"postgis.*(is not available|\.control)", "install PostGIS on the server (Debian: postgresql-NN-postgis-3)"),
@@ -61,22 +101,22 @@ _WORKING: tuple[tuple[str, str], ...] = (
     (r"disk is full|disk I/O error", "make room on the disk, then run again"),
     (r"database is locked", "another process writes to the file: run again when it is done"),
 )
-# Both are tried at every place of a text that a revision may make as long as it likes: neither goes back far.
+# Both are tried at every position of a text of any length, so their backtracking is bounded.
 _URL_PASSWORD = re.compile(r"\b(\w{1,30}://[^\s:/@]{0,200}):[^\s@]*@")
 _OPTION_PASSWORD = re.compile(r"""(password["']?[=:] ?["']?)(?!\*{3})[^\s&'"]+""", re.IGNORECASE)
-_LONGEST = 1000  # characters of a line that somebody should read
+_LONGEST = 1000  # characters of a line
 
 
 @contextmanager
 def reported(config: Config) -> Iterator[None]:
-    """Turn whatever is raised inside into one line on stderr and exit code 1, or 3 where some databases have changed.
+    """Report every failure inside as one line on stderr and an exit code.
 
-    `alembic --raiseerr` lets the exception through, traceback and all. Called from Python, where there is no
-    command line, the line becomes a CommandError.
+    `alembic --raiseerr` shows the traceback instead. Called from Python, without a command line, the failure is raised
+    as a CommandError.
 
     Raises:
-        SystemExit: the command line's form of the failure.
-        CommandError: the caller's.
+        SystemExit: the failure, on a command line.
+        CommandError: the failure, called from Python.
     """
     try:
         yield
@@ -94,42 +134,43 @@ def reported(config: Config) -> Iterator[None]:
 
 def exit_for(error: BaseException) -> SystemExit:
     """The end of a process that failed: one line on stderr, and the exit code."""
-    line, code = f"error: {explain(error)}", getattr(error, "exit_code", 1)
-    if code == 1:
-        return SystemExit(line)
+    line, code = f"error: {explain(error)}", getattr(error, "exit_code", ExitCode.FAILED)
+    if code == ExitCode.FAILED:
+        return SystemExit(line)  # which Python prints, even to a stderr that is closed
     print(line, file=sys.stderr)
-    return SystemExit(code)
+    return SystemExit(int(code))
 
 
 @contextmanager
-def named(database: str) -> Iterator[None]:
-    """Put a database's name in front of whatever is raised inside.
+def in_database(name: str) -> Iterator[None]:
+    """Attribute every failure inside to a database.
 
     Raises:
-        MigrationError: the failure, in one line that begins with the name.
+        MigrationError: the failure, with the database's name, and with the line of the revision file if it has one.
     """
     try:
         yield
     except MigrationError as error:
-        text = str(error).removeprefix(f"{database}: ")
         place = revision_line(error)
-        if place and place not in text:
-            text = f"{place}: {text}"
-        raise MigrationError(f"{database}: {text}") from error
+        if place and place not in error.reason:
+            error.reason = f"{place}: {error.reason}"
+        error.database = error.database or name
+        raise
     except SystemExit as error:
         # Passed on, a revision's sys.exit() would end the run as a success with nothing done.
         place = revision_line(error)
-        raise MigrationError(f"{database}: {f'{place}: ' if place else ''}sys.exit() was called") from error
+        raise MigrationError(f"{f'{place}: ' if place else ''}sys.exit() was called", name) from error
     except Exception as error:
-        raise MigrationError(f"{database}: {explain(error)}") from error
+        raise MigrationError(explain(error), name) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """The failure in one line, as `explain` gives it, without the name of the database."""
+    return redacted(error.reason) if isinstance(error, MigrationError) else explain(error)
 
 
 def explain(error: BaseException) -> str:
-    """One line that says what went wrong, in which revision file if in one, and what to do.
-
-    Args:
-        error: what was raised.
-    """
+    """Describe a failure in one line: the database, the line of the revision file, the reason, the next step."""
     if isinstance(error, MigrationError):
         return redacted(str(error))
     if isinstance(error, KeyboardInterrupt):
@@ -139,7 +180,7 @@ def explain(error: BaseException) -> str:
         whole = _text(driver_error)
         said = _first_line(whole)
     elif isinstance(error, SyntaxError):
-        return f"{_short(error.filename or '?')}:{error.lineno}: {error.msg}"
+        return f"{_relative(error.filename or '?')}:{error.lineno}: {error.msg}"
     elif isinstance(error, CommandError):
         whole = said = _one_line(_text(error))
     else:
@@ -154,53 +195,48 @@ def explain(error: BaseException) -> str:
 
 
 def _advice(error: BaseException | None, said: str) -> str | None:
-    """What to do about what a driver said."""
+    """The next step after a driver's error, if there is one to name."""
     if not isinstance(error, (psycopg2.Error, sqlite3.Error)):
         return None
-    # A failed connection comes from libpq and has no SQLSTATE, and neither has one that broke, which says so.
+    # psycopg2 gives no SQLSTATE for a connection that failed, nor for one that broke.
     connecting = isinstance(error, psycopg2.OperationalError) and error.pgcode is None and not re.search(_BROKE, said)
     known = _CONNECTING if connecting else _WORKING
     return next((text for pattern, text in known if re.search(pattern, said)), None)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """What to add to a message about an unknown word: the known one that is nearest, or nothing.
-
-    Args:
-        word: what was written.
-        known: what could have been.
-    """
-    from difflib import get_close_matches  # only a failure has to wait for it
+    """The suggestion for an unknown word, `; did you mean X?`, or an empty text."""
+    from difflib import get_close_matches  # only a failure pays for the import
 
     close = get_close_matches(word, list(known), 1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def revision_line(error: BaseException) -> str | None:
-    """The line of a revision file in which it happened: `migrations/versions/auth_db/auth_0002_x.py:17`."""
+    """The line of a revision file that raised an error: `migrations/versions/auth_db/auth_0002_x.py:17`."""
     frames = traceback.extract_tb(error.__traceback__)
     found = [frame for frame in frames if Path(frame.filename).parts[-3:-2] == ("versions",)]
-    return f"{_short(found[-1].filename)}:{found[-1].lineno}" if found else None
+    return f"{_relative(found[-1].filename)}:{found[-1].lineno}" if found else None
 
 
 def redacted(text: str) -> str:
-    """The text without what looks like a password in a URL or a connection option."""
+    """The text with the passwords of URLs and connection options replaced by `***`."""
     return _OPTION_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", text))
 
 
-def _short(filename: str) -> str:
-    """A path from `migrations` on, as it is written in the project."""
+def _relative(filename: str) -> str:
+    """A path from `migrations` on."""
     parts = Path(filename).parts
     start = parts.index("migrations") if "migrations" in parts else 0
     return str(Path(*parts[start:]))
 
 
 def _text(error: BaseException) -> str:
-    """What it says, if it can say it: a revision may raise exceptions of its own."""
+    """The error's text; a revision may raise an exception whose `__str__` fails."""
     try:
         return str(error)
     except Exception:
-        return "its text can't be had"
+        return "the exception has no readable text"
 
 
 def _first_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Log lines that say which database they are about."""
+"""Log lines that name the database they are about."""
 
 import logging
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ from alembic.config import Config
 log = logging.getLogger("alembic.multidb")
 
 _database: ContextVar[str | None] = ContextVar("database", default=None)
-# Alembic says these once for each database, and they tell a reader nothing about it.
+# Alembic logs these once for each database, and they say nothing about it.
 _NOISE = ("Context impl ", "Will assume ", "Generating static SQL")
 
 
 class DatabaseFormatter(logging.Formatter):
-    """Gives `%(database)s`: the database that is being worked on, else who speaks."""
+    """Gives `%(database)s`: the current database, else the logger's name."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(named_record(record))
+        return super().format(with_database(record))
 
 
-def named_record(record: logging.LogRecord) -> logging.LogRecord:
-    """The record with its database's name; one that comes from a worker process has it already."""
+def with_database(record: logging.LogRecord) -> logging.LogRecord:
+    """Add the current database to a record; a record from a worker process has its own already."""
     if not hasattr(record, "database"):
         record.database = _database.get() or record.name.removeprefix("alembic.")
     return record
@@ -33,13 +33,13 @@ def configure(config: Config) -> None:
     """Set logging up as alembic.ini says."""
     if config.config_file_name is not None:
         fileConfig(config.config_file_name, disable_existing_loggers=False)
-    logging.getLogger("alembic.runtime.migration").addFilter(_says_something)
+    logging.getLogger("alembic.runtime.migration").addFilter(_is_no_noise)
 
 
 @contextmanager
-def naming(database: str) -> Iterator[None]:
+def for_database(name: str) -> Iterator[None]:
     """Name this database in every line logged inside."""
-    token = _database.set(database)
+    token = _database.set(name)
     try:
         yield
     finally:
@@ -48,7 +48,7 @@ def naming(database: str) -> Iterator[None]:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Say nothing of the migrations run inside: they are no news."""
+    """Don't log the migrations run inside: a replay in a scratch database is no news."""
     migrations = logging.getLogger("alembic.runtime.migration")
     migrations.disabled = True
     try:
@@ -57,5 +57,5 @@ def silent() -> Iterator[None]:
         migrations.disabled = False
 
 
-def _says_something(record: logging.LogRecord) -> bool:
+def _is_no_noise(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith(_NOISE)

@@ -1,65 +1,40 @@
-"""What a run did, database by database: the table at its end."""
+"""Text for people: revisions, counts, columns, and printing that never fails a run."""
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 
 from alembic.config import Config
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 """Prints a line."""
 
-_LONGEST = 200  # characters of a result; the line on stderr has all
-_TITLES = ("database", "from", "to", "revisions", "time", "result")
+NAME_WIDTH = 16  # characters of a database's name in front of its line
 
 
-@dataclass
-class Row:
-    """What became of one database. Times are in seconds."""
-
-    database: str
-    before: tuple[str, ...]
-    after: tuple[str, ...] = ()
-    revisions: int = 0
-    seconds: float = 0.0
-    result: str = "untouched"
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        moved = bool(self.revisions) or self.before != self.after
-        return (
-            self.database,
-            _shown(self.before),
-            _shown(self.after),
-            str(self.revisions or "-"),
-            f"{self.seconds:.2f} s" if moved else "-",
-            self.result if len(self.result) <= _LONGEST else f"{self.result[:_LONGEST]}…",
-        )
+def revisions_text(revisions: Iterable[str]) -> str:
+    """Revisions as a message names them: `auth_0001`, or `<base>` for none."""
+    return ", ".join(sorted(revisions)) or "<base>"
 
 
-def show(config: Config, text: str) -> None:
-    """Print it, if anybody listens: a report that can't be printed changes nothing about what happened."""
-    try:
-        for line in text.splitlines():
-            config.print_stdout("%s", line)
-        config.stdout.flush()
-    except (OSError, ValueError, AttributeError):  # a closed pipe, a closed file, no stdout at all
-        if sys.stdout is not None:
-            sys.stdout = None  # else Python tries again at its end, and exits with 120
+def count_of(number: int, noun: str) -> str:
+    """A number of things: `1 database`, `3 databases`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows under each other."""
-    return in_columns([_TITLES, *(row.cells for row in rows)])
-
-
-def in_columns(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells, with each column as wide as its widest; the last one ends where it ends."""
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as text, each column as wide as its widest cell; nothing follows the last cell of a row."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
 
 
-def _shown(revisions: tuple[str, ...]) -> str:
-    return ", ".join(revisions) or "<base>"
+def print_safely(config: Config, text: str) -> None:
+    """Print a report through Alembic's configuration; a failure to print changes nothing about what was done."""
+    try:
+        for line in text.splitlines():
+            config.print_stdout("%s", line)
+        config.stdout.flush()
+    except (OSError, ValueError, AttributeError):  # a closed pipe, a closed file, no stdout at all
+        if sys.stdout is not None:
+            sys.stdout = None  # else Python flushes again at exit, fails, and exits with 120

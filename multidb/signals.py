@@ -1,7 +1,7 @@
-"""SIGTERM and Ctrl-C: at once and without a trace before a release is decided, after it not at all.
+"""Signal handling: SIGTERM and Ctrl-C cancel and roll back before the commit decision, and change nothing after it.
 
-Python runs a signal's handler between two of its own instructions, and so not while a statement keeps it waiting. The
-byte that it writes at once, to `set_wakeup_fd`, wakes a thread, and that cancels the statement.
+Python runs a signal's handler between two of its own instructions, so not while a statement blocks. `set_wakeup_fd`
+writes a byte at once; the byte wakes a thread, and the thread cancels the statement.
 """
 
 import os
@@ -13,32 +13,37 @@ from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_AGAIN = 0.3  # seconds: a statement may have been on its way when it was cancelled
+CANCEL_INTERVAL = 0.3  # seconds until a statement is cancelled again: the first cancel may have come before it ran
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody asked the run to stop, before anything was decided."""
+    """A signal asked the run to stop before anything was decided."""
 
 
-class Stop:
-    """Whether somebody asked this run to stop, and asked again; and where it may."""
+class Interruption:
+    """The signals that this run has received, and whether it may stop now.
+
+    Attributes:
+        received: the name of the first signal, if one came.
+        is_urgent: whether another signal came after it.
+    """
 
     def __init__(self) -> None:
-        self.asked: str | None = None
+        self.received: str | None = None
         self.is_urgent = False
         self._may_stop = False
-        self._over = Event()
+        self._ended = Event()
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Note signals that come meanwhile, and put everything back afterwards.
+    def handling(self) -> Iterator[None]:
+        """Handle signals inside, and restore the former handlers afterwards.
 
-        In a thread other than the main one there are no signals, and nothing is done.
+        Python delivers signals to the main thread only; in another thread nothing is done.
         """
         if current_thread() is not main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._received) for number in SIGNALS}
+        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         try:
             yield
         finally:
@@ -47,7 +52,7 @@ class Stop:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let a signal raise `Interrupted` in here, once; anywhere else it is only noted.
+        """Let the first signal raise `Interrupted` inside; anywhere else a signal is only noted.
 
         Raises:
             Interrupted: a signal came, or had come before.
@@ -58,11 +63,11 @@ class Stop:
             yield
         finally:
             self._may_stop = False
-        self.check()  # what a signal's handler raises where Python may not fail, as in `__del__`, is only printed
+        self.check()  # Python only prints what a handler raises in a `__del__` or in a hook of fork
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Only note a signal that comes in here, also where it would be heard around it."""
+        """Only note a signal inside, even within an `interruptible` block."""
         before, self._may_stop = self._may_stop, False
         try:
             yield
@@ -70,57 +75,67 @@ class Stop:
             self._may_stop = before
 
     def check(self) -> None:
-        """Stop here, if somebody has asked.
+        """Stop here if a signal has come.
 
         Raises:
-            Interrupted: somebody has.
+            Interrupted: a signal has come.
         """
-        if self.asked is not None:
-            raise Interrupted(self.asked)
+        if self.received is not None:
+            raise Interrupted(self.received)
 
     @contextmanager
     def cancelling(self, cancel: Callable[[], None]) -> Iterator[None]:
         """Cancel the statement that this process waits for when a signal comes.
 
         Args:
-            cancel: does it; it is called by another thread, and again until the statement has ended.
+            cancel: cancels the statement; another thread calls it, repeatedly until the statement has ended.
         """
         if current_thread() is not main_thread():
             yield
             return
-        ear, mouth = socket.socketpair()
-        mouth.setblocking(False)
-        before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
-        self._over.clear()
-        thread = Thread(target=self._watch, args=(ear, cancel), daemon=True)
+        receiver, sender = socket.socketpair()
+        sender.setblocking(False)
+        before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        self._ended.clear()
+        thread = Thread(target=self._watch, args=(receiver, cancel), daemon=True)
         thread.start()
         try:
             yield
         finally:
-            self._over.set()
+            self._ended.set()
             signal.set_wakeup_fd(before)
-            mouth.close()
+            sender.close()
             thread.join()
-            ear.close()
+            receiver.close()
 
-    def _watch(self, ear: socket.socket, cancel: Callable[[], None]) -> None:
-        heard = 0
+    def _watch(self, receiver: socket.socket, cancel: Callable[[], None]) -> None:
+        count = 0
         while True:
-            ear.settimeout(_AGAIN if heard else None)
+            receiver.settimeout(CANCEL_INTERVAL if count else None)
             with suppress(TimeoutError):
-                byte = ear.recv(1)
+                byte = receiver.recv(1)
                 if not byte:
                     return
-                heard += byte[0] in SIGNALS
-            if heard and self._may_stop and not self._over.is_set():
-                if heard > 1:
+                count += byte[0] in SIGNALS
+            if count and self._may_stop and not self._ended.is_set():
+                if count > 1:
                     os.write(2, b"error: interrupted twice; the servers roll back what was not committed\n")
                     os._exit(1)
                 with suppress(Exception):  # the statement may have ended, with its session
                     cancel()
 
-    def _received(self, number: int, _frame: FrameType | None) -> None:
-        first, self.asked = self.asked is None, signal.Signals(number).name
-        self.is_urgent = not first
-        if first and self._may_stop:
-            raise Interrupted(self.asked)
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        is_first, self.received = self.received is None, signal.Signals(number).name
+        self.is_urgent = not is_first
+        if is_first and self._may_stop:
+            raise Interrupted(self.received)
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Hold signals back while a process is forked: Python only prints what a handler raises in a hook of fork."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,4 +1,7 @@
-"""The same thing in several databases at the same time, where each only waits for its server."""
+"""Map a blocking function over databases in threads, where each only waits for its server.
+
+`concurrent.futures` joins its threads when the process ends: Ctrl-C would hang for as long as a server does.
+"""
 
 from collections.abc import Callable, Iterable
 from threading import Thread
@@ -9,33 +12,32 @@ Result = TypeVar("Result")
 
 
 class _Call(Thread, Generic[Item, Result]):
-    def __init__(self, action: Callable[[Item], Result], item: Item) -> None:
+    def __init__(self, function: Callable[[Item], Result], item: Item) -> None:
         super().__init__(daemon=True)
-        self._action, self._item = action, item
+        self._function, self._item = function, item
         self._result: list[Result] = []
         self._error: BaseException | None = None
         self.start()
 
     def run(self) -> None:
         try:
-            self._result.append(self._action(self._item))
-        except BaseException as error:  # raised again where the result is asked for
+            self._result.append(self._function(self._item))
+        except BaseException as error:  # raised again by result()
             self._error = error
 
     def result(self) -> Result:
-        self.join()
         if self._error is not None:
             raise self._error
         return self._result[0]
 
 
-def each(action: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """The results of an action, in the order of the items.
+def map_in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """The results of a function, in the order of the items.
 
     Raises:
-        BaseException: what the first of them raised, in that order, when all have ended.
+        BaseException: what the function raised for the first item that failed, after all calls have ended.
     """
-    calls = [_Call(action, item) for item in items]
+    calls = [_Call(function, item) for item in items]
     for call in calls:
         call.join()
     return [call.result() for call in calls]

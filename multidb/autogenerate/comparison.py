@@ -18,6 +18,7 @@ from multidb.autogenerate.wording import sentences
 from multidb.config.configuration import Database
 from multidb.database import connections, journal
 from multidb.errors import MigrationError, explain
+from multidb.output import revisions_text
 from multidb.planning.environment import Environment
 
 try:
@@ -43,10 +44,15 @@ class Comparison:
     sentences: list[str]
     revision: RevisionContext
 
+    def print(self, environment: Environment) -> None:
+        """Print each difference as a sentence, under the database's name."""
+        environment.config.print_stdout(self.database.name)
+        for sentence in self.sentences:
+            environment.config.print_stdout(f"    {sentence}")
+
     def write(self) -> None:
         """Write the revision that makes them alike. Alembic's context has to be on the database's branch."""
-        for _ in self.revision.generate_scripts():
-            pass
+        list(self.revision.generate_scripts())
 
 
 def compare(environment: Environment, database: Database, arguments: dict[str, Any]) -> Comparison:
@@ -78,18 +84,18 @@ def compare(environment: Environment, database: Database, arguments: dict[str, A
         return []
 
     with connections.connect(database.url) as connection:
-        heads = environment.configure(database, connection, reading=True).get_current_heads()
+        heads = environment.configure_reading(database, connection).get_current_heads()
         branch.check_known(heads)
         if set(heads) != {branch.head} - {None}:
             raise MigrationError(
-                f"{database.name}: at {', '.join(heads) or '<base>'}, not at its head {branch.head}: "
-                f"run `alembic upgrade {database.name}@head` first"
+                f"at {revisions_text(heads)}, not at its head {branch.head}: "
+                f"run `alembic upgrade {database.name}@head` first",
+                database.name,
             )
-        environment.configure(
+        environment.configure_reading(
             database,
             connection,
             work=compare_once,
-            reading=True,
             metadata=metadata,
             autogenerate_plugins=PLUGINS,
             include_name=_the_models_own(connection, database),
@@ -105,24 +111,21 @@ def models_metadata(database: Database) -> MetaData:
     Raises:
         MigrationError: the module can't be imported, or has none.
     """
+    name, models = database.name, database.models
     try:
-        module = importlib.import_module(database.models)
-        metadata = module.Base.metadata
+        metadata = importlib.import_module(models).Base.metadata
     except ModuleNotFoundError as error:
-        if error.name and database.models.startswith(error.name):
+        if error.name and models.startswith(error.name):
             raise MigrationError(
-                f"{database.name}: there is no module {database.models}: write it, or correct `models:` "
-                "in databases.yaml"
+                f"there is no module {models}: write it, or correct `models:` in databases.yaml", name
             ) from error
-        raise MigrationError(f"{database.name}: {database.models} can't be imported: {error}") from error
+        raise MigrationError(f"{models} can't be imported: {error}", name) from error
     except AttributeError as error:
-        raise MigrationError(
-            f"{database.name}: {database.models} has no Base with a metadata: see models/auth.py"
-        ) from error
+        raise MigrationError(f"{models} has no Base with a metadata: see models/auth.py", name) from error
     except Exception as error:
-        raise MigrationError(f"{database.name}: {database.models} can't be imported: {explain(error)}") from error
+        raise MigrationError(f"{models} can't be imported: {explain(error)}", name) from error
     if not isinstance(metadata, MetaData):
-        raise MigrationError(f"{database.name}: {database.models}.Base.metadata is no MetaData")
+        raise MigrationError(f"{models}.Base.metadata is no MetaData", name)
     return metadata
 
 

@@ -1,8 +1,9 @@
-"""`ready`: may a service start? Its databases are at the head of these files, or newer where that is allowed.
+"""`ready`: wait until the databases are at the head of these files, so that a service may start.
 
-It takes no lock and writes nothing: a hundred services may ask at the same moment.
+The command takes no lock and writes nothing: a hundred services may run it at the same moment.
 """
 
+import argparse
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -10,87 +11,111 @@ from collections.abc import Sequence
 import psycopg2
 from alembic.script import ScriptDirectory
 
+from multidb.commands.support.command import Command, add_databases
+from multidb.config import settings
 from multidb.config.configuration import Database
-from multidb.database.probe import Look, looked_at
-from multidb.errors import MigrationError, explain
+from multidb.database.probe import Probe, probing
+from multidb.errors import ExitCode, MigrationError, explain
 from multidb.logs import log
+from multidb.output import revisions_text
 from multidb.planning.branches import Branch
-from multidb.planning.plan import shown
 from multidb.planning.selection import owner_of
 
-_PAUSE = 1.0  # seconds between two looks
-_ANSWER = 15.0  # seconds that a server may at least take to let us in and to answer
+_INTERVAL = 1.0  # seconds between two probes
+_SHORTEST_ANSWER = 15.0  # seconds that a server has to accept the session and to answer, even with a shorter timeout
 
 
-def wait_until_ready(
-    script: ScriptDirectory, databases: Sequence[Database], *, wait: float, timeout: float, newer: bool
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_databases(parser)
+    parser.add_argument("--timeout", default="5min", help="how long to wait for the migration; default: 5min")
+    parser.add_argument("--newer", action="store_true", help="accept revisions that are newer than these files")
+
+
+def run(command: Command) -> ExitCode:
+    timeout = settings.value("wait", command.options.timeout, "--timeout")
+    with command.interruptible():
+        _wait_until_ready(
+            command.script,
+            command.databases,
+            wait=command.settings.wait,
+            timeout=timeout,
+            accepts_newer=command.options.newer,
+        )
+    return ExitCode.OK
+
+
+def _wait_until_ready(
+    script: ScriptDirectory, databases: Sequence[Database], *, wait: float, timeout: float, accepts_newer: bool
 ) -> None:
     """Wait until every database is at the head of its branch.
 
     Args:
         script: Alembic's script directory.
         databases: which.
-        wait: seconds to wait for a server that can't be reached yet.
-        timeout: seconds to wait, once the servers answer, for whoever migrates the databases.
-        newer: whether a database may also be at a revision that came after these files.
+        wait: seconds to retry while a server can't be reached.
+        timeout: seconds to wait, once the servers answer, until the databases are migrated.
+        accepts_newer: whether a database may be at a revision that these files do not have yet.
 
     Raises:
         MigrationError: one is not at head in time, is newer and may not be, or can't be read.
     """
     branches = [Branch(script, database.name) for database in databases]
     until: float | None = None
-    said: list[str] = []
+    logged: list[str] = []
     while True:
-        answered = time.monotonic() + wait + max(timeout, _ANSWER)
-        with looked_at(databases, wait) as looks:
-            for look in looks:
-                look.wait(max(0.0, answered - time.monotonic()))
-            reasons = [_missing(look, branch, newer=newer) for look, branch in zip(looks, branches, strict=True)]
-        missing = [reason for reason in reasons if reason]
-        if not missing:
+        answer_until = time.monotonic() + wait + max(timeout, _SHORTEST_ANSWER)
+        with probing(databases, wait) as probes:
+            for probe in probes:
+                probe.wait(max(0.0, answer_until - time.monotonic()))
+            found = [_obstacle(probe, branch, accepts_newer) for probe, branch in zip(probes, branches, strict=True)]
+        obstacles = [obstacle for obstacle in found if obstacle]
+        if not obstacles:
             return
         until = until or time.monotonic() + timeout
         if time.monotonic() >= until:
-            raise MigrationError(f"{'; '.join(missing)}, and nobody has changed that within {timeout:g} s")
-        if missing != said:
-            said = missing
-            log.info("waits to be migrated, at most %g s: %s", timeout, "; ".join(missing))
-        time.sleep(_PAUSE)
+            raise MigrationError(f"timed out after {timeout:g} s: {'; '.join(obstacles)}")
+        if obstacles != logged:
+            logged = obstacles
+            log.info("waiting for the migration, at most %g s: %s", timeout, "; ".join(obstacles))
+        time.sleep(_INTERVAL)
 
 
-def _missing(look: Look, branch: Branch, *, newer: bool) -> str | None:
+def _obstacle(probe: Probe, branch: Branch, accepts_newer: bool) -> str | None:
     """Why a database isn't ready yet, or None if it is.
 
     Raises:
-        MigrationError: it can't be read, or never becomes ready.
+        MigrationError: the database can't be read, or waiting does not help.
     """
     name = branch.database
-    if not look.wait(0):
-        raise MigrationError(f"{name}: its server does not answer: see whether it is frozen, then run again")
+    if not probe.wait(0):
+        raise MigrationError("its server does not answer: check whether it is frozen, then run again", name)
     try:
-        heads = look.heads
+        result = probe.result()
+        heads = result.heads
     except Exception as error:
-        text = f"{name}: {explain(error)}"
-        if look.connection is not None and isinstance(error, (psycopg2.OperationalError, sqlite3.OperationalError)):
-            return text  # somebody restarts its server, or is at work in it
-        raise MigrationError(text) from error
-    if look.in_doubt:
-        return f"{name} is in doubt until a run, or `python -m multidb recover`, settles it"
+        # With a session open, the server is being restarted, or another process is at work in the database.
+        if probe.connection is not None and isinstance(error, (psycopg2.OperationalError, sqlite3.OperationalError)):
+            return f"{name}: {explain(error)}"
+        raise MigrationError(explain(error), name) from error
+    if result.in_doubt:
+        return f"{name} is in doubt until a run, or `python -m multidb recover`, resolves it"
     if set(heads) == set(branch.heads):
         return None
     if _are_newer(heads, branch):
-        if newer:
+        if accepts_newer:
             return None
         raise MigrationError(
-            f"{name}: it is at {shown(heads)}, newer than {shown(branch.heads)}, which is what these files know: "
-            "start a newer version, or allow this one with --newer"
+            f"it is at {revisions_text(heads)}, newer than {revisions_text(branch.heads)}, the head of these files: "
+            "start a newer version, or accept newer revisions with --newer",
+            name,
         )
-    way = f"`alembic upgrade {name}@head`"
-    return f"{name} is at {shown(heads)} and not at {shown(branch.heads)}, where {way} brings it"
+    return (
+        f"{name} is at {revisions_text(heads)} and not at {revisions_text(branch.heads)}: `alembic upgrade {name}@head`"
+    )
 
 
 def _are_newer(heads: Sequence[str], branch: Branch) -> bool:
-    """Whether all revisions that the files don't know have the branch's numbers, and later ones than theirs."""
+    """Whether all revisions that the files don't have are numbered after those that the files have."""
     unknown = [head for head in heads if not branch.knows(head)]
     return bool(unknown) and all(
         owner_of(head, [branch.database]) and _number(head) >= _number(branch.next_id()) for head in unknown

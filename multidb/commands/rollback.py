@@ -1,27 +1,68 @@
-"""`rollback`: take back what the last run did, or all that came after a release, as one release."""
+"""`rollback`: revert the last run in every database that it changed, or all runs after a release.
 
+The command prints its plan and asks first. It is a run itself: all databases are reverted, or none.
+"""
+
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from alembic import command
-from alembic.config import Config
+from multidb.commands.support.command import Command
+from multidb.database import journal
+from multidb.database.journal import JournalRow, Journals
+from multidb.database.probe import probing
+from multidb.errors import ExitCode, MigrationError, in_database
+from multidb.output import columns, revisions_text
+from multidb.planning.targets import Target, Targets
 
-from multidb.commands.history import Journals, committed, is_stamp, read
-from multidb.config.configuration import Configuration
-from multidb.database.journal import Entry
-from multidb.database.probe import look_at
-from multidb.errors import MigrationError
-from multidb.output import Say, in_columns
-from multidb.planning import planner
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--to", metavar="RELEASE", help="revert every run after this release")
+    parser.add_argument("--yes", action="store_true", help="don't ask")
+
+
+def run(command: Command) -> ExitCode:
+    """Revert, newest run first.
+
+    Raises:
+        MigrationError: there is nothing to revert, a database has moved since in another way, or the answer was no.
+    """
+    to = command.options.to
+    databases = command.configuration.databases(command.configuration.names)
+    reversals = _reversals(journal.read_all(databases), to)
+    names = {each.database for each in reversals}
+    with probing([each for each in databases if each.name in names]) as probes:
+        heads = {}
+        for probe in probes:
+            with in_database(probe.database.name):
+                heads[probe.database.name] = probe.result().heads
+    for each in reversals:
+        _check_unmoved(each, heads[each.database])
+    lines = [
+        (each.database, revisions_text(each.before), "->", revisions_text(each.after), ", ".join(each.runs))
+        for each in reversals
+    ]
+    print(columns([("database", "from", "", "to", "reverts"), *lines]))
+    if not command.options.yes and not _confirmed():
+        raise MigrationError("nothing was done; answer yes, or add --yes where there is no terminal")
+    targets = {each.database: Target(each.before, _destination(each), stamp=each.is_stamp) for each in reversals}
+    typed = f"rollback --to {to}" if to else "rollback"
+    Targets("rollback", typed, targets).run(command.alembic, command.options.x)
+    return ExitCode.OK
 
 
 @dataclass(frozen=True)
-class Step:
-    """What is taken back in one database."""
+class _Reversal:
+    """What is reverted in one database.
+
+    Args:
+        database: its name.
+        rows: of the journal, oldest first.
+    """
 
     database: str
-    rows: tuple[Entry, ...]  # oldest first
+    rows: tuple[JournalRow, ...]
 
     @property
     def before(self) -> tuple[str, ...]:
@@ -32,120 +73,74 @@ class Step:
         return self.rows[0].before
 
     @property
+    def runs(self) -> list[str]:
+        return [row.run for row in reversed(self.rows)]
+
+    @property
     def is_stamp(self) -> bool:
-        return all(is_stamp(row) for row in self.rows)
+        return all(row.is_stamp for row in self.rows)
 
 
-def rollback(
-    configuration: Configuration,
-    config: Config,
-    *,
-    to: str | None,
-    yes: bool,
-    x_arguments: Sequence[str],
-    say: Say,
-) -> None:
-    """Take back the last run, or the runs after a release, newest first, in one release.
-
-    Args:
-        configuration: of all databases.
-        config: Alembic's.
-        to: the release to go back to; None takes back the last run.
-        yes: don't ask.
-        x_arguments: what `-x` was given.
-        say: prints a line.
-
-    Raises:
-        MigrationError: there is nothing to take back, a database has moved since in another way, or nobody says yes.
-    """
-    databases = configuration.databases(configuration.names)
-    steps = _steps(read(databases), to)
-    heads = {}
-    for look in look_at([each for each in databases if each.name in {step.database for step in steps}]):
-        look.wait()
-        heads[look.database.name] = look.heads
-        look.close()
-    for step in steps:
-        _check_unmoved(step, heads[step.database])
-    lines = [
-        (step.database, _shown(step.before), "->", _shown(step.after), ", ".join(row.run for row in step.rows[::-1]))
-        for step in steps
-    ]
-    for line in in_columns([("database", "from", "", "to", "takes back"), *lines]).splitlines():
-        say(line)
-    if not yes and not _confirmed():
-        raise MigrationError("nothing was done; say yes, or --yes where nobody can be asked")
-    _run(config, steps, to, x_arguments)
-
-
-def _run(config: Config, steps: Sequence[Step], to: str | None, x_arguments: Sequence[str]) -> None:
-    """By Alembic's own command, with a destination of its own for each database."""
-    targets = {step.database: planner.Target(step.before, _target(step), stamp=step.is_stamp) for step in steps}
-    planner.aim(config, targets, f"rollback --to {to}" if to else "rollback", x_arguments)
-    command.downgrade(config, "base")
-
-
-def _steps(journals: Journals, to: str | None) -> list[Step]:
-    rows = {name: committed(entries) for name, entries in journals.items()}
-    everything = [row for those in rows.values() for row in those]
+def _reversals(journals: Journals, to: str | None) -> list[_Reversal]:
+    rows = {name: [row for row in found if row.is_committed] for name, found in journals.items()}
+    everything = [row for found in rows.values() for row in found]
     if not everything:
-        raise MigrationError("no journal tells of a run: there is nothing to take back")
+        raise MigrationError("the journals record no run: there is nothing to revert")
     if to is None:
-        run = max(everything, key=lambda row: row.started_at).run
-        undone = {name: [row for row in those if row.run == run] for name, those in rows.items()}
+        last = max(everything, key=lambda row: row.started_at).run
+        reverted = {name: [row for row in found if row.run == last] for name, found in rows.items()}
     else:
         cut = max((row.started_at for row in everything if row.release == to), default=None)
         if cut is None:
             known = sorted({row.release for row in everything if row.release})
-            raise MigrationError(f"no journal tells of a release {to!r}: there are {', '.join(known) or 'none'}")
-        undone = {name: _after(those, to, cut) for name, those in rows.items()}
-    found = [Step(name, tuple(those)) for name, those in undone.items() if those]
-    for step in found:
-        _check_newest(step, rows)
-    moved = [step for step in found if step.before != step.after]
-    if not moved:
+            raise MigrationError(f"the journals record no release {to!r}: there are {', '.join(known) or 'none'}")
+        reverted = {name: _after(found, to, cut) for name, found in rows.items()}
+    reversals = [_Reversal(name, tuple(found)) for name, found in reverted.items() if found]
+    for each in reversals:
+        _check_newest(each, rows)
+    moving = [each for each in reversals if each.before != each.after]
+    if not moving:
         where = f"where {to} left them" if to else "where the last run found them"
-        raise MigrationError(f"the databases are {where}: there is nothing to take back")
-    return moved
+        raise MigrationError(f"the databases are {where}: there is nothing to revert")
+    return moving
 
 
-def _after(rows: Sequence[Entry], release: str, cut: str) -> list[Entry]:
-    """The rows of a database that came after a release: by their order, or, where it took no part, by the time."""
-    took_part = [row.id for row in rows if row.release == release]
-    return [row for row in rows if (row.id > max(took_part) if took_part else row.started_at > cut)]
+def _after(rows: Sequence[JournalRow], release: str, cut: str) -> list[JournalRow]:
+    """The rows of a database after a release: by their order, or, where the database took no part, by the time."""
+    of_release = [row.id for row in rows if row.release == release]
+    return [row for row in rows if (row.id > max(of_release) if of_release else row.started_at > cut)]
 
 
-def _check_newest(step: Step, rows: Mapping[str, list[Entry]]) -> None:
-    newest = rows[step.database][-1]
-    if newest is not step.rows[-1]:
-        raise MigrationError(f"{step.database}: run {newest.run} has moved it since, with `{newest.command}`")
-    if len({is_stamp(row) for row in step.rows}) > 1:
+def _check_newest(reversal: _Reversal, rows: Mapping[str, list[JournalRow]]) -> None:
+    newest = rows[reversal.database][-1]
+    if newest is not reversal.rows[-1]:
+        raise MigrationError(f"run {newest.run} changed it since, with `{newest.command}`", reversal.database)
+    if len({row.is_stamp for row in reversal.rows}) > 1:
         raise MigrationError(
-            f"{step.database}: it was stamped in between, which can't be undone together with migrations: "
-            "go back by hand, with `alembic downgrade` and `alembic stamp`"
+            "it was stamped in between, which can't be reverted together with migrations: "
+            "go back by hand, with `alembic downgrade` and `alembic stamp`",
+            reversal.database,
         )
 
 
-def _check_unmoved(step: Step, heads: tuple[str, ...]) -> None:
-    if set(heads) != set(step.before):
+def _check_unmoved(reversal: _Reversal, heads: tuple[str, ...]) -> None:
+    if set(heads) != set(reversal.before):
         raise MigrationError(
-            f"{step.database}: it is at {_shown(heads)}, and the last run left it at {_shown(step.before)}: "
-            "it has been moved in another way since"
+            f"it is at {revisions_text(heads)}, and the last run left it at {revisions_text(reversal.before)}: "
+            "it was changed in another way since",
+            reversal.database,
         )
 
 
-def _target(step: Step) -> str:
-    if len(step.after) > 1:
+def _destination(reversal: _Reversal) -> str:
+    if len(reversal.after) > 1:
         raise MigrationError(
-            f"{step.database}: it was at {_shown(step.after)}, which are two heads: go back by hand, "
-            "with `alembic downgrade`"
+            f"it was at {revisions_text(reversal.after)}, which are two heads: go back by hand, "
+            "with `alembic downgrade`",
+            reversal.database,
         )
-    return step.after[0] if step.after else "base"
+    return reversal.after[0] if reversal.after else "base"
 
 
 def _confirmed() -> bool:
     return sys.stdin.isatty() and input("Go back? [y/N] ").strip().lower() in ("y", "yes")
-
-
-def _shown(revisions: Sequence[str]) -> str:
-    return ", ".join(revisions) or "<base>"

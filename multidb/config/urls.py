@@ -73,6 +73,11 @@ def server_of(url: URL) -> tuple[object, ...]:
     return ("localhost" if hosts in _LOOPBACK else hosts, str(ports))
 
 
+def server_text(url: URL) -> str:
+    """A PostgreSQL server as messages name it: `host:port`."""
+    return f"{url.host}:{url.port or 5432}"
+
+
 def place_of(url: URL) -> tuple[object, ...]:
     """What makes two URLs lead to the same database, whoever connects, as far as the URLs say."""
     if is_sqlite(url):

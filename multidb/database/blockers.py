@@ -1,4 +1,4 @@
-"""Who keeps a migration waiting for a lock, read from a second session while it waits."""
+"""The sessions that block a migration, read from a second session while the migration waits for a lock."""
 
 from contextlib import closing, suppress
 from threading import Event, Thread
@@ -9,10 +9,10 @@ import psycopg2
 
 from multidb.config.configuration import Database
 from multidb.database import connections
-from multidb.logs import log, naming
+from multidb.logs import for_database, log
 
-_LONGEST_DELAY = 1.0  # seconds until the first look; most migrations have ended by then
-_PAUSE = 0.3  # seconds between two looks
+_LONGEST_DELAY = 1.0  # seconds until the first query; most migrations have ended by then
+_INTERVAL = 0.3  # seconds between two queries
 _BLOCKERS = """
     SELECT pid, usename, application_name, coalesce(client_hostname, host(client_addr), 'the server itself'),
            state, to_char(xact_start, 'HH24:MI:SS'), left(regexp_replace(query, '\\s+', ' ', 'g'), 80)
@@ -20,21 +20,24 @@ _BLOCKERS = """
 """
 
 
-class Watch:
-    """Looks, while a statement takes long, for those that block its session.
+class BlockerMonitor:
+    """Logs the blockers of a session while its statement takes long.
 
     Args:
         database: which.
-        backend: the number of the session's backend; None where there are no such locks.
+        backend: the session's server process; None for SQLite, where there are no such locks.
         lock_timeout: seconds after which the session gives up.
+
+    Attributes:
+        seen: the blockers that were found last, as text.
     """
 
     def __init__(self, database: Database, backend: int | None, lock_timeout: float) -> None:
         self.seen = ""
         self._database, self._backend = database, backend
         self._delay = min(_LONGEST_DELAY, lock_timeout / 3)
-        self._over = Event()
-        self._thread = Thread(target=self._look, daemon=True)
+        self._ended = Event()
+        self._thread = Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
         if self._backend is not None and self._delay:
@@ -44,20 +47,20 @@ class Watch:
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
 
-    def _look(self) -> None:
-        if self._over.wait(self._delay):
+    def _watch(self) -> None:
+        if self._ended.wait(self._delay):
             return
-        # Only for the message: what can't be read, for want of a connection or a right, is left out of it.
-        with suppress(psycopg2.Error), closing(connections.open_to_look(self._database.url)) as driver:
-            while not self._over.is_set():
+        # The blockers are for the message only: without a connection or a privilege, the message does without them.
+        with suppress(psycopg2.Error), closing(connections.open_to_read(self._database.url)) as driver:
+            while not self._ended.is_set():
                 with driver.cursor() as cursor:
                     cursor.execute(_BLOCKERS, [self._backend])
                     self._note(cursor.fetchall())
-                self._over.wait(_PAUSE)
+                self._ended.wait(_INTERVAL)
 
     def _note(self, rows: list[tuple[object, ...]]) -> None:
         found = "; ".join(
@@ -66,5 +69,5 @@ class Watch:
         )
         if found and found != self.seen:
             self.seen = found
-            with naming(self._database.name):
-                log.info("waits for a lock of %s", found)
+            with for_database(self._database.name):
+                log.info("waiting for a lock of %s", found)

@@ -1,7 +1,7 @@
-"""Connections to the databases, that hold no secret which a log or a traceback could print.
+"""Connections to the databases, from which no log line and no traceback can print a secret.
 
-A look at a database takes the driver alone: an engine of SQLAlchemy's asks a server four questions before the first of
-ours. A connection that then has work gets its engine around it.
+A probe uses the driver alone: an engine of SQLAlchemy asks a server four questions before the first of ours. A
+connection that then has work gets an engine around it.
 """
 
 import socket
@@ -17,40 +17,40 @@ from sqlalchemy.pool import NullPool
 
 from multidb.config import urls
 
-# Where the URL says nothing else. A dead host must not hold up a run, and a dead peer is noticed within a minute.
+# Where the URL says nothing else: a dead host must not hold up a run, and a dead peer is noticed within a minute.
 _DEFAULTS: dict[str, Any] = {
-    "tcp_user_timeout": 60_000,  # milliseconds, for what was sent and not received
+    "tcp_user_timeout": 60_000,  # milliseconds that sent data may stay unacknowledged
     "connect_timeout": 10,  # seconds, as all of these
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
-_LONGEST_APPLICATION_NAME = 63  # PostgreSQL cuts there
+_LONGEST_APPLICATION_NAME = 63  # characters; PostgreSQL truncates there
 
 _dialects: dict[Hashable, Dialect] = {}
 
 Driver = Any
-"""A connection of psycopg2's or of sqlite3's, which have no type in common."""
+"""A connection of psycopg2 or sqlite3, which have no type in common."""
 
 
 def application_name(run: str = "") -> str:
-    """What pg_stat_activity shows of our sessions: `multidb:20261123-062228-7f3a2c@host`.
+    """The name of our sessions in pg_stat_activity: `multidb:20261123-062228-7f3a2c@host`.
 
     Args:
-        run: the id of the run that they belong to.
+        run: the id of the run that the session belongs to, if to one.
     """
     return f"multidb{':' if run else ''}{run}@{socket.gethostname()}"[:_LONGEST_APPLICATION_NAME]
 
 
-def open_to_look(url: URL, run: str = "") -> Driver:
+def open_to_read(url: URL, run: str = "") -> Driver:
     """A driver's connection that creates nothing, not even an SQLite file, and begins no transaction by itself.
 
     Args:
         url: of the database.
-        run: the id of the run that the session belongs to.
+        run: the id of the run that the session belongs to, if to one.
 
     Raises:
-        psycopg2.Error, sqlite3.Error: no connection could be had.
+        psycopg2.Error, sqlite3.Error: the connection failed.
     """
     if not urls.is_sqlite(url):
         arguments = _DEFAULTS | {"application_name": application_name(run)}
@@ -59,31 +59,31 @@ def open_to_look(url: URL, run: str = "") -> Driver:
         connection.autocommit = True
         return connection
     path = Path(url.database or "")
-    if not path.exists():  # a database that isn't there yet is an empty one
+    if not path.exists():  # a missing file is an empty database
         return _sqlite(":memory:", foreign_keys=True)
     return open_existing(path)
 
 
 def open_existing(path: Path) -> sqlite3.Connection:
-    """An SQLite file that is there; none is created.
+    """An SQLite file that exists; none is created.
 
-    Not `ro`: after a crash, the first to look has to roll back what the journal holds; `rw` creates nothing either.
+    The mode is `rw` and not `ro`: after a crash the first reader has to roll back what the file's journal holds.
 
     Raises:
-        sqlite3.Error: it is not there, or can't be opened.
+        sqlite3.Error: the file does not exist, or can't be opened.
     """
     return _sqlite(f"{path.as_uri()}?mode=rw", foreign_keys=True)
 
 
 def open_to_migrate(path: str) -> sqlite3.Connection:
-    """An SQLite file whose schema may change; it is created if need be. Foreign keys are off.
+    """An SQLite file whose schema may change; it is created if it does not exist.
 
-    With them on, the rebuild of a table in batch mode deletes the children of ON DELETE CASCADE, and says nothing.
-    They can only be switched outside a transaction, so here and not in a revision. A commit is on the disk when it
-    returns: it may decide for other databases. Whoever waits for a lock does so himself, and can be interrupted.
+    Foreign keys are off: with them on, rebuilding a table in batch mode silently deletes the children of ON DELETE
+    CASCADE. They can only be switched outside a transaction, so here and not in a revision. A commit is durable when
+    it returns, for it may decide for other databases. Waiting for a lock is left to the caller, who is interruptible.
 
     Raises:
-        sqlite3.Error: it can't be opened.
+        sqlite3.Error: the file can't be opened.
     """
     connection = _sqlite(path, foreign_keys=False)
     connection.execute("PRAGMA synchronous = EXTRA")
@@ -92,30 +92,30 @@ def open_to_migrate(path: str) -> sqlite3.Connection:
 
 
 def connect(url: URL) -> Connection:
-    """A connection to look at a database; it creates nothing, not even an SQLite file.
+    """SQLAlchemy's connection to read a database; it creates nothing, not even an SQLite file.
 
     Raises:
-        DBAPIError: no connection could be had.
+        DBAPIError: the connection failed.
     """
-    return around(url, lambda: open_to_look(url))
+    return around(url, lambda: open_to_read(url))
 
 
 def around(
     url: URL,
     creator: Callable[[], Driver],
     begin: Callable[[Driver], object] | None = None,
-    alike: Hashable | None = None,
+    dialect_cache_key: Hashable | None = None,
 ) -> Connection:
     """SQLAlchemy's connection around a driver's.
 
     Args:
         url: of the database; the engine gets it without its secrets.
         creator: makes the driver's connection.
-        begin: begins a transaction, where the caller wants to end it himself; SQLAlchemy's commit and rollback
-            then leave PostgreSQL's alone.
-        alike: what makes two databases the same to SQLAlchemy: what it asked the first is not asked again.
+        begin: begins a transaction, where the caller ends it; SQLAlchemy's own commit and rollback then do not reach
+            PostgreSQL.
+        dialect_cache_key: databases with equal keys share an initialised dialect, which saves four round trips.
     """
-    engine = _engine(urls.without_secrets(url), creator, alike)
+    engine = _engine(urls.without_secrets(url), creator, dialect_cache_key)
     if begin is not None or urls.is_sqlite(url):
         start = begin or (lambda driver: driver.execute("BEGIN"))
 
@@ -130,17 +130,17 @@ def around(
             connection.autocommit = False
 
     connection = engine.connect()
-    if alike is not None:
-        _dialects[alike] = engine.dialect
+    if dialect_cache_key is not None:
+        _dialects[dialect_cache_key] = engine.dialect
     return connection
 
 
-def _engine(url: URL, creator: Callable[[], Driver], alike: Hashable | None) -> Engine:
-    # A connection that is closed needs no rollback before, which on a broken one is logged as an error.
+def _engine(url: URL, creator: Callable[[], Driver], dialect_cache_key: Hashable | None) -> Engine:
+    # A connection that is closed needs no rollback before; on a broken one SQLAlchemy would log an error.
     options: dict[str, Any] = {"poolclass": NullPool, "pool_reset_on_return": None}
     if not urls.is_sqlite(url):
-        options["use_native_hstore"] = False  # whose ids would cost a round trip, and no migration needs them
-    dialect = _dialects.get(alike) if alike is not None else None
+        options["use_native_hstore"] = False  # looking up its ids costs a round trip, and no migration needs them
+    dialect = _dialects.get(dialect_cache_key) if dialect_cache_key is not None else None
     if dialect is None:
         return create_engine(url, creator=creator, **options)
     prepare = dialect.on_connect_url(url)
@@ -151,12 +151,12 @@ def _engine(url: URL, creator: Callable[[], Driver], alike: Hashable | None) -> 
             prepare(driver)
         return driver
 
-    # As create_engine() does it, but with a dialect that has asked its four questions already.
+    # What create_engine() does, with a dialect that has asked its four questions already.
     return Engine(NullPool(prepared, dialect=dialect, reset_on_return=None), dialect, url)
 
 
 def _sqlite(location: str, *, foreign_keys: bool) -> sqlite3.Connection:
-    """A connection whose transactions hold DDL, too.
+    """A connection whose transactions include DDL.
 
     In its default mode the driver commits before a CREATE TABLE, and a failed migration leaves tables behind; with
     `isolation_level = None` it leaves BEGIN to us.

@@ -1,21 +1,16 @@
-"""The journal: the table beside `alembic_version`, in each database, that says which run made it what it is.
+"""The journal: the table beside `alembic_version`, in each database, that records the runs which changed it.
 
-A row is written in the transaction that it tells of, so that it is true. In one database of a two-phase commit, the
-decider, the row is committed before that as `begun`, and its turning to `committed` is the decision; rows are never
-deleted, because others may be settled by them. A table of its own, and no migration, because it has to be there before
-the first revision and after the last downgrade.
+A row is written in the transaction that it describes, so that it is true. In the decider of a two-phase commit the row
+is committed before that as `begun`, and its change to `committed` is the decision. Rows are never deleted, because
+prepared transactions elsewhere may be resolved by them. The table is no migration, because it has to exist before the
+first revision and after the last downgrade.
 """
 
-import getpass
 import hashlib
 import json
-import os
 import platform
-import secrets
-import socket
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,97 +20,37 @@ import psycopg2
 import sqlalchemy
 from sqlalchemy import Connection
 
-from multidb.errors import MigrationError
+from multidb.config.configuration import Database
+from multidb.database import connections
+from multidb.database.attempt import Attempt, Run
+from multidb.errors import MigrationError, in_database
+from multidb.threads import map_in_threads
 
 NAME = "multidb_journal"
-# In words that both dialects have. No sequence numbers the rows: that of a database made from a template was seen to
-# repeat itself after a crash, and whoever writes here has the database's lock.
+# In words that both dialects have. The ids come from no sequence: in a database made from a template, a sequence was
+# seen to repeat a number after a crash, and only the holder of the database's lock writes here.
 _CREATE = f"""CREATE TABLE IF NOT EXISTS {NAME} (
     id INTEGER PRIMARY KEY,
-    attempt TEXT NOT NULL UNIQUE, -- of the run: one more for each retry and each release
+    attempt TEXT NOT NULL UNIQUE, -- of the run: one more for each retry and each stage
     run TEXT NOT NULL,
     state TEXT NOT NULL,
     release TEXT,
     command TEXT NOT NULL,
-    before TEXT NOT NULL, -- revisions, with a comma between several; empty at base
+    before TEXT NOT NULL, -- revisions, comma-separated; empty at base
     after TEXT,
     revisions TEXT, -- JSON: the applied ones in order, each with the SHA-256 of its file
     participants TEXT NOT NULL, -- JSON: the databases of the attempt
     who TEXT NOT NULL,
     host TEXT NOT NULL,
-    started_at TEXT NOT NULL, -- ISO 8601, UTC: both dialects keep and sort it alike
+    started_at TEXT NOT NULL, -- ISO 8601, UTC: both dialects store and sort it alike
     seconds DOUBLE PRECISION,
     versions TEXT NOT NULL -- JSON
 )"""
 BEGUN, COMMITTED = "begun", "committed"
-_GID = "multidb:"
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A prepared transaction that a run of ours left."""
-
-    gid: str
-    owner: str
-    attempt: str
-    decider: str
-    database: str
-
-    @classmethod
-    def read(cls, gid: str, owner: str) -> "Prepared":
-        """Take its id apart; what is missing of a strange one is empty, and no decider is called so."""
-        parts = (*gid.removeprefix(_GID).split(":"), "", "", "")
-        return cls(gid, owner, *parts[:3])
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One try to bring one release to its databases.
-
-    Args:
-        run: the run's id.
-        number: which try of the run.
-        databases: those that take part, in the order in which they were locked; the last one decides.
-        two_phase: whether it is a two-phase commit.
-        parts: which part of its plan each database gets: there are several, if it has a revision outside a transaction.
-        outside: whether it is one revision outside a transaction, in one database.
-        started_at: when, in UTC.
-    """
-
-    run: str
-    number: int
-    databases: tuple[str, ...]
-    two_phase: bool
-    parts: Mapping[str, int]
-    outside: bool = False
-    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
-
-    @property
-    def id(self) -> str:
-        return f"{self.run}.{self.number}"
-
-    @property
-    def decider(self) -> str:
-        return self.databases[-1]
-
-    def gid(self, database: str) -> str:
-        """The name of a database's prepared transaction, at most 200 bytes."""
-        return f"{_GID}{self.id}:{self.decider}:{database}"
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is said of a run in each of its databases."""
-
-    command: str
-    release: str | None = None
-    id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
-    who: str = field(default_factory=lambda: _user())
-    host: str = field(default_factory=socket.gethostname)
-
-
-@dataclass(frozen=True)
-class Entry:
+class JournalRow:
     """A row, as `log`, `verify` and `rollback` read it."""
 
     id: int
@@ -134,95 +69,119 @@ class Entry:
     seconds: float | None
     versions: Mapping[str, str]
 
+    @property
+    def is_committed(self) -> bool:
+        return self.state == COMMITTED
+
+    @property
+    def is_stamp(self) -> bool:
+        """Whether the run only recorded revisions."""
+        return all(each["sha256"] is None for each in self.revisions)
+
     def as_json(self) -> dict[str, Any]:
-        """All that the row holds, for `--json`."""
         return asdict(self)
 
 
-def begin(
-    connection: Connection,
-    run: Run,
-    attempt: Attempt,
-    before: Iterable[str],
-    revisions: Sequence[Mapping[str, Any]],
-    *,
-    there: bool,
-) -> None:
-    """Write the row of an attempt before it has done anything. The caller commits it.
+Journals = Mapping[str, list[JournalRow]]
+"""The rows of each database, oldest first, by the databases' names."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one attempt does in one database.
+
+    Args:
+        before: the revisions that the database was at.
+        after: the revisions that it is at afterwards.
+        revisions: the applied ones in order, as `applied` describes them.
+        seconds: how long it took.
+    """
+
+    before: tuple[str, ...]
+    revisions: Sequence[Mapping[str, Any]]
+    after: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def begin(connection: Connection, run: Run, attempt: Attempt, change: Change, *, exists: bool) -> None:
+    """Write an attempt's row as `begun`, before the attempt has done anything. The caller commits it.
 
     Args:
         connection: in a transaction.
         run: the run.
         attempt: the attempt.
-        before: the revisions that the database is at.
-        revisions: those to be applied, as `applied` describes them.
-        there: whether the table is there.
+        change: what is about to be done.
+        exists: whether the journal's table exists.
     """
-    row = _facts(run, attempt, before) | {"state": BEGUN, "revisions": json.dumps(revisions)}
-    _insert(connection, row, there=there)
+    row = _columns(run, attempt, change) | {"state": BEGUN, "revisions": json.dumps(change.revisions)}
+    _insert(connection, row, exists=exists)
 
 
 def finish(
-    connection: Connection,
-    run: Run,
-    attempt: Attempt,
-    *,
-    before: Iterable[str],
-    after: Iterable[str],
-    revisions: Sequence[Mapping[str, Any]],
-    seconds: float,
-    there: bool,
-    begun: bool,
+    connection: Connection, run: Run, attempt: Attempt, change: Change, *, exists: bool, has_begun: bool
 ) -> None:
-    """Write, in the migration's transaction, what it did.
+    """Write an attempt's row as `committed`, in the transaction that the row describes.
 
     Args:
         connection: in that transaction.
         run: the run.
         attempt: the attempt.
-        before: the revisions that the database was at.
-        after: those that it is at now.
-        revisions: those applied, in order, as `applied` describes them.
-        seconds: how long it took.
-        there: whether the table is there.
-        begun: whether the attempt has its row, as `begun`.
+        change: what was done.
+        exists: whether the journal's table exists.
+        has_begun: whether the attempt has a row `begun`, which is then updated.
 
     Raises:
-        MigrationError: that row is not there.
+        MigrationError: the row `begun` is missing.
     """
     done: dict[str, Any] = {
-        "after": ",".join(sorted(after)),
-        "revisions": json.dumps(revisions),
-        "seconds": round(seconds, 3),
+        "after": ",".join(sorted(change.after)),
+        "revisions": json.dumps(change.revisions),
+        "seconds": round(change.seconds, 3),
+        "state": COMMITTED,
     }
-    done["state"] = COMMITTED
-    if begun:
-        changes = ", ".join(f"{column} = {_mark(connection, column)}" for column in done)
-        found = connection.exec_driver_sql(
-            f"UPDATE {NAME} SET {changes} WHERE attempt = {_mark(connection, 'attempt')}",  # noqa: S608 - ours
-            done | {"attempt": attempt.id},
-        )
-        if found.rowcount != 1:  # by it the others would be settled
-            raise MigrationError(f"{NAME} has {found.rowcount} rows of {attempt.id}, where it should have one")
+    if not has_begun:
+        _insert(connection, _columns(run, attempt, change) | done, exists=exists)
         return
-    _insert(connection, _facts(run, attempt, before) | done, there=there)
+    changes = ", ".join(f"{column} = {_placeholder(connection, column)}" for column in done)
+    found = connection.exec_driver_sql(
+        f"UPDATE {NAME} SET {changes} WHERE attempt = {_placeholder(connection, 'attempt')}",  # noqa: S608 - ours
+        done | {"attempt": attempt.id},
+    )
+    if found.rowcount != 1:  # prepared transactions in other databases would be resolved by this row
+        raise MigrationError(f"{NAME} has {found.rowcount} rows of {attempt.id}, where it should have one")
 
 
-def entries(connection: Connection) -> list[Entry]:
-    """All rows of a database, oldest first; none if it has no journal. Nobody's lock is waited for long."""
+def rows(connection: Connection) -> list[JournalRow]:
+    """All rows of a database, oldest first; none if it has no journal. Another session's lock is waited for 5 s."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
     if not connection.dialect.has_table(connection, NAME):
         return []
-    return [_entry(row._asdict()) for row in connection.exec_driver_sql(f"SELECT * FROM {NAME} ORDER BY id")]  # noqa: S608 - ours
+    found = connection.exec_driver_sql(f"SELECT * FROM {NAME} ORDER BY id")  # noqa: S608 - ours
+    return [_row(row._asdict()) for row in found]
+
+
+def read_all(databases: Sequence[Database]) -> Journals:
+    """The journals of several databases, read at the same time.
+
+    Raises:
+        MigrationError: one can't be read.
+    """
+
+    def read(database: Database) -> list[JournalRow]:
+        with in_database(database.name), connections.connect(database.url) as connection:
+            return rows(connection)
+
+    found = map_in_threads(read, databases)
+    return {database.name: each for database, each in zip(databases, found, strict=True)}
 
 
 def applied(revision: str, path: Path | None, *, upgrade: bool) -> dict[str, Any]:
-    """How a revision stands in the journal.
+    """Describe an applied revision.
 
     Args:
         revision: its id.
-        path: its file, or None where it is only stamped.
+        path: its file, or None where the revision is only stamped.
         upgrade: its direction.
     """
     return {"revision": revision, "sha256": digest(path) if path else None, "upgrade": upgrade}
@@ -233,10 +192,10 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _insert(connection: Connection, row: Mapping[str, Any], *, there: bool) -> None:
-    if not there:
+def _insert(connection: Connection, row: Mapping[str, Any], *, exists: bool) -> None:
+    if not exists:
         connection.exec_driver_sql(_CREATE)
-    values = ", ".join(_mark(connection, column) for column in row)
+    values = ", ".join(_placeholder(connection, column) for column in row)
     connection.exec_driver_sql(
         f"INSERT INTO {NAME} (id, {', '.join(row)}) "  # noqa: S608 - ours
         f"VALUES ((SELECT coalesce(max(id), 0) + 1 FROM {NAME}), {values})",
@@ -244,18 +203,17 @@ def _insert(connection: Connection, row: Mapping[str, Any], *, there: bool) -> N
     )
 
 
-def _mark(connection: Connection, column: str) -> str:
-    """Where a value goes, as the driver writes it."""
+def _placeholder(connection: Connection, column: str) -> str:
     return f":{column}" if connection.dialect.name == "sqlite" else f"%({column})s"
 
 
-def _facts(run: Run, attempt: Attempt, before: Iterable[str]) -> dict[str, Any]:
+def _columns(run: Run, attempt: Attempt, change: Change) -> dict[str, Any]:
     return {
         "attempt": attempt.id,
         "run": run.id,
         "release": run.release,
         "command": run.command,
-        "before": ",".join(sorted(before)),
+        "before": ",".join(sorted(change.before)),
         "participants": json.dumps(attempt.databases),
         "who": run.who,
         "host": run.host,
@@ -264,20 +222,20 @@ def _facts(run: Run, attempt: Attempt, before: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _entry(row: Mapping[str, Any]) -> Entry:
-    values = dict(row)
-    values["before"] = tuple(filter(None, row["before"].split(",")))
-    values["after"] = tuple(filter(None, (row["after"] or "").split(",")))
-    values["revisions"] = tuple(json.loads(row["revisions"] or "[]"))
-    values["participants"] = tuple(json.loads(row["participants"]))
-    values["versions"] = json.loads(row["versions"])
-    return Entry(**values)
+def _row(columns: Mapping[str, Any]) -> JournalRow:
+    values = dict(columns)
+    values["before"] = tuple(filter(None, columns["before"].split(",")))
+    values["after"] = tuple(filter(None, (columns["after"] or "").split(",")))
+    values["revisions"] = tuple(json.loads(columns["revisions"] or "[]"))
+    values["participants"] = tuple(json.loads(columns["participants"]))
+    values["versions"] = json.loads(columns["versions"])
+    return JournalRow(**values)
 
 
 @cache
 def _versions() -> str:
-    """Of Python and the tools, as JSON."""
-    psycopg2_version = str(vars(psycopg2)["__version__"]).partition(" ")[0]  # then come the options it was built with
+    """The versions of Python and the libraries, as JSON."""
+    psycopg2_version = str(vars(psycopg2)["__version__"]).partition(" ")[0]  # build options follow the version
     return json.dumps(
         {
             "python": platform.python_version(),
@@ -286,11 +244,3 @@ def _versions() -> str:
             "psycopg2": psycopg2_version,
         }
     )
-
-
-def _user() -> str:
-    """Who runs this, as the machine calls him; a container's user may have no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

@@ -1,7 +1,7 @@
 """One run at a time in each database: a session's advisory lock, for as long as the database has work.
 
-The lock is held by the very session that migrates and commits. All take the locks in one order, by name, and nobody
-waits inside `pg_advisory_lock`, which deadlocks with CREATE INDEX CONCURRENTLY: it is polled for.
+The lock is held by the very session that migrates and commits. Every run takes the locks in one order, by name. No
+session waits inside `pg_advisory_lock`, which deadlocks with CREATE INDEX CONCURRENTLY: the lock is polled.
 https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 """
 
@@ -10,15 +10,15 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
-from multidb import threads
 from multidb.database.connections import Driver
-from multidb.errors import MigrationError, named
-from multidb.logs import log, naming
+from multidb.errors import RetryError, in_database
+from multidb.logs import for_database, log
+from multidb.threads import map_in_threads
 
 KEY = int.from_bytes(b"multidb", "big")
-_POLL = 0.1  # seconds, give or take a half: several that wait should not ask in step
-# Whoever is killed is noticed in the middle of a statement, and whoever waits for the others is left in peace; each
-# where the server knows it.
+_POLL_INTERVAL = 0.1  # seconds, randomised: sessions that wait should not poll in step
+# Detect dead clients during a statement (PostgreSQL 14+) and disable idle timeouts; settings that the server does not
+# have are skipped.
 SETTINGS = """
     SELECT set_config(name, value, false) FROM (VALUES
         ('client_connection_check_interval', '2s'),
@@ -27,7 +27,7 @@ SETTINGS = """
         ('transaction_timeout', '0')
     ) AS wanted (name, value) WHERE current_setting(name, true) IS NOT NULL
 """
-# Of other roles' sessions the server may show the number only.
+# Of other roles' sessions the server may show only the process number.
 _HOLDER = """
     SELECT a.pid, a.usename, a.application_name, coalesce(a.client_hostname, host(a.client_addr), 'the server itself'),
            to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ')
@@ -38,98 +38,99 @@ _HOLDER = """
 """
 
 
-class LockedError(MigrationError):
-    """Somebody else has held a lock for longer than we wait."""
+class LockedError(RetryError):
+    """Another session held a lock for longer than the wait allows."""
 
 
 class Wait:
-    """A wait with a limit, that says once for whom.
+    """A wait with a limit, which logs each holder once.
 
     Args:
         seconds: the limit.
-        name: the setting that it comes from, if from one.
+        setting: the name of the setting that gives the limit, for the message.
     """
 
-    def __init__(self, seconds: float, name: str | None = None) -> None:
-        self._seconds, self._name = seconds, name
+    def __init__(self, seconds: float, setting: str | None = None) -> None:
+        self._seconds, self._setting = seconds, setting
         self._until = time.monotonic() + seconds
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
-    def go_on(self, holder: Callable[[], str]) -> None:
-        """Sleep until the next try.
+    def pause(self, holder: Callable[[], str]) -> None:
+        """Sleep until the next poll.
 
         Args:
-            holder: says whom it waits for.
+            holder: describes who holds the lock.
 
         Raises:
-            LockedError: the time is up.
+            LockedError: the limit is reached.
         """
-        late = time.monotonic() > self._until
-        if late or not self._said:
+        is_late = time.monotonic() > self._until
+        if is_late or not self._logged:
             who = holder()
-            if late:
-                limit = f"{self._name} = {self._seconds:g} s" if self._name else f"{self._seconds:g} s"
-                longer = f", or with -x {self._name}=SECONDS" if self._name else ""
-                raise LockedError(f"locked by {who}, longer than {limit}: run again when it is done{longer}")
-            if who not in self._said:
-                self._said.add(who)
-                log.info("waits for %s", who)
-        time.sleep(_POLL * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            if is_late:
+                limit = f"{self._setting} = {self._seconds:g} s" if self._setting else f"{self._seconds:g} s"
+                longer = f", or with -x {self._setting}=SECONDS" if self._setting else ""
+                raise LockedError(f"locked by {who}, longer than {limit}: run again when it has ended{longer}")
+            if who not in self._logged:
+                self._logged.add(who)
+                log.info("waiting for %s", who)
+        time.sleep(_POLL_INTERVAL * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
 
-def take_all(sessions: Sequence[tuple[str, Driver]], seconds: float) -> None:
+def lock_all(sessions: Sequence[tuple[str, Driver]], seconds: float) -> None:
     """Lock several databases; each session holds its own lock.
 
-    Those not had at once are waited for in order, holding only those before them, so that two runs can't deadlock.
+    All locks are tried at once. Where one is taken, those after it are given back and that one is waited for, so that
+    every run waits in the same order and two runs can't deadlock.
 
     Args:
-        sessions: names and PostgreSQL sessions that commit each statement by itself.
-        seconds: how long to wait for others, all together.
+        sessions: names and PostgreSQL sessions in autocommit.
+        seconds: the limit of all waits together.
 
     Raises:
-        MigrationError: another run has held one for longer; no lock is kept.
+        LockedError: another session held a lock for longer; no lock is kept.
     """
     left = sorted(sessions, key=lambda session: session[0])
     wait = Wait(seconds, "lock_wait")
     try:
         while left:
-            had = threads.each(lambda session: _try(session[1]), left)
-            first = had.index(False) if False in had else len(left)
-            threads.each(
-                lambda session: release(session[1]),
-                [session for session, taken in zip(left[first:], had[first:], strict=True) if taken],
+            locked = map_in_threads(lambda session: _try(session[1]), left)
+            first = locked.index(False) if False in locked else len(left)
+            map_in_threads(
+                lambda session: unlock(session[1]),
+                [session for session, is_locked in zip(left[first:], locked[first:], strict=True) if is_locked],
             )
             left = left[first:]
             if left:
                 name, driver = left[0]
-                with naming(name), named(name):
-                    wait.go_on(lambda driver=driver: _holder(driver))  # type: ignore[misc]
+                with for_database(name), in_database(name):
+                    wait.pause(lambda driver=driver: _holder(driver))  # type: ignore[misc]
     except BaseException:
         for _, driver in sessions:
             if not driver.closed:
-                release(driver)
+                unlock(driver)
         raise
 
 
-def take(driver: Driver, wait: Wait) -> None:
+def lock(driver: Driver, wait: Wait) -> None:
     """Lock one database.
 
     Args:
-        driver: a session of PostgreSQL's that commits each statement by itself, or one of SQLite's, whose lock is the
-            transaction that it begins.
-        wait: how long to wait for others.
+        driver: a PostgreSQL session in autocommit, or an SQLite connection, whose lock is the transaction that it
+            begins.
+        wait: how long to wait.
 
     Raises:
-        MigrationError: another has held it for longer.
-        psycopg2.Error, sqlite3.Error: it could not be asked.
+        LockedError: another session held the lock for longer.
+        psycopg2.Error, sqlite3.Error: the database can't be asked.
     """
     attempt = _try_sqlite if isinstance(driver, sqlite3.Connection) else _try
     while not attempt(driver):
-        wait.go_on(lambda: _holder(driver))
+        wait.pause(lambda: _holder(driver))
 
 
-def release(driver: Driver) -> None:
-    """Give back whatever the session holds."""
+def unlock(driver: Driver) -> None:
+    """Give back every advisory lock that a PostgreSQL session holds."""
     with driver.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_unlock_all()")
 
@@ -151,7 +152,7 @@ def _try_sqlite(driver: sqlite3.Connection) -> bool:
 
 
 def _holder(driver: Driver) -> str:
-    """Who holds the lock, by what the server says of him."""
+    """Describe the session that holds the lock."""
     if isinstance(driver, sqlite3.Connection):
         return "another process that writes to the file"
     with driver.cursor() as cursor:

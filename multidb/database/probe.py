@@ -1,6 +1,7 @@
-"""Which revision every database is at, asked of all of them at the same time.
+"""Probe databases: which revision is each at, is it in doubt, and what can its server do? Nothing is changed.
 
-A run that has nothing to do ends here: it costs what the slowest database costs, and not their sum.
+All databases are asked at the same time: a run with nothing to do takes as long as the slowest database, not as long
+as all of them together.
 """
 
 import os
@@ -8,21 +9,26 @@ import random
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
 import psycopg2
 
 from multidb.config.configuration import Database, variable
-from multidb.database import journal
-from multidb.database.connections import Driver, open_to_look
+from multidb.database.attempt import Prepared
+from multidb.database.connections import Driver, open_to_read
 from multidb.errors import MigrationError, explain
-from multidb.logs import log, naming
+from multidb.logs import for_database, log
 
-# Asked before alembic_version, which a transaction that is in doubt may have locked; these never block. A server is
-# known by when it started, which it does once at an instant, and a database by its oid.
+POOLED = (
+    "a pooling proxy such as PgBouncer stands before the server, and locks don't hold through it: "
+    "use the server's own port in the URL"
+)
+# These never block, unlike alembic_version, which a prepared transaction may have locked. A server is known by its
+# start time, and a database by its oid.
 _POSTGRESQL = """
     SELECT to_regclass('alembic_version') IS NOT NULL,
            to_regclass('multidb_journal') IS NOT NULL,
@@ -43,105 +49,133 @@ _SQLITE = """
     FROM sqlite_master WHERE type = 'table'
 """
 _VERSIONS = "SELECT version_num FROM alembic_version"
-# What is said of a server, or of a database on it, that may be there in a moment: one that starts, that is being set up
-# by somebody, or that a hundred services ask at the same moment.
-_SOON = re.compile(
+_RETRY_INTERVAL = 0.25  # seconds between two attempts to connect
+_CLOSE_TIMEOUT = 1.0  # seconds for an interrupted probe to end
+# Failures that may pass by themselves: a server that starts, a database that is being created, a hundred services that
+# connect at the same moment.
+_TRANSIENT = re.compile(
     r'Connection refused|on socket "[^"]*" failed|No route to host|Network is unreachable|timed out|timeout expired'
     r"|could not translate host name|starting up|shutting down|in recovery mode|not yet accepting connections"
     r"|closed the connection unexpectedly|Connection reset"
     r'|database "[^"]*" does not exist|too many (clients|connections)|connection slots'
 )
-_PAUSE = 0.25  # seconds between two tries to connect
-_PATIENCE = 1.0  # seconds for a question that was broken off to end
 
 
-class Look:
-    """A question to one database, answered while others are asked, over a connection that is left open.
+@dataclass(frozen=True)
+class ProbeResult:
+    """What a database answered.
 
     Args:
         database: which.
-        wait: seconds to wait for a server that can't be reached yet, or has no room, or not yet the database.
-        run: the id of the run that the session belongs to.
+        identity: what distinguishes the database from every other; None for an SQLite file that does not exist.
+        has_journal: whether the journal's table exists.
+        in_doubt: the prepared transactions that runs of this project left.
+        backend: the server process of the session, as the server numbers it; 0 for SQLite.
+        is_pooled: whether a proxy stands between: it makes up the number of the server process that libpq is told.
+        free_slots: for prepared transactions, on the server.
+        dialect_cache_key: databases with equal keys share an initialised dialect of SQLAlchemy.
+        recorded: the revisions in `alembic_version`, or the error that reading them raised.
+    """
+
+    database: Database
+    identity: tuple[object, ...] | None = None
+    has_journal: bool = False
+    in_doubt: tuple[Prepared, ...] = ()
+    backend: int = 0
+    is_pooled: bool = False
+    free_slots: int = 0
+    dialect_cache_key: Hashable | None = None
+    recorded: tuple[str, ...] | Exception = ()
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The revisions that the database is at.
+
+        Raises:
+            psycopg2.Error, sqlite3.Error: they can't be read.
+        """
+        if isinstance(self.recorded, Exception):
+            raise self.recorded
+        return self.recorded
+
+    @property
+    def server(self) -> object:
+        """What distinguishes the PostgreSQL server from every other."""
+        return self.identity[0] if self.identity else None
+
+    def check_direct(self) -> None:
+        """Refuse a session through a pooling proxy.
+
+        Raises:
+            MigrationError: there is a proxy between.
+        """
+        if self.is_pooled:
+            raise MigrationError(POOLED, self.database.name)
+
+
+class Probe:
+    """The session that probes one database, in a thread; the session stays open until `close`.
+
+    Args:
+        database: which.
+        wait: seconds to retry while the server is unreachable, starts up or has no room, or has no such database.
+        run: the id of the run that the session belongs to, if to one.
     """
 
     def __init__(self, database: Database, wait: float = 0, run: str = "") -> None:
         self.database = database
         self.connection: Driver = None
-        self.identity: tuple[object, ...] | None = None
-        self.in_doubt: list[journal.Prepared] = []
-        self.alike: tuple[object, ...] | None = None  # what makes two databases the same to SQLAlchemy
-        self.has_journal = False
-        self.backend = 0
-        self.free_slots = 0
         self._wait, self._run = wait, run
         self._closing = Event()
-        # Not the thread's end: a `join` that a signal interrupts takes the thread for ended (Python 3.11).
+        # An event beside the thread: a `join` that a signal interrupts takes the thread for ended (Python 3.11).
         self._answered = Event()
-        self._answer: tuple[str, ...] = ()
-        self._error: Exception | None = None
-        self._thread = self._started()
+        self._outcome: ProbeResult | Exception | None = None
+        self._thread: Thread | None = None
 
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """The revisions in its `alembic_version`, when the answer has come.
-
-        Raises:
-            psycopg2.Error, sqlite3.Error: it could not be asked.
-        """
-        self.wait()
-        if self._error is not None:
-            raise self._error
-        return self._answer
-
-    @property
-    def position(self) -> tuple[str, ...] | Exception:
-        """The revisions, or why they are not known: to see whether anything has changed since."""
-        return self.error or self._answer
-
-    @property
-    def error(self) -> Exception | None:
-        """Why it could not be asked, or None if it could."""
-        self.wait()
-        return self._error
-
-    @property
-    def server(self) -> object:
-        """What tells a PostgreSQL server from any other."""
-        return self.identity[0] if self.identity else None
-
-    @property
-    def is_pooled(self) -> bool:
-        """Whether a proxy is between us and the server: it makes up the backend's number that libpq was told."""
-        return not self.database.is_sqlite and self.connection.info.backend_pid != self.backend
+    def start(self) -> None:
+        """Ask, or ask again over the same session. The answer comes with `result`."""
+        if self._thread is not None:
+            self.wait()
+        self._answered.clear()
+        self._thread = Thread(target=self._ask, daemon=True)
+        self._thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Until it has answered, or could not be asked, or these seconds are over. Returns whether they were enough."""
+        """Wait for the answer, at most so many seconds. Returns whether it has come."""
         if not self._answered.wait(seconds):
             return False
-        self._thread.join()  # which has nothing left to do: a process that has threads doesn't fork
+        assert self._thread is not None
+        self._thread.join()  # it has nothing left to do, and a process with threads can't be forked
         return True
 
-    def again(self) -> None:
-        """Ask once more, over the same connection."""
+    def result(self) -> ProbeResult:
+        """The answer, once it has come.
+
+        Raises:
+            psycopg2.Error, sqlite3.Error: the database can't be reached.
+        """
         self.wait()
-        self._error = None
-        self._thread = self._started()
+        if isinstance(self._outcome, ProbeResult):
+            return self._outcome
+        assert self._outcome is not None
+        raise self._outcome
+
+    def take_connection(self) -> Driver:
+        """Hand the session over: the caller closes it, and `close` no longer does."""
+        connection, self.connection = self.connection, None
+        return connection
 
     def close(self) -> None:
-        """End the question, even if the server never answers it."""
-        self._closing.set()  # nobody waits for a server any more
+        """End the probe, even if the server never answers."""
+        self._closing.set()  # ends the retries
         if not self._answered.is_set() and self.connection is not None and not self.database.is_sqlite:
-            with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.connection.fileno())) as own:
-                own.shutdown(socket.SHUT_RDWR)
-        # What is left is an attempt to connect, which nobody can end: it does not keep the process from ending.
-        if self.wait(_PATIENCE) and self.connection is not None:
-            self.connection.close()
-
-    def _started(self) -> Thread:
-        self._answered.clear()
-        thread = Thread(target=self._ask, daemon=True)
-        thread.start()
-        return thread
+            with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.connection.fileno())) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
+        # An attempt to connect can't be ended from here; its daemon thread does not keep the process alive.
+        if self._thread is None or self.wait(_CLOSE_TIMEOUT):
+            connection = self.take_connection()
+            if connection is not None:
+                connection.close()
 
     def _ask(self) -> None:
         try:
@@ -150,107 +184,113 @@ class Look:
                 if self._closing.is_set():
                     self.connection.close()
                     return
-            cursor = self.connection.cursor()
-            if self.database.is_sqlite:
-                self._ask_sqlite(cursor)
-            else:
-                self._ask_postgresql(cursor)
-        except Exception as error:  # raised again where the database's turn has come
-            self._error = error
+            ask = self._ask_sqlite if self.database.is_sqlite else self._ask_postgresql
+            self._outcome = ask(self.connection.cursor())
+        except Exception as error:  # raised again by result()
+            self._outcome = error
         finally:
             self._answered.set()
 
-    def _ask_sqlite(self, cursor: Driver) -> None:
-        has_version_table, self.has_journal = map(bool, cursor.execute(_SQLITE).fetchone())
-        self.identity = _file_identity(self.database.url.database or "")
+    def _ask_sqlite(self, cursor: Driver) -> ProbeResult:
+        has_version_table, has_journal = map(bool, cursor.execute(_SQLITE).fetchone())
         rows = cursor.execute(_VERSIONS).fetchall() if has_version_table else []
-        self._answer = tuple(row[0] for row in rows)
+        identity = _file_identity(self.database.url.database or "")
+        return ProbeResult(self.database, identity, has_journal, recorded=tuple(row[0] for row in rows))
 
-    def _ask_postgresql(self, cursor: Driver) -> None:
+    def _ask_postgresql(self, cursor: Driver) -> ProbeResult:
         cursor.execute(_POSTGRESQL)
-        has_version_table, self.has_journal, self.backend, *rest = cursor.fetchone()
-        asked, *identity, self.free_slots, prepared = rest
-        self.identity = tuple(identity)
-        self.alike = (asked, self.server)
-        self.in_doubt = [journal.Prepared.read(*line.split("\n", 1)) for line in prepared]
-        self._answer = ()
-        if not has_version_table:
-            return
-        try:
-            # Only for these two statements, which are one transaction: a pool would hand the session on as it is.
-            cursor.execute(f"SELECT set_config('lock_timeout', '5s', true); {_VERSIONS}")
-        except psycopg2.errors.LockNotAvailable:
-            if not self.in_doubt:
-                raise
-        else:
-            self._answer = tuple(row[0] for row in cursor.fetchall())
+        has_version_table, has_journal, backend, session, started, oid, free_slots, gids = cursor.fetchone()
+        in_doubt = tuple(Prepared.parse(*line.split("\n", 1)) for line in gids)
+        return ProbeResult(
+            self.database,
+            (started, oid),
+            has_journal,
+            in_doubt,
+            backend,
+            self.connection.info.backend_pid != backend,
+            free_slots,
+            (session, started),
+            _recorded(cursor, is_in_doubt=bool(in_doubt)) if has_version_table else (),
+        )
 
     def _connected(self) -> Driver:
-        until, said = time.monotonic() + self._wait, False
+        until, has_logged = time.monotonic() + self._wait, False
         while True:
             try:
-                return open_to_look(self.database.url, self._run)
+                return open_to_read(self.database.url, self._run)
             except psycopg2.OperationalError as error:
-                if self._closing.is_set() or time.monotonic() > until or not _SOON.search(str(error)):
+                if self._closing.is_set() or time.monotonic() > until or not _TRANSIENT.search(str(error)):
                     raise
-                if not said:
-                    said = True
-                    with naming(self.database.name):
-                        log.info("waits for its server, at most %g s: %s", self._wait, explain(error))
-            # Not in step with the others who wait: what was too many at once would be too many again.
-            self._closing.wait(_PAUSE * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+                if not has_logged:
+                    has_logged = True
+                    with for_database(self.database.name):
+                        log.info("waiting for the server, at most %g s: %s", self._wait, explain(error))
+            # Randomised: those who were too many at once would be too many again.
+            self._closing.wait(_RETRY_INTERVAL * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
 
-def look_at(databases: Iterable[Database], wait: float = 0, run: str = "") -> list[Look]:
-    """Ask every database for its revision, all at the same time. The caller closes the looks.
+def start_probes(databases: Iterable[Database], wait: float = 0, run: str = "") -> list[Probe]:
+    """Ask all databases at the same time. The caller closes the probes.
 
     Args:
         databases: which.
-        wait: seconds to wait for a server that can't be reached yet, or has no room, or not yet the database.
-        run: the id of the run that the sessions belong to.
+        wait: seconds to retry while a server is unreachable, starts up or has no room, or has no such database.
+        run: the id of the run that the sessions belong to, if to one.
     """
-    return [Look(database, wait, run) for database in databases]
+    probes = [Probe(database, wait, run) for database in databases]
+    for probe in probes:
+        probe.start()
+    return probes
 
 
 @contextmanager
-def looked_at(databases: Iterable[Database], wait: float = 0, run: str = "") -> Iterator[list[Look]]:
-    """The same; the looks are closed when the block ends."""
+def probing(databases: Iterable[Database], wait: float = 0, run: str = "") -> Iterator[list[Probe]]:
+    """As `start_probes`; the probes are closed at the end of the block."""
     with ExitStack() as opened:
-        looks = look_at(databases, wait, run)
-        for look in looks:
-            opened.callback(look.close)
-        yield looks
+        probes = start_probes(databases, wait, run)
+        for probe in probes:
+            opened.callback(probe.close)
+        yield probes
 
 
-def check_distinct(looks: Iterable[Look]) -> None:
-    """Refuse two entries that lead to one database by different URLs.
+def check_distinct(results: Iterable[ProbeResult]) -> None:
+    """Refuse two entries whose different URLs lead to one database.
 
     Raises:
         MigrationError: there are two; each branch would take the other's tables for its own.
     """
-    for problem in doubles(looks).values():
+    for problem in shared_databases(results).values():
         raise MigrationError(problem)
 
 
-def doubles(looks: Iterable[Look]) -> dict[str, str]:
-    """What is wrong with entries that lead to one database by different URLs, by their names."""
+def shared_databases(results: Iterable[ProbeResult]) -> dict[str, str]:
+    """The entries whose different URLs lead to one database: by their names, the problem."""
     owners: dict[tuple[object, ...], str] = {}
     found: dict[str, str] = {}
-    for look in looks:
-        look.wait()
-        name = look.database.name
-        other = owners.setdefault(look.identity, name) if look.identity else name
+    for result in results:
+        name = result.database.name
+        other = owners.setdefault(result.identity, name) if result.identity else name
         if other != name:
             problem = (
-                f"{other} and {name} lead to the same database, {look.database.public_url}: "
+                f"{other} and {name} lead to the same database, {result.database.public_url}: "
                 f"correct {variable(other)} or {variable(name)}, or the entries in databases.yaml"
             )
             found |= {other: problem, name: problem}
     return found
 
 
+def _recorded(cursor: Driver, *, is_in_doubt: bool) -> tuple[str, ...] | Exception:
+    try:
+        # The setting holds for these two statements, which are one transaction: a pool hands the session on.
+        cursor.execute(f"SELECT set_config('lock_timeout', '5s', true); {_VERSIONS}")
+        return tuple(row[0] for row in cursor.fetchall())
+    except psycopg2.Error as error:
+        # A prepared transaction keeps its lock on the table until it is resolved.
+        return () if is_in_doubt and isinstance(error, psycopg2.errors.LockNotAvailable) else error
+
+
 def _file_identity(path: str) -> tuple[object, ...] | None:
-    """Of an SQLite file, which may have several names; none while it isn't there."""
+    """The identity of an SQLite file, which may have several names; None while it does not exist."""
     try:
         status = Path(path).stat()
     except OSError:

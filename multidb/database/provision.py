@@ -1,7 +1,7 @@
-"""What must be there before a migration can run: the role, the databases, their extensions.
+"""Create the role, the databases and their extensions where they are missing.
 
-Only an administrator can make these. Each is looked for first, so that running it again changes nothing, and a
-database that the role itself can reach, with its extensions, needs no administrator at all.
+Only an administrator can create these. Each is looked up first, so that running the command again changes nothing, and
+a database that the role itself can reach, with its extensions, needs no administrator.
 """
 
 from collections.abc import Iterable
@@ -12,25 +12,23 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from multidb.config import urls
-from multidb.config.configuration import Database
+from multidb.config.configuration import ADMIN_VARIABLE, Database
 from multidb.database import connections
-from multidb.errors import MigrationError, named
-from multidb.output import Say
-from multidb.schema.postgresql_ddl import quoted
+from multidb.database.quoting import quoted
+from multidb.errors import MigrationError, in_database
+from multidb.output import Print
 
-ADMIN_VARIABLE = "DATABASE_ADMIN_URL"
-_MISSING = ("does not exist", "password authentication failed")
-# Another run made it a moment ago: duplicate_database, duplicate_object, unique_violation.
-_ALREADY_THERE = {"42P04", "42710", "23505"}
+# Another run was faster: duplicate_database, duplicate_object, unique_violation.
+_ALREADY_EXISTS = {"42P04", "42710", "23505"}
 
 
-def create(databases: Iterable[Database], admin: URL | None, say: Say) -> None:
+def create(databases: Iterable[Database], admin: URL | None, print_line: Print) -> None:
     """Create what is missing.
 
     Args:
         databases: which; those on SQLite need nothing.
         admin: of a role that may create roles, databases and extensions; None where nothing should be missing.
-        say: is told each thing that was created.
+        print_line: prints a line for each object created.
 
     Raises:
         MigrationError: something is missing and `admin` is None or of another server, or may not create it.
@@ -39,41 +37,38 @@ def create(databases: Iterable[Database], admin: URL | None, say: Say) -> None:
     for database in databases:
         if database.is_sqlite:
             continue
-        with named(database.name):
-            missing = _missing(database)
-            if missing is None:
+        with in_database(database.name):
+            problem = _problem(database)
+            if problem is None:
                 continue
             if admin is None:
-                raise MigrationError(f"{missing}: to create what is missing, set {ADMIN_VARIABLE}")
+                raise MigrationError(f"{problem}: to create what is missing, set {ADMIN_VARIABLE}")
             _check_same_server(database, admin)
-            for thing in _create(database, admin):
+            for created_object in _create(database, admin):
                 created = True
-                say(f"{database.name}: created {thing}")
-            # What is there already may still not let the role in: another password, or no right to connect.
+                print_line(f"{database.name}: created {created_object}")
+            # If nothing was missing, this raises what keeps the role out: a wrong password, no right to connect.
             connections.connect(database.url).close()
     if not created:
-        say("nothing to create")
+        print_line("nothing to create")
 
 
-def _missing(database: Database) -> str | None:
-    """What keeps the role from finding its database and the extensions there, as the server says it."""
+def _problem(database: Database) -> str | None:
+    """Why the role can't use its database, in the server's words, or which extension is missing."""
     try:
         with connections.connect(database.url) as connection:
             extensions = _missing_extensions(connection, database)
     except DBAPIError as error:
-        said = str(error.orig).strip().splitlines()[0]
-        if any(text in said for text in _MISSING):
-            return said
-        raise
+        return str(error.orig).strip().splitlines()[0]
     return f"extension {extensions[0]} is missing" if extensions else None
 
 
 def _check_same_server(database: Database, admin: URL) -> None:
-    """An administrator's password is sent to no other server than its own."""
+    """Send an administrator's password to no other server than its own."""
     if urls.server_of(database.url) != urls.server_of(admin):
         raise MigrationError(
-            f"{database.name}: is on {database.url.host}:{database.url.port or 5432}, "
-            f"the administrator's URL on {admin.host}:{admin.port or 5432}: create each server's databases by itself"
+            f"is on {urls.server_text(database.url)}, the administrator's URL on {urls.server_text(admin)}: "
+            "create each server's databases by itself"
         )
 
 
@@ -106,14 +101,14 @@ def _user_of(connection: Connection) -> str:
 
 
 def _exists(connection: Connection, where: str, value: str) -> bool:
-    # `where` is one of the two texts above, never somebody's input.
+    # `where` is one of the texts above and no input.
     found = connection.execute(text(f"SELECT 1 FROM {where} = :value"), {"value": value})  # noqa: S608
     return found.scalar() is not None
 
 
 def _missing_extensions(connection: Connection, database: Database) -> list[str]:
-    there = set(connection.exec_driver_sql("SELECT extname FROM pg_extension").scalars())
-    return [extension for extension in database.extensions if extension not in there]
+    existing = set(connection.exec_driver_sql("SELECT extname FROM pg_extension").scalars())
+    return [extension for extension in database.extensions if extension not in existing]
 
 
 def _run(connection: Connection, statement: str) -> bool:
@@ -121,14 +116,14 @@ def _run(connection: Connection, statement: str) -> bool:
     try:
         connection.exec_driver_sql(statement)
     except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) in _ALREADY_THERE:
+        if getattr(error.orig, "pgcode", None) in _ALREADY_EXISTS:
             return False
         raise
     return True
 
 
 def _hashed(connection: Connection, password: str | None, role: str) -> str:
-    """A PASSWORD clause that shows the server's log no more than a hash."""
+    """A PASSWORD clause that shows no more than a hash to the server's log."""
     if password is None:
         return ""
     driver = connection.connection.driver_connection

@@ -11,14 +11,14 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from multidb.commands.reading import NAME_WIDTH
-from multidb.config import configuration as config
-from multidb.config.configuration import SERVER_VARIABLE
+from multidb.config import reader
+from multidb.config.configuration import ADMIN_VARIABLE, SERVER_VARIABLE
 from multidb.database import provision
-from multidb.database.probe import look_at
+from multidb.database.probe import start_probes
 from multidb.errors import explain
 from multidb.local.packages import need_programs, newest_installation
 from multidb.local.server import Server
+from multidb.output import NAME_WIDTH, revisions_text
 
 
 def up(root: Path) -> None:
@@ -32,20 +32,20 @@ def up(root: Path) -> None:
     """
     if not os.environ.get(SERVER_VARIABLE) and not os.environ.get(f"{SERVER_VARIABLE}_FILE"):
         Server(root / ".local").start()
-    configuration = config.load(root / "databases.yaml")
+    configuration = reader.load(root / "databases.yaml")
     databases = configuration.databases(configuration.names)
-    provision.create(databases, configuration.url_variable(provision.ADMIN_VARIABLE), _say)
+    provision.create(databases, configuration.url_variable(ADMIN_VARIABLE), _print)
     migrated = subprocess.run([sys.executable, "-m", "alembic", "upgrade", "heads"], cwd=root, check=False)
     if migrated.returncode:
         raise SystemExit(migrated.returncode)
-    for look in look_at(databases):
-        with closing(look):
-            url = look.database.public_url
-            shown = url.set(drivername=url.get_backend_name()).render_as_string()
-            _say(f"{look.database.name:{NAME_WIDTH}} {', '.join(look.heads) or '<base>':18} {shown}")
+    for probe in start_probes(databases):
+        with closing(probe):
+            url = probe.database.public_url
+            text = url.set(drivername=url.get_backend_name()).render_as_string()
+            _print(f"{probe.database.name:{NAME_WIDTH}} {revisions_text(probe.result().heads):18} {text}")
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)  # in its place among the lines of the programs that are started
 
 

@@ -19,8 +19,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL, make_url
 
-from multidb.config.configuration import SERVER_VARIABLE
-from multidb.database.provision import ADMIN_VARIABLE
+from multidb.config.configuration import ADMIN_VARIABLE, SERVER_VARIABLE
 from multidb.errors import MigrationError
 from multidb.local.packages import Installation, installation_of, newest_installation
 

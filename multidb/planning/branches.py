@@ -1,4 +1,4 @@
-"""One database's view of the script directory: its own folder, and nothing of the others.
+"""A branch: one database's view of the script directory, its own folder and nothing of the others.
 
 Alembic works on whatever its ScriptDirectory's revision map holds. With the map of one branch, `heads`, `+1`,
 `base` and "is it up to date" mean the right thing in each database, with no special case.
@@ -14,7 +14,8 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import Revision, RevisionMap
 
 from multidb.config.configuration import revision_prefix
-from multidb.errors import MigrationError, explain, named
+from multidb.errors import MigrationError, in_database, reason_of
+from multidb.planning.alembic_internals import showing
 
 NUMBER_WIDTH = 4
 LONGEST_ID = 32
@@ -35,7 +36,8 @@ class Branch:
         self.database = database
         self.folder = versions_folder(script) / database
         self.directory = _directory(script, [self.folder])
-        self.revision_map = _load(self.directory, database)
+        with in_database(database):
+            self.revision_map = _load(self.directory)
         self._script = script
         self._check()
 
@@ -54,35 +56,41 @@ class Branch:
         return self.heads[0] if self.heads else None
 
     def check_one_head(self) -> None:
-        """Refuse a branch of which nobody can say what its newest revision is.
+        """Refuse a branch whose newest revision is ambiguous.
 
         Raises:
             MigrationError: it has several heads.
         """
         if len(self.heads) > 1:
             raise MigrationError(
-                f"{self.database}: the branch has {len(self.heads)} heads, {', '.join(sorted(self.heads))}: "
-                f"join them first with `alembic merge {self.database}@heads`"
+                f"the branch has {len(self.heads)} heads, {', '.join(sorted(self.heads))}: "
+                f"join them first with `alembic merge {self.database}@heads`",
+                self.database,
             )
 
     def knows(self, revision: str) -> bool:
         return any(script.revision == revision for script in self._revisions())
 
+    def ancestors(self, revisions: Iterable[str]) -> set[str]:
+        """These revisions and all below them."""
+        found = tuple(revisions)
+        return {each.revision for each in self.revision_map.iterate_revisions(found, "base")} if found else set()
+
     def check_known(self, heads: Iterable[str]) -> None:
         """Refuse a database whose recorded revision is not one of its branch.
 
         Args:
-            heads: what its `alembic_version` holds.
+            heads: the revisions in its `alembic_version`.
 
         Raises:
-            MigrationError: one that the branch doesn't have.
+            MigrationError: the branch does not have one of them.
         """
         for head in heads:
             if not self.knows(head):
                 raise MigrationError(
-                    f"{self.database}: alembic_version holds {head!r}, which is no revision of this branch: "
-                    "a newer checkout migrated it, or another project did: "
-                    f"`python -m multidb adopt {self.database}` takes that over"
+                    f"alembic_version holds {head!r}, which is no revision of this branch: a newer checkout migrated "
+                    f"the database, or another project did: then run `python -m multidb adopt {self.database}`",
+                    self.database,
                 )
 
     def next_id(self) -> str:
@@ -107,8 +115,9 @@ class Branch:
                 check_label(label, self.database, self.folder.parent)
             if script.is_base and self.database not in script.branch_labels:
                 raise MigrationError(
-                    f"{self.database}: {script.revision} is the branch's first revision, or should follow one: "
-                    f'give it `branch_labels = ("{self.database}",)`, or a down_revision'
+                    f"{script.revision} is the branch's first revision, or should follow one: "
+                    f'give it `branch_labels = ("{self.database}",)`, or a down_revision',
+                    self.database,
                 )
 
 
@@ -120,22 +129,23 @@ def check_id(revision: str, database: str) -> None:
     """
     prefix = revision_prefix(database)
     if not re.fullmatch(rf"{prefix}_\d{{{NUMBER_WIDTH},}}", revision):
-        raise MigrationError(f"{database}: the revision id {revision!r} should be like {prefix}_{2:0{NUMBER_WIDTH}}")
+        raise MigrationError(f"the revision id {revision!r} should be like {prefix}_{2:0{NUMBER_WIDTH}}", database)
     if len(revision) > LONGEST_ID:
         raise MigrationError(
-            f"{database}: the revision id {revision!r} is longer than the {LONGEST_ID} characters of alembic_version: "
-            "give the database a shorter name"
+            f"the revision id {revision!r} is longer than the {LONGEST_ID} characters of alembic_version: "
+            "give the database a shorter name",
+            database,
         )
 
 
 def check_label(label: str, database: str, versions: Path) -> None:
-    """Refuse a branch label that is a database's name: it is that database's first revision's alone.
+    """Refuse a branch label that is a database's name: only that database's first revision has it.
 
     Raises:
-        MigrationError: it is one.
+        MigrationError: the label is a database's name.
     """
     if (versions / label).is_dir():
-        raise MigrationError(f"{database}: the branch label {label} names a database: take another, or none")
+        raise MigrationError(f"the branch label {label} names a database: take another, or none", database)
 
 
 def versions_folder(script: ScriptDirectory) -> Path:
@@ -143,25 +153,25 @@ def versions_folder(script: ScriptDirectory) -> Path:
 
 
 def check_folders(script: ScriptDirectory, names: Iterable[str]) -> None:
-    """Every database has a folder, and every folder a database.
+    """Check that every database has a folder, and every folder a database.
 
     Args:
         script: Alembic's script directory.
         names: the databases of databases.yaml.
 
     Raises:
-        MigrationError: one is without the other; Alembic alone would skip it in silence.
+        MigrationError: a folder or an entry is missing; Alembic alone would skip it in silence.
     """
     known = set(names)
     folder = versions_folder(script)
-    there = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
-    for name in sorted(known - there):
+    folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
+    for name in sorted(known - folders):
         raise MigrationError(
             f"{name} has no folder for its revisions: `mkdir -p migrations/versions/{name}` "
             "(the first `alembic revision --autogenerate` fills it)"
         )
     _check_no_strays(folder, known)
-    for name in sorted(there - known):
+    for name in sorted(folders - known):
         raise MigrationError(
             f"migrations/versions/{name} belongs to no database: add {name} to databases.yaml, or remove it"
         )
@@ -182,18 +192,7 @@ def _check_no_strays(versions: Path, names: Iterable[str]) -> None:
 def together(script: ScriptDirectory, names: Iterable[str]) -> RevisionMap:
     """The revisions of several databases in one map."""
     folder = versions_folder(script)
-    return _load(_directory(script, [folder / name for name in names]), "migrations/versions")
-
-
-@contextmanager
-def showing(script: ScriptDirectory, revision_map: RevisionMap) -> Iterator[None]:
-    """Let Alembic see the revisions of this map only."""
-    whole = script.revision_map
-    script.revision_map = revision_map
-    try:
-        yield
-    finally:
-        script.revision_map = whole
+    return _load(_directory(script, [folder / name for name in names]))
 
 
 def _directory(script: ScriptDirectory, folders: Sequence[Path]) -> ScriptDirectory:
@@ -210,28 +209,28 @@ def _directory(script: ScriptDirectory, folders: Sequence[Path]) -> ScriptDirect
     )
 
 
-def _load(directory: ScriptDirectory, what: str) -> RevisionMap:
-    """Import the revision files, which Alembic leaves until the map is first looked at."""
-    with named(what), warnings.catch_warnings():
+def _load(directory: ScriptDirectory) -> RevisionMap:
+    """Import the revision files, which Alembic leaves until the map is first used."""
+    with warnings.catch_warnings():
         # Alembic warns of two files with one id, and then applies one of them in silence.
         warnings.filterwarnings("error", message=r"Revision \S+ is present more than once")
         warnings.filterwarnings("error", message=r"Revision .* referenced from .* is not present")
         try:
             _ = directory.revision_map.heads
         except UserWarning as warning:
-            raise MigrationError(_twice(str(warning), directory) or str(warning)) from warning
+            raise MigrationError(_duplicate(str(warning), directory) or str(warning)) from warning
         except KeyError as error:
             raise MigrationError(
                 f"{error} is depended on, but is no revision of this branch: "
                 "a revision can't depend on another database's"
             ) from error
         except Exception as error:
-            raise MigrationError(explain(error)) from error
+            raise MigrationError(reason_of(error)) from error
     return directory.revision_map
 
 
-def _twice(warning: str, directory: ScriptDirectory) -> str | None:
-    """Which two files have the id that a warning says is there twice."""
+def _duplicate(warning: str, directory: ScriptDirectory) -> str | None:
+    """Name the two files with one id, of which a warning of Alembic's says only the id."""
     match = re.match(r"Revision (\S+) is present more than once", warning)
     if not match:
         return None

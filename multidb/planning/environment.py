@@ -1,4 +1,4 @@
-"""What Alembic handed to env.py, and the databases that it is about."""
+"""The request that Alembic handed to env.py, and the databases it addresses, each with its branch and context."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,47 +16,61 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
 from multidb import logs, naming
-from multidb.config import configuration as config
-from multidb.config import settings
+from multidb.config import reader, settings
 from multidb.config.configuration import Configuration, Database
 from multidb.config.settings import Settings
-from multidb.errors import named
-from multidb.planning import branches, selection
+from multidb.errors import in_database
+from multidb.planning import alembic_internals, branches, selection
 from multidb.planning.branches import Branch
 from multidb.planning.plan import Work
+from multidb.planning.targets import Targets
 
 FILE = "multidb.file"
-"""The key of `Config.attributes` under which a command of ours says which databases.yaml it was given."""
+"""The key of `Config.attributes` that names the databases.yaml of `python -m multidb -f`."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """The command that Alembic runs."""
+    """The command that Alembic runs.
+
+    The destination arrives twice: `symbols` has it as it was typed, to find out which databases are meant; `work`
+    closes over its own copy, and gives the steps. Both come from one call, so they agree.
+
+    Args:
+        command: its name: `upgrade`, `current`, `rollback`.
+        symbols: the revisions that it names.
+        start: the revision that `--sql` starts from.
+        work: gives the steps, or does what the command does.
+        revision_context: of `revision` and `check`.
+        targets: of `rollback` and `adopt`.
+        purge: of `stamp`.
+    """
 
     command: str
     symbols: tuple[str, ...]
     start: str | None
     work: Work
     revision_context: RevisionContext | None
+    targets: Targets | None
+    purge: bool
 
     @classmethod
     def received(cls) -> "Request":
-        """Read it from the options that Alembic hands to a MigrationContext.
+        """Read the request from the options that Alembic hands to a MigrationContext.
 
-        `get_revision_argument()` would lose the label of `auth_db@+1`; the options have what was typed.
+        `get_revision_argument()` would lose the label of `auth_db@+1`; the options have the destination as typed.
         """
-        context.configure(dialect_name="postgresql+psycopg2")  # any would do; this one is needed anyway
-        options = context.get_context().opts
+        options = alembic_internals.options()
         work: Work = options["fn"]
         destination = options.get("destination_rev", ())
         symbols = (destination,) if isinstance(destination, str) else tuple(destination)
         revision_context: RevisionContext | None = options.get("revision_context")
         if revision_context is not None:
             symbols = (revision_context.command_args["head"] or "head",)
-        # Alembic names the command nowhere, but each command's work is a function inside the command's own:
-        # `upgrade.<locals>.upgrade`, `current.<locals>.display_version`. A test notices a change.
-        command = work.__qualname__.partition(".")[0]
-        return cls(command, symbols, options.get("starting_rev"), work, revision_context)
+        targets = Targets.received(options)
+        command = targets.command if targets else alembic_internals.command_name(work)
+        start, purge = options.get("starting_rev"), bool(options.get("purge"))
+        return cls(command, symbols, start, work, revision_context, targets, purge)
 
 
 class Environment:
@@ -65,10 +79,9 @@ class Environment:
     def __init__(self) -> None:
         self.config = context.config
         self.script = context.script
-        self.offline = context.is_offline_mode()
         self.request = Request.received()
         file: Path = self.config.attributes.get(FILE) or self.root / "databases.yaml"
-        self.configuration: Configuration = config.load(file)
+        self.configuration: Configuration = reader.load(file)
         branches.check_folders(self.script, self.configuration.names)
         symbols = (*self.request.symbols, *([self.request.start] if self.request.start else []))
         self.selected = selection.addressed(symbols, self.x_arguments, self.configuration.names)
@@ -85,8 +98,8 @@ class Environment:
         return context.get_x_argument(as_dictionary=False)
 
     @property
-    def named_databases(self) -> bool:
-        """Whether the command says which databases it means, rather than addressing all."""
+    def names_databases(self) -> bool:
+        """Whether the command names its databases, rather than addressing all."""
         return len(self.selected) < len(self.configuration.names) or bool(selection.option(self.x_arguments, "db"))
 
     @cached_property
@@ -101,7 +114,7 @@ class Environment:
     @contextmanager
     def working_on(self, name: str) -> Iterator[Branch]:
         """Let Alembic see one database's branch, and name the database in log lines and errors."""
-        with logs.naming(name), named(name):
+        with logs.for_database(name), in_database(name):
             branch = self.branch(name)
             with branch.narrowed():
                 yield branch
@@ -110,71 +123,108 @@ class Environment:
         """An option of the command line, or None where there is none."""
         return getattr(self.config.cmd_opts, name, None)
 
-    def configure(
+    def configure_migration(
         self,
         database: Database,
-        connection: Connection | None = None,
+        connection: Connection,
         *,
         work: Work | None = None,
-        reading: bool = False,
-        metadata: MetaData | None = None,
-        output: TextIO | None = None,
-        start: str | None = None,
-        as_sql: bool | None = None,
-        transactional_ddl: bool = True,
         on_version_apply: Callable[..., None] | None = None,
-        **comparison: Any,
-    ) -> MigrationContext:
-        """Make Alembic's context that of one database.
-
-        Alembic keeps options from one `configure` to the next, so each one that differs is given every time.
+        transactional_ddl: bool = True,
+        purge: bool = False,
+    ) -> None:
+        """Set Alembic's context to run migrations in a database.
 
         Args:
             database: which.
-            connection: to it, or None to write SQL.
-            work: what to do instead of the command's own.
-            reading: nothing may be created, not even `alembic_version`.
-            metadata: the models', where they are compared.
-            output: where the SQL goes.
-            start: the revision that the SQL starts from.
-            as_sql: write SQL, whatever the command line says; None does as it says.
-            transactional_ddl: whether the migrations run in a transaction.
+            connection: to it.
+            work: gives the steps, instead of the command's own work.
             on_version_apply: called after each revision.
+            transactional_ddl: whether the migrations run in a transaction.
+            purge: whether `alembic_version` is emptied first.
+        """
+        self._configure(
+            database,
+            work,
+            connection=connection,
+            on_version_apply=on_version_apply,
+            transactional_ddl=transactional_ddl,
+            purge=purge,
+        )
+
+    def configure_reading(
+        self,
+        database: Database,
+        connection: Connection,
+        *,
+        work: Work | None = None,
+        metadata: MetaData | None = None,
+        **comparison: Any,
+    ) -> MigrationContext:
+        """Set Alembic's context to read a database; not even `alembic_version` is created.
+
+        Args:
+            database: which.
+            connection: to it.
+            work: what to do instead of the command's own work.
+            metadata: of the models, where they are compared.
             comparison: options of autogenerate.
         """
-        # The one option that configure() can set but not unset.
-        context.get_context().opts["starting_rev"] = start
+        return self._configure(database, work, connection=connection, metadata=metadata, dont_mutate=True, **comparison)
+
+    def configure_script(self, database: Database, *, work: Work, output: TextIO, start: str) -> None:
+        """Set Alembic's context to write a database's SQL script.
+
+        Args:
+            database: which; no connection is made.
+            work: gives the steps.
+            output: where the SQL goes.
+            start: the revision that the script starts from.
+        """
+        self._configure(database, work, url=database.public_url, output_buffer=output, start=start, as_sql=True)
+
+    def _configure(
+        self,
+        database: Database,
+        work: Work | None,
+        *,
+        connection: Connection | None = None,
+        metadata: MetaData | None = None,
+        start: str | None = None,
+        **differing: Any,
+    ) -> MigrationContext:
+        """Set Alembic's context. Options stay from one `configure` to the next, so each is given every time."""
+        alembic_internals.set_starting_revision(start)
+        given = {
+            "url": None,
+            "transactional_ddl": True,
+            "on_version_apply": None,
+            "output_buffer": None,
+            "dont_mutate": False,
+            "as_sql": False,
+            "purge": False,
+        }
         context.configure(
             connection=connection,
-            url=None if connection is not None else database.public_url,
             dialect_opts={"paramstyle": "named"},
             target_metadata=metadata if metadata is not None else naming.metadata(),
             literal_binds=connection is None,
-            transactional_ddl=transactional_ddl,
-            on_version_apply=on_version_apply,
             compare_type=True,
             compare_server_default=True,
             render_as_batch=database.is_sqlite,
-            output_buffer=output,
             fn=work or self.request.work,
-            dont_mutate=reading,
-            as_sql=self.offline if as_sql is None else as_sql,
-            **comparison,
+            **given | differing,
         )
         return context.get_context()
 
 
 @contextmanager
 def without_env_py(config: Config, script: ScriptDirectory) -> Iterator[Environment]:
-    """The environment of a command that is not Alembic's, and changes no database by itself.
+    """The environment of a command that is not Alembic's, and runs no migration in the databases.
 
     Args:
         config: Alembic's.
         script: Alembic's script directory.
     """
-
-    def nothing(_heads: Any, _context: MigrationContext) -> list[Any]:
-        return []
-
-    with EnvironmentContext(config, script, fn=nothing, destination_rev="heads"):
+    with EnvironmentContext(config, script, fn=alembic_internals.no_steps, destination_rev="heads"):
         yield Environment()

@@ -1,4 +1,4 @@
-"""What a run does in each database, release by release: what planning decides, and participants carry out."""
+"""The plan of a run for each database, stage by stage: planning decides it, participants carry it out."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from multidb.config.configuration import Database
-from multidb.database.probe import Look
 from multidb.errors import MigrationError
+from multidb.output import revisions_text
 
 Work = Callable[[Any, MigrationContext], Any]
 """From the revisions that a database is at, the steps to take: Alembic's own form of a command."""
@@ -19,12 +19,16 @@ Step = Any
 """One of Alembic's steps: a revision to run, or to stamp."""
 
 
+class MovedError(MigrationError):
+    """A database is no longer at the revision for which the run was planned."""
+
+
 @dataclass(frozen=True)
-class Part:
-    """What one release brings to a database: revisions in a transaction, or one outside."""
+class Stage:
+    """What one commit group of a run does in a database: revisions in a transaction, or one outside."""
 
     steps: tuple[Step, ...]
-    outside: bool = False
+    nontransactional: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,62 +36,59 @@ class Plan:
     """What a run does in one database.
 
     Args:
-        look: the database, and the connection that looked at it.
+        database: which.
         before: the revisions that it is at.
-        parts: what to do, release by release.
+        stages: what to do, in order.
         work: Alembic's work, where the command is none that takes steps.
-        purge: whether `alembic_version` is emptied first.
+        purge: whether `alembic_version` is emptied before the first step.
         first: what is done in the transaction before the first step.
     """
 
-    look: Look
+    database: Database
     before: tuple[str, ...]
-    parts: tuple[Part, ...]
+    stages: tuple[Stage, ...]
     work: Work | None = None
     purge: bool = False
     first: Callable[[Connection], None] | None = None
 
     @property
-    def database(self) -> Database:
-        return self.look.database
+    def revision_count(self) -> int:
+        return sum(len(stage.steps) for stage in self.stages)
 
-    @property
-    def count(self) -> int:
-        """Of the revisions that it applies."""
-        return sum(len(part.steps) for part in self.parts)
+    def purges(self, number: int) -> bool:
+        """Whether `alembic_version` is emptied before a stage."""
+        return self.purge and number == 0
 
-    def empties(self, part: int) -> bool:
-        """Whether `alembic_version` is emptied before a part."""
-        return self.purge and part == 0
-
-    def work_of(self, part: int, expected: Iterable[str]) -> Work:
-        """Alembic's work for one part.
+    def work_of(self, number: int, expected: Iterable[str]) -> Work:
+        """Alembic's work for one stage.
 
         Args:
-            part: which.
+            number: of the stage.
             expected: the revisions that the database has to be at.
+
+        Returns:
+            A function that raises MovedError if the database is at other revisions.
         """
         if self.work is not None:
             return self.work
-        start = set() if self.empties(part) else set(expected)
+        start = set() if self.purges(number) else set(expected)
 
         def steps(heads: tuple[str, ...], context: MigrationContext) -> Iterable[Step]:
             if set(heads) != start:
-                raise MovedError(f"it was at {shown(start)} and is at {shown(heads)}: somebody else has moved it")
-            if self.first is not None and part == 0:
+                raise MovedError(
+                    f"its revision changed from {revisions_text(start)} to {revisions_text(heads)} after the run was "
+                    "planned"
+                )
+            if self.first is not None and number == 0:
                 assert context.connection is not None
                 self.first(context.connection)
-            return self.parts[part].steps
+            return self.stages[number].steps
 
         return steps
 
 
-class MovedError(MigrationError):
-    """A database is no longer where it was when the run was planned."""
-
-
 def files_of(steps: Iterable[Step]) -> list[tuple[str, Path | None, bool]]:
-    """Of each step the revision that it is about, its file if it runs one, and whether it goes up."""
+    """For each step: the revision, its file if the step runs it, and whether the step is an upgrade."""
     found: list[tuple[str, Path | None, bool]] = []
     for step in steps:
         script = getattr(step, "revision", None)
@@ -97,8 +98,3 @@ def files_of(steps: Iterable[Step]) -> list[tuple[str, Path | None, bool]]:
             stamped = step.to_revisions if step.is_upgrade else step.from_revisions
             found += [(revision, None, bool(step.is_upgrade)) for revision in stamped]
     return found
-
-
-def shown(revisions: Iterable[str]) -> str:
-    """Revisions, as a message names them."""
-    return ", ".join(sorted(revisions)) or "base"

@@ -1,8 +1,8 @@
-"""Which databases a command addresses.
+"""Select the databases that a command addresses.
 
-A command says so by `-x db=`, by the label in front of an `@`, or by a revision's id, which begins with its
-database's prefix; one that says nothing addresses all. Each form is answered from databases.yaml alone, with no
-revision loaded and nothing connected to.
+A command names them by `-x db=`, by the label in front of an `@`, or by a revision's id, which begins with its
+database's prefix; a command that names none addresses all. Each form is resolved from databases.yaml alone, without
+loading a revision or opening a connection.
 """
 
 import re
@@ -22,11 +22,11 @@ def addressed(symbols: Sequence[str], x_arguments: Sequence[str], names: Sequenc
 
     Args:
         symbols: the revisions that the command names: `heads`, `auth_db@head`, `auth_0001`, `+1`.
-        x_arguments: what `-x` was given, as `key=value`.
-        names: all databases.
+        x_arguments: the values of `-x`, as `key=value`.
+        names: of all databases.
 
     Raises:
-        MigrationError: a name that no database has, an unknown `-x`, or two that contradict each other.
+        MigrationError: a name is unknown, an `-x` is unknown, or `-x db=` contradicts the symbols.
     """
     chosen = _chosen(x_arguments, names)
     meant: set[str] = set()
@@ -41,10 +41,10 @@ def addressed(symbols: Sequence[str], x_arguments: Sequence[str], names: Sequenc
 
 
 def databases_of(symbol: str, names: Sequence[str]) -> set[str]:
-    """The database that a revision's symbol names, or none for one that means something in each.
+    """The database that a revision's symbol names; none for a symbol such as `heads`, which every branch has.
 
     Raises:
-        MigrationError: it names something that isn't there.
+        MigrationError: the symbol names nothing.
     """
     label, at, rest = symbol.rpartition("@")
     if not rest:
@@ -82,7 +82,7 @@ def _labelled(label: str, names: Sequence[str]) -> str:
 
 
 def owner_of(revision: str, names: Sequence[str]) -> str | None:
-    """The database whose prefix a revision's id, or the beginning of one, has; None if no database's."""
+    """The database whose prefix a revision's id, or the start of one, has; None if no database has it."""
     return next((name for name in names if re.fullmatch(rf"{revision_prefix(name)}_\d*", revision)), None)
 
 
@@ -100,7 +100,7 @@ def _chosen(x_arguments: Sequence[str], names: Sequence[str]) -> set[str]:
 
 
 def known_names(wanted: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-    """The wanted names, if each is a database's.
+    """Check that each name is a database's.
 
     Raises:
         MigrationError: one is not.

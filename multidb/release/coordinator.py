@@ -1,85 +1,125 @@
-"""One release over several databases: all of them move, or none, whatever happens.
+"""The coordinator: one stage over several databases, of which all are committed or none.
 
-The coordinator's side of a two-phase commit, with one of the participants as the decider: every database is migrated
-in an open transaction, all but the decider are prepared, the decider's own commit is the decision, and the prepared
-ones follow it. What is interrupted is settled later from the decider's journal. Where two phases are not to be had, the
-transactions are committed one after the other.
+This is the coordinator's side of a two-phase commit with one of the participants as the decider. Every database is
+migrated in an open transaction. All but the decider are prepared. The decider's own commit is the decision, and the
+prepared transactions follow it. An interruption is resolved later, from the decider's journal. Where two phases are
+not possible, the transactions are committed one after the other.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from enum import StrEnum
 
 from multidb.config.configuration import Database
-from multidb.database.journal import Attempt
-from multidb.errors import MigrationError, explain
+from multidb.database.attempt import Attempt
+from multidb.errors import ExitCode, MigrationError, explain, reason_of
 from multidb.release import recovery
-from multidb.release.executor import Crew
-from multidb.release.participant import Applied
-from multidb.signals import Stop
+from multidb.release.executor import Executor
+from multidb.release.participant import Applied, FailureKind, Operation, ParticipantError
+from multidb.signals import Interruption
 
-_SETTLE = 15.0  # seconds to wait for the lock of a decider whose session has just broken
+_LOCK_WAIT = 15.0  # seconds to wait for the lock of a database whose session has just broken
 
-STAYS = "it ran outside a transaction, and what its statements did before that stays: run it again"
+STATEMENTS_STAY = (
+    "the revision ran outside a transaction, and its completed statements are not rolled back: correct the cause and "
+    "run again"
+)
 
-State = Literal["committed", "rolled back", "in doubt"]
+
+class State(StrEnum):
+    """What became of a database."""
+
+    UNTOUCHED = "untouched"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled back"
+    FAILED = "failed"
+    IN_DOUBT = "in doubt"
 
 
 @dataclass
 class Outcome:
-    """What a release came to in each of its databases."""
+    """What became of the databases of an attempt.
+
+    Attributes:
+        applied: what was done in each.
+        states: COMMITTED, ROLLED_BACK or IN_DOUBT.
+        reasons: why a database is not committed, or its outcome is not known.
+    """
 
     applied: dict[str, Applied] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
-    def is_whole(self) -> bool:
+    def is_committed(self) -> bool:
         """Whether every database was committed."""
-        return set(self.states.values()) == {"committed"}
+        return set(self.states.values()) == {State.COMMITTED}
+
+
+class NontransactionalError(MigrationError):
+    """A revision outside a transaction failed; its completed statements are not rolled back."""
+
+    exit_code = ExitCode.PARTIAL
+
+
+class InDoubtError(MigrationError):
+    """An attempt failed, and not every database could be rolled back.
+
+    Args:
+        reason: why it failed.
+        outcome: what became of the databases.
+    """
+
+    exit_code = ExitCode.PARTIAL
+
+    def __init__(self, reason: str, outcome: Outcome) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
 
 
 class Coordinator:
-    """Brings releases to databases.
+    """Commits stages.
 
     Args:
-        crew: does the work.
-        databases: those that take part.
-        stop: whether somebody asked to stop.
+        executor: performs the operations of the participants.
+        databases: those that take part, by their names.
+        interruption: the signals of the run.
     """
 
-    def __init__(self, crew: Crew, databases: Mapping[str, Database], stop: Stop) -> None:
-        self._crew, self._databases, self._stop = crew, databases, stop
+    def __init__(self, executor: Executor, databases: Mapping[str, Database], interruption: Interruption) -> None:
+        self._executor, self._databases, self._interruption = executor, databases, interruption
 
-    def bring(self, attempt: Attempt) -> Outcome:
-        """Bring one release to its databases.
+    def commit(self, attempt: Attempt) -> Outcome:
+        """Migrate and commit the databases of an attempt.
 
         Args:
             attempt: which databases, and how.
 
         Returns:
-            What became of each, which is not the same for all only if a commit failed.
+            What became of each; not the same for all only if a commit failed.
 
         Raises:
-            MigrationError: it failed in one, or was interrupted. All were rolled back then.
-            Interrupted: a signal came before anything was decided; all were rolled back.
-            InDoubtError: all were to be rolled back, and in one that could not be done.
+            MigrationError: a database failed; all were rolled back.
+            Interrupted: a signal came before the decision; all were rolled back.
+            NontransactionalError: a revision outside a transaction failed.
+            InDoubtError: a database failed, and another could not be rolled back.
         """
-        others = attempt.databases[:-1] if attempt.two_phase else ()
+        others = [name for name in attempt.databases if name != attempt.decider] if attempt.two_phase else []
         prepared: Sequence[str] = ()
         try:
-            with self._stop.interruptible():
+            with self._interruption.interruptible():
                 on_sqlite = [name for name in attempt.databases if self._databases[name].is_sqlite]
-                self._crew.do("wait", on_sqlite, attempt)
-                replies = self._crew.do("migrate", attempt.databases, attempt)
+                self._executor.run(Operation.WAIT, on_sqlite, attempt)
+                replies = self._executor.run(Operation.MIGRATE, attempt.databases, attempt)
                 prepared = others  # from here on each of them may be
-                self._crew.do("prepare", others, attempt)
+                self._executor.run(Operation.PREPARE, others, attempt)
         except BaseException as error:
             self._roll_back(attempt, prepared, error)
-            if attempt.outside and getattr(error, "kind", None) not in ("lock", "moved"):
-                raise self._outside_failed(attempt, error) from error
+            retries = isinstance(error, ParticipantError) and error.kind in (FailureKind.LOCK, FailureKind.MOVED)
+            if attempt.nontransactional and not retries:
+                raise self._nontransactional_failure(attempt, error) from error
             raise
-        # From here on a signal changes nothing: what has been begun is brought to its end.
+        # From here on a signal changes nothing: what has been begun is finished.
         outcome = Outcome({name: reply.value for name, reply in replies.items()})
         if attempt.two_phase:
             self._decide(attempt, others, outcome)
@@ -87,102 +127,88 @@ class Coordinator:
             self._commit_in_turn(attempt, outcome)
         return outcome
 
-    def _outside_failed(self, attempt: Attempt, error: BaseException) -> "OutsideError":
-        """What to say of a revision outside a transaction that did not come to its end."""
-        name = attempt.decider
-        self._crew.do_all("close", [name])
-        outcome = Outcome(reasons={name: explain(error)})
-        committed = self._verdict(name, attempt, outcome, missing=False)
-        what = {
-            True: "it ran outside a transaction, and yet it is done, and recorded",
-            False: STAYS,
-            None: outcome.reasons[name],
-        }[committed]
-        return OutsideError(f"{explain(error)}; {what}")
+    def _nontransactional_failure(self, attempt: Attempt, error: BaseException) -> NontransactionalError:
+        """Describe how a revision outside a transaction ended: it may have been recorded all the same."""
+        [name] = attempt.databases
+        self._executor.run_all(Operation.CLOSE, [name], attempt)
+        outcome = Outcome(reasons={name: reason_of(error)})
+        state = self._state_after_failure(name, attempt, outcome, without_row=State.ROLLED_BACK)
+        text = {
+            State.COMMITTED: "the revision ran outside a transaction, completed, and is recorded",
+            State.ROLLED_BACK: STATEMENTS_STAY,
+        }.get(state, outcome.reasons[name])
+        return NontransactionalError(f"{reason_of(error)}; {text}", name)
 
     def _decide(self, attempt: Attempt, others: Sequence[str], outcome: Outcome) -> None:
-        failure = self._crew.do_all("commit", [attempt.decider], attempt)[attempt.decider].failure
-        committed: bool | None = True
+        decider = attempt.decider
+        failure = self._executor.run_all(Operation.COMMIT, [decider], attempt)[decider].failure
+        state = State.COMMITTED
         if failure is not None:
-            outcome.reasons[attempt.decider] = str(failure)
-            self._crew.do_all("close", [attempt.decider])
-            committed = self._verdict(attempt.decider, attempt, outcome)
-        if committed is None:
-            outcome.states = dict.fromkeys(attempt.databases, "in doubt")
+            outcome.reasons[decider] = reason_of(failure)
+            self._executor.run_all(Operation.CLOSE, [decider], attempt)
+            state = self._state_after_failure(decider, attempt, outcome)
+        if state is State.IN_DOUBT:
+            outcome.states = dict.fromkeys(attempt.databases, state)
             return
-        outcome.states[attempt.decider] = "committed" if committed else "rolled back"
-        self._finish(attempt, others, outcome, commit=committed)
+        outcome.states[decider] = state
+        self._finish(attempt, others, outcome, state)
 
     def _commit_in_turn(self, attempt: Attempt, outcome: Outcome) -> None:
         # SQLite writes when it commits, and a full disk shows only then: while all others can still be rolled back.
         order = sorted(attempt.databases, key=lambda name: not self._databases[name].is_sqlite)
         for position, name in enumerate(order):
-            failure = self._crew.do_all("commit", [name], attempt)[name].failure
+            failure = self._executor.run_all(Operation.COMMIT, [name], attempt)[name].failure
             if failure is None:
-                outcome.states[name] = "committed"
+                outcome.states[name] = State.COMMITTED
                 continue
-            outcome.reasons[name] = str(failure)
-            self._crew.do_all("close", [name])
-            committed = self._verdict(name, attempt, outcome, missing=False)
-            outcome.states[name] = "in doubt" if committed is None else "committed" if committed else "rolled back"
-            if outcome.states[name] == "rolled back" and "committed" not in outcome.states.values():
+            outcome.reasons[name] = reason_of(failure)
+            self._executor.run_all(Operation.CLOSE, [name], attempt)
+            outcome.states[name] = self._state_after_failure(name, attempt, outcome, without_row=State.ROLLED_BACK)
+            if outcome.states[name] is State.ROLLED_BACK and State.COMMITTED not in outcome.states.values():
                 left = order[position + 1 :]
-                self._crew.do_all("rollback", left, attempt, False)
-                outcome.states |= dict.fromkeys(left, "rolled back")
+                self._executor.run_all(Operation.ROLLBACK, left, attempt)
+                outcome.states |= dict.fromkeys(left, State.ROLLED_BACK)
                 return
 
     def _roll_back(self, attempt: Attempt, prepared: Sequence[str], cause: BaseException) -> None:
-        """Roll all back; whatever was prepared in a session that broke, over another one."""
-        open_still = [name for name in attempt.databases if name not in prepared]
-        self._crew.do_all("rollback", open_still, attempt, False)
+        """Roll back all databases; a transaction that was prepared in a session that broke, over another session."""
+        still_open = [name for name in attempt.databases if name not in prepared]
+        self._executor.run_all(Operation.ROLLBACK, still_open, attempt)
         outcome = Outcome()
-        self._finish(attempt, prepared, outcome, commit=False)
-        left = [name for name, state in outcome.states.items() if state == "in doubt"]
-        if left:
+        self._finish(attempt, prepared, outcome, State.ROLLED_BACK)
+        if State.IN_DOUBT in outcome.states.values():
             raise InDoubtError(explain(cause), outcome) from cause
 
-    def _finish(self, attempt: Attempt, others: Sequence[str], outcome: Outcome, *, commit: bool) -> None:
-        """Finish what is prepared as it was decided."""
-        if commit:
-            replies = self._crew.do_all("commit_prepared", others, attempt)
-        else:
-            replies = self._crew.do_all("rollback", others, attempt, True)
-        for name, reply in replies.items():
-            outcome.states[name] = "committed" if commit else "rolled back"
+    def _finish(self, attempt: Attempt, others: Sequence[str], outcome: Outcome, state: State) -> None:
+        """Finish the prepared transactions as it was decided."""
+        commit = state is State.COMMITTED
+        operation = Operation.COMMIT_PREPARED if commit else Operation.ROLLBACK_PREPARED
+        for name, reply in self._executor.run_all(operation, others, attempt).items():
+            outcome.states[name] = state
             if reply.failure is not None:
-                self._crew.do_all("close", [name])
+                self._executor.run_all(Operation.CLOSE, [name], attempt)
                 try:
-                    recovery.finish(self._databases[name], attempt.gid(name), commit=commit, broken=_SETTLE)
-                except Exception as error:  # whatever it was, the transaction waits for the next run
-                    outcome.states[name] = "in doubt"
+                    recovery.finish(self._databases[name], attempt.gid(name), commit=commit, broken=_LOCK_WAIT)
+                except Exception as error:  # whatever the cause, the next run resolves the transaction
+                    outcome.states[name] = State.IN_DOUBT
                     outcome.reasons[name] = explain(error)
 
-    def _verdict(self, name: str, attempt: Attempt, outcome: Outcome, missing: bool | None = None) -> bool | None:
-        """What a commit of unknown outcome came to; `missing`, where there is no row of it; None if nobody can say."""
+    def _state_after_failure(
+        self, name: str, attempt: Attempt, outcome: Outcome, without_row: State = State.IN_DOUBT
+    ) -> State:
+        """What a commit of unknown outcome came to, by the database's journal.
+
+        Args:
+            name: of the database.
+            attempt: the attempt.
+            outcome: gets the reason, if the journal can't be read.
+            without_row: what follows if the journal has no row of the attempt.
+        """
         try:
-            found = recovery.decided(self._databases[name], attempt.id, _SETTLE)
-        except Exception as error:  # it can't be asked: unknown, for whatever reason
-            outcome.reasons[name] = f"{outcome.reasons[name]}; and it can't be asked: {explain(error)}"
-            return None
-        return missing if found is None else found
-
-
-class OutsideError(MigrationError):
-    """A revision outside a transaction did not come to its end; what it did before stays."""
-
-    exit_code = 3
-
-
-class InDoubtError(MigrationError):
-    """A release was given up, and not all of it could be rolled back.
-
-    Args:
-        reason: why it was given up.
-        outcome: what became of the databases.
-    """
-
-    exit_code = 3
-
-    def __init__(self, reason: str, outcome: Outcome) -> None:
-        super().__init__(reason)
-        self.outcome = outcome
+            committed = recovery.decision(self._databases[name], attempt.id, _LOCK_WAIT)
+        except Exception as error:  # the outcome is unknown, whatever the cause
+            outcome.reasons[name] = f"{outcome.reasons[name]}; and the journal can't be read: {explain(error)}"
+            return State.IN_DOUBT
+        if committed is None:
+            return without_row
+        return State.COMMITTED if committed else State.ROLLED_BACK

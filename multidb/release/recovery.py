@@ -1,8 +1,8 @@
-"""Bringing to its end what an earlier run left in doubt: transactions that it prepared and did not finish.
+"""Recovery: resolve the prepared transactions that an interrupted run left in doubt.
 
-The name of a prepared transaction says which database decided for it. That database's journal says what was decided,
-to whoever holds that database's lock: then nobody who could still decide is alive. Missing evidence is never a
-rollback. https://www.postgresql.org/docs/current/sql-prepare-transaction.html
+The name of a prepared transaction names its decider. The decider's journal holds the decision, for the session that
+holds the decider's lock: then no process is left that could still decide. Missing evidence is never a rollback.
+https://www.postgresql.org/docs/current/sql-prepare-transaction.html
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,186 +14,196 @@ import psycopg2
 
 from multidb.config.configuration import Configuration, Database
 from multidb.database import connections, journal, locks
+from multidb.database.attempt import Prepared
 from multidb.database.connections import Driver
-from multidb.database.journal import Prepared
 from multidb.database.locks import Wait
-from multidb.errors import ConfigError, MigrationError, explain
-from multidb.logs import naming
-from multidb.output import Say
+from multidb.database.probe import POOLED
+from multidb.errors import ConfigError, MigrationError, explain, reason_of
+from multidb.logs import for_database
 
 _SQLITE_JOURNAL = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{journal.NAME}'"  # noqa: S608 - ours
-_BUSY = 5.0  # seconds to wait for somebody else who finishes the same transaction
+_BUSY_TIMEOUT = 5.0  # seconds to wait for another session that finishes the same transaction
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """A prepared transaction that could not be brought to its end, and why."""
+class Resolution:
+    """What became of a prepared transaction.
 
+    Args:
+        database: where it is.
+        prepared: the transaction.
+        committed: True if it was committed, False if it was rolled back, None if it is still in doubt.
+        reason: why it is still in doubt.
+    """
+
+    database: Database
     prepared: Prepared
-    reason: str
+    committed: bool | None
+    reason: str = ""
 
     def __str__(self) -> str:
-        return (
-            f"in doubt: {self.prepared.gid}: {self.reason}: `python -m multidb recover` when that is put right; "
-            f"`python -m multidb status` prints the SQL to do it by hand"
-        )
+        if self.committed is None:
+            return (
+                f"in doubt: {self.prepared.gid}: {self.reason}: correct that and run `python -m multidb recover`; "
+                "`python -m multidb status` prints the SQL to resolve it by hand"
+            )
+        done = "committed" if self.committed else "rolled back"
+        return f"{done} {self.prepared.gid}, as {self.prepared.decider} had decided"
 
 
-def settle(
-    configuration: Configuration, found: Sequence[tuple[Database, Prepared]], seconds: float, say: Say
-) -> list[tuple[Database, Doubt]]:
+def resolve(
+    configuration: Configuration, in_doubt: Sequence[tuple[Database, Prepared]], seconds: float
+) -> Iterator[Resolution]:
     """Finish prepared transactions as their deciders' journals say.
 
     Args:
         configuration: of all databases; the decider need not be one that the command addresses.
-        found: the transactions, each with the database that it is in.
+        in_doubt: the transactions, each with its database.
         seconds: how long to wait for each decider's lock.
-        say: is told what was done.
 
-    Returns:
-        Those that are still in doubt.
+    Yields:
+        What became of each, as it is known; a failure of one leaves the transaction in doubt, and stops no other.
     """
-    left: list[tuple[Database, Doubt]] = []
-    for database, prepared in found:
-        with naming(database.name):
+    for database, prepared in in_doubt:
+        with for_database(database.name):
             try:
-                committed = decided(_decider(configuration, prepared.decider), prepared.attempt, seconds)
+                committed = decision(_decider(configuration, prepared.decider), prepared.attempt, seconds)
                 if committed is None:
-                    left.append((database, Doubt(prepared, f"the journal of {prepared.decider} has no row of it")))
-                    continue
-                finish(database, prepared.gid, commit=committed)
-                say(f"{'committed' if committed else 'rolled back'} {prepared.gid}, as {prepared.decider} had decided")
-            except Exception as error:  # whatever it was, the transaction stays, and the others have their turn
-                left.append((database, Doubt(prepared, explain(error).removeprefix(f"{database.name}: "))))
-    return left
+                    reason = f"the journal of {prepared.decider} has no row of it"
+                else:
+                    reason = ""
+                    finish(database, prepared.gid, commit=committed)
+            except Exception as error:
+                committed, reason = None, _without_own_name(error, database)
+            yield Resolution(database, prepared, committed, reason)
 
 
-def decided(database: Database, attempt: str, seconds: float) -> bool | None:
-    """Whether an attempt was committed in a database, read under its lock: nobody can decide any more.
+def decision(database: Database, attempt: str, seconds: float) -> bool | None:
+    """Whether an attempt was committed in its decider, read under the decider's lock.
 
     Args:
-        database: that decides.
+        database: the decider.
         attempt: the attempt's id.
         seconds: how long to wait for the lock.
 
     Returns:
-        True or False as its journal says; None if that says nothing of the attempt.
+        True or False as the journal says; None if the journal has no row of the attempt.
 
     Raises:
-        MigrationError: the database isn't there, or its lock can't be had.
-        psycopg2.Error, sqlite3.Error: it can't be asked.
+        LockedError: another session held the lock for longer.
+        MigrationError: the database does not exist.
+        psycopg2.Error, sqlite3.Error: the database can't be asked.
     """
-    with _opened(database) as driver:
-        locks.take(driver, Wait(seconds))
-        state = _state(database, driver, attempt)
-        return None if state is None else state == journal.COMMITTED
+    with _session(database) as driver:
+        locks.lock(driver, Wait(seconds))
+        return _decision(database, driver, attempt)
 
 
 def finish(database: Database, gid: str, *, commit: bool, broken: float | None = None) -> None:
-    """Commit or roll back a prepared transaction; somebody else may have done so already.
+    """Commit or roll back a prepared transaction over a session of its own; another session may have done so already.
 
     Args:
-        database: that it is in.
+        database: where it is.
         gid: its name.
         commit: which of the two.
-        broken: where the session that prepared it has just broken, seconds to wait for its end, which gives its lock
-            free: until then its server may still be about to prepare.
+        broken: where the session that prepared it has just broken: seconds to wait until that session has ended and
+            given its lock back, before which the server may still be about to prepare.
 
     Raises:
-        MigrationError: that session has not ended.
-        psycopg2.Error: it could not be done.
+        LockedError: that session has not ended.
+        psycopg2.Error: the transaction can't be finished.
     """
-    with _opened(database) as driver:
+    with _session(database) as driver:
         if broken is not None:
-            locks.take(driver, Wait(broken))
+            locks.lock(driver, Wait(broken))
         finish_in(driver, gid, commit=commit)
 
 
 def finish_in(driver: Driver, gid: str, *, commit: bool) -> None:
-    """The same, in a session that is open and in no transaction."""
-    wait = Wait(_BUSY)
+    """Commit or roll back a prepared transaction over a given session, which is in no transaction.
+
+    Args:
+        driver: the session.
+        gid: the transaction's name; a transaction that does not exist has been finished by another session.
+        commit: which of the two.
+    """
+    wait = Wait(_BUSY_TIMEOUT)
     while True:
         try:
             with driver.cursor() as cursor:
                 cursor.execute(f"{'COMMIT' if commit else 'ROLLBACK'} PREPARED %s", [gid])
         except psycopg2.errors.UndefinedObject:
             return
-        except psycopg2.errors.ObjectNotInPrerequisiteState:  # "is busy": somebody else is doing it just now
-            wait.go_on(lambda: "somebody else who settles it")
+        except psycopg2.errors.ObjectNotInPrerequisiteState:  # "is busy": another session is finishing it
+            wait.pause(lambda: "another session that finishes it")
         else:
             return
 
 
-def by_hand(prepared: Prepared, committed: bool | None) -> str:
-    """The SQL with which an operator could finish it, in the database that it is in.
+def sql_by_hand(prepared: Prepared, committed: bool | None) -> str:
+    """The SQL with which an operator can finish a transaction, in its database.
 
     Args:
         prepared: the transaction.
-        committed: what its decider says, or None if it says nothing.
+        committed: as its decider says, or None if the decider can't say.
     """
     if committed is None:
-        return f"COMMIT PREPARED '{prepared.gid}'; -- or ROLLBACK PREPARED: what the other databases of the run did"
+        return f"COMMIT PREPARED '{prepared.gid}'; -- or ROLLBACK PREPARED: as in the other databases of the run"
     return f"{'COMMIT' if committed else 'ROLLBACK'} PREPARED '{prepared.gid}';"
 
 
 def evidence(configuration: Configuration, prepared: Prepared) -> bool | None:
-    """What the decider's journal says just now, without its lock: good enough to be shown, not to act on."""
+    """What the decider's journal says now, read without the decider's lock: enough to be shown, not to act on."""
     try:
         database = _decider(configuration, prepared.decider)
-        with _opened(database) as driver:
-            state = _state(database, driver, prepared.attempt)
+        with _session(database) as driver:
+            return _decision(database, driver, prepared.attempt)
     except Exception:  # shown as unknown
         return None
-    return None if state is None else state == journal.COMMITTED
+
+
+def _without_own_name(error: Exception, database: Database) -> str:
+    own = isinstance(error, MigrationError) and error.database == database.name
+    return reason_of(error) if own else explain(error)
 
 
 def _decider(configuration: Configuration, name: str) -> Database:
     if name not in configuration.names:
-        raise MigrationError(f"it was decided in {name!r}, which databases.yaml doesn't have")
+        raise MigrationError(f"its decider is {name!r}, which databases.yaml does not have")
     try:
         return configuration.databases([name])[0]
     except ConfigError as error:
-        raise MigrationError(f"it was decided in {name}, of which the URL is not known: {error}") from error
+        raise MigrationError(f"the URL of its decider {name} is not known: {error}") from error
 
 
 @contextmanager
-def _opened(database: Database) -> Iterator[Driver]:
-    """A session that creates nothing: a file that isn't there is no evidence."""
+def _session(database: Database) -> Iterator[Driver]:
+    """A session that creates nothing: a file that does not exist is no evidence."""
     if database.is_sqlite:
         path = Path(database.url.database or "")
         if not path.exists():
-            raise MigrationError(f"the file of {database.name} is not there: {path}")
+            raise MigrationError(f"the file of {database.name} does not exist: {path}")
         driver = connections.open_existing(path)
         driver.execute("PRAGMA busy_timeout = 0")
     else:
-        driver = connections.open_to_look(database.url)
-        if driver.info.backend_pid != _prepared_to_read(driver):
+        driver = connections.open_to_read(database.url)
+        with driver.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'; SELECT pg_backend_pid()")
+            is_pooled = cursor.fetchone()[0] != driver.info.backend_pid
+        if is_pooled:
             driver.close()
             raise MigrationError(POOLED)
     with closing(driver):
         yield driver
 
 
-POOLED = (
-    "a pooling proxy such as PgBouncer stands before the server, and locks don't hold through it: "
-    "use the server's own port in the URL"
-)
-
-
-def _prepared_to_read(driver: Driver) -> int:
-    """Let nobody's lock hold up the session for long. Returns the number that the server gives it."""
-    with driver.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '5s'; SELECT pg_backend_pid()")
-        return int(cursor.fetchone()[0])
-
-
-def _state(database: Database, driver: Driver, attempt: str) -> str | None:
+def _decision(database: Database, driver: Driver, attempt: str) -> bool | None:
     cursor = driver.cursor()
     cursor.execute(_SQLITE_JOURNAL if database.is_sqlite else f"SELECT to_regclass('{journal.NAME}')")
-    there = cursor.fetchone()
-    if there is None or there[0] is None:
+    exists = cursor.fetchone()
+    if exists is None or exists[0] is None:
         return None
-    mark = "?" if database.is_sqlite else "%s"
-    cursor.execute(f"SELECT state FROM {journal.NAME} WHERE attempt = {mark}", [attempt])  # noqa: S608 - ours
+    placeholder = "?" if database.is_sqlite else "%s"
+    cursor.execute(f"SELECT state FROM {journal.NAME} WHERE attempt = {placeholder}", [attempt])  # noqa: S608 - ours
     row = cursor.fetchone()
-    return str(row[0]) if row else None
+    return row[0] == journal.COMMITTED if row else None

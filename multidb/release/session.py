@@ -1,7 +1,7 @@
-"""The one session that holds a database's lock, migrates it, and commits it.
+"""The one session that holds a database's lock, migrates the database, and commits.
 
-Its transactions are ended here and nowhere else: SQLAlchemy believes that it has one open, and what it sends at the
-end of it leaves the server's alone.
+Its transactions are ended here and nowhere else. SQLAlchemy believes that it has a transaction open, and what it sends
+at the end does not reach the server.
 """
 
 import math
@@ -10,6 +10,7 @@ import sqlite3
 import traceback
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum, auto
 
 import psycopg2
 from alembic.util import CommandError
@@ -22,66 +23,82 @@ from multidb.config.settings import Limits
 from multidb.database import connections, locks
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
-from multidb.errors import MigrationError, explain
+from multidb.errors import MigrationError, reason_of
 
 _ENDS_TRANSACTION = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/|;)*(COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b",
     re.IGNORECASE | re.DOTALL,
 )
 _ENDED = (
-    "a revision ended the transaction that all databases commit together: what it did before that may have been "
-    "committed: take its commit or rollback out"
+    "a revision ended the transaction that all databases commit together, and what it did before may have been "
+    "committed: remove its COMMIT or ROLLBACK"
 )
 _VERIFY = "RESET ROLE; RESET search_path; SET CONSTRAINTS ALL IMMEDIATE; SELECT transaction_timestamp()"
-_SHORTEST_WAIT = 5.0  # seconds: those who read an SQLite file let go of it soon
+_SHORTEST_WAIT = 5.0  # seconds that a commit on SQLite waits for readers of the file, who finish soon
 
 
 class EndedError(MigrationError):
     """A revision ended the transaction; what it did before may have been committed."""
 
 
+class _Mode(Enum):
+    """What the statements of the session may do to its transaction."""
+
+    OWN = auto()
+    """They are ours, and begin and end it."""
+    REVISION = auto()
+    """They are a revision's, which may not end it."""
+    AUTOCOMMIT = auto()
+    """They are a revision's that runs outside a transaction."""
+
+
 class Session:
-    """A session of a database that has work.
+    """The session of a database that has work.
 
     Args:
         database: which.
-        driver: a PostgreSQL session with the lock, in no transaction; None for SQLite, whose file is opened when it
-            is needed.
-        limits: how long it may keep others waiting.
+        driver: a PostgreSQL session that holds the lock and is in no transaction; None for SQLite, whose file is
+            opened when it is needed.
+        limits: how long the session may block others.
         lock_wait: seconds to wait for another process that writes to an SQLite file.
-        alike: what makes two databases the same to SQLAlchemy.
+        dialect_cache_key: databases with equal keys share an initialised dialect of SQLAlchemy.
     """
 
     def __init__(
-        self, database: Database, driver: Driver, limits: Limits, lock_wait: float, alike: Hashable | None
+        self,
+        database: Database,
+        driver: Driver,
+        limits: Limits,
+        lock_wait: float,
+        dialect_cache_key: Hashable | None,
     ) -> None:
         self.database = database
         self.driver = driver
-        self.outside = False
-        self._limits, self._lock_wait, self._alike = limits, lock_wait, alike
+        self._limits, self._lock_wait, self._dialect_cache_key = limits, lock_wait, dialect_cache_key
         self._connection: Connection | None = None
-        self._began: object = None
-        self._in_revision = self._patient = self._is_used = False
+        self._began: object = None  # when the last transaction began, as the server says
+        self._mode = _Mode.OWN
 
     @property
     def connection(self) -> Connection:
-        """SQLAlchemy's connection; beginning a transaction of its begins the session's."""
+        """SQLAlchemy's connection; beginning its transaction begins the session's."""
         if self._connection is None:
-            if self.driver is None:
-                self.driver = connections.open_to_migrate(self.database.url.database or "")
-            self._connection = connections.around(self.database.url, lambda: self.driver, self._begin, self._alike)
-            event.listen(self._connection, "before_cursor_execute", self._refuse_to_end_it)
+            self._open()
+            self._connection = connections.around(
+                self.database.url, lambda: self.driver, self._begin, self._dialect_cache_key
+            )
+            event.listen(self._connection, "before_cursor_execute", self._refuse_ending_statement)
             for ending in ("commit", "rollback"):
-                event.listen(self._connection, ending, self._refuse_in_a_revision)
+                event.listen(self._connection, ending, self._refuse_ending)
         return self._connection
 
     @property
     def backend(self) -> int | None:
-        """The number of PostgreSQL's process that serves it."""
+        """The PostgreSQL process that serves the session."""
         return None if self.database.is_sqlite else int(self.driver.info.backend_pid)
 
     @property
-    def is_open(self) -> bool:
+    def in_transaction(self) -> bool:
         """Whether the server has a transaction open."""
         if self.driver is None:
             return False
@@ -90,33 +107,44 @@ class Session:
         return not self.driver.closed and self.driver.info.transaction_status != TRANSACTION_STATUS_IDLE
 
     @contextmanager
-    def in_a_revision(self) -> Iterator[None]:
-        """Refuse what would end the transaction, and find out if something has.
+    def in_revision(self) -> Iterator[None]:
+        """Refuse what would end the transaction, and detect what has ended it.
 
         Raises:
-            MigrationError: something has.
+            EndedError: the transaction has been ended.
         """
-        began = self._began
-        self._in_revision = True
+        began, before = self._began, self._mode
+        if before is not _Mode.AUTOCOMMIT:
+            self._mode = _Mode.REVISION
         try:
-            with _autocommit_refused():
+            with _autocommit_block_explained():
                 yield
         except Exception as error:
             if not _sqlite_rolled_back(error) and self._transaction() not in (began, None):
-                raise EndedError(f"{explain(error)}; and {_ENDED}") from error
+                raise EndedError(f"{reason_of(error)}; and {_ENDED}") from error
             raise
         finally:
-            self._in_revision = False
+            self._mode = before
+
+    @contextmanager
+    def autocommit(self) -> Iterator[None]:
+        """Let each statement inside commit by itself."""
+        self._mode = _Mode.AUTOCOMMIT
+        try:
+            yield
+        finally:
+            self._mode = _Mode.OWN
 
     def verify(self) -> None:
-        """Find what a commit would refuse, while everything can still be rolled back.
+        """Detect what a commit would refuse, while everything can still be rolled back.
 
-        Role and search path are ours again then, whatever a revision made of them: only the role that prepared a
-        transaction may finish it, and the journal is where it was looked for.
+        Role and search path are reset, whatever a revision made of them: only the role that prepared a transaction may
+        finish it, and the journal is in the search path of the probe.
 
         Raises:
-            MigrationError: rows refer to nothing, or a revision ended the transaction.
-            psycopg2.Error: a deferred constraint is violated.
+            EndedError: a revision ended the transaction.
+            MigrationError: rows on SQLite violate a foreign key.
+            psycopg2.Error: rows violate a deferred constraint.
         """
         if not self.database.is_sqlite:
             with self.driver.cursor() as cursor:
@@ -130,20 +158,20 @@ class Session:
         if violations:
             table, row, parent, _ = violations[0]
             raise MigrationError(
-                f"{len(violations)} rows would refer to nothing, such as row {row} of {table}, to {parent}: "
-                "correct the revision, or the data"
+                f"{len(violations)} rows would violate a foreign key, such as row {row} of {table}, which refers to "
+                f"{parent}: correct the revision, or the data"
             )
 
     def end(self, statement: str, tag: str | None = None) -> None:
         """End the transaction.
 
         Args:
-            statement: that ends it.
-            tag: what the server must answer; an aborted transaction answers ROLLBACK to everything, as no error.
+            statement: ends it.
+            tag: the command tag that the server must answer; an aborted transaction answers ROLLBACK, without an error.
 
         Raises:
-            psycopg2.Error, sqlite3.Error: it could not be done.
-            MigrationError: the server answered something else.
+            psycopg2.Error, sqlite3.Error: the statement failed.
+            MigrationError: the server answered another tag.
         """
         try:
             if isinstance(self.driver, sqlite3.Connection):
@@ -152,13 +180,15 @@ class Session:
                 with self.driver.cursor() as cursor:
                     cursor.execute(statement)
                     if tag is not None and cursor.statusmessage != tag:
-                        raise MigrationError(f"the server answered {cursor.statusmessage} to {tag}: its log says why")
+                        raise MigrationError(
+                            f"the server answered {cursor.statusmessage} to {tag}: its log has the reason"
+                        )
         finally:
-            self._tell_sqlalchemy()
+            self._close_sqlalchemy_transaction()
 
     def commit(self) -> None:
-        """Commit, durably: it may decide for other databases."""
-        if isinstance(self.driver, sqlite3.Connection):  # whose commit waits for those who read
+        """Commit, durably: the commit may decide for other databases."""
+        if isinstance(self.driver, sqlite3.Connection):  # a commit waits for readers of the file
             self.driver.execute(f"PRAGMA busy_timeout = {max(_SHORTEST_WAIT, self._limits.lock_timeout) * 1000:.0f}")
             self.end("COMMIT")
             self.driver.execute("PRAGMA busy_timeout = 0")
@@ -166,51 +196,56 @@ class Session:
             self.end("SET LOCAL synchronous_commit = on; COMMIT", "COMMIT")
 
     def rollback(self) -> None:
-        """Roll back what is open; an error may have done so already."""
-        if self.is_open:
+        """Roll back an open transaction; an error may have ended it already."""
+        if self.in_transaction:
             self.end("ROLLBACK")
         else:
-            self._tell_sqlalchemy()
+            self._close_sqlalchemy_transaction()
 
     def wait_for_writers(self) -> None:
-        """Wait until nobody else writes to an SQLite file, as for another run: nobody waits for us meanwhile."""
-        self._patient = True
-        try:
-            self.connection.begin()
-            self.end("ROLLBACK")
-        finally:
-            self._patient = False
-
-    def begin_after_outside(self) -> None:
-        """Begin the transaction that records what a revision did outside of one.
+        """Wait until no other process writes to an SQLite file, as for another run.
 
         Raises:
-            MigrationError: the revision let go of the run's lock, and somebody else has it now.
+            LockedError: another process wrote for longer.
+        """
+        self._open()
+        locks.lock(self.driver, Wait(self._lock_wait, "lock_wait"))
+        self.driver.execute("ROLLBACK")
+
+    def begin_recording(self) -> None:
+        """Begin the transaction that records a revision which ran outside of one.
+
+        Raises:
+            LockedError: the revision gave the run's lock back, and another session holds it now.
         """
         if isinstance(self.driver, sqlite3.Connection):
             self.driver.isolation_level = None  # autocommit_block() leaves another
         else:
             self.driver.commit()
             self.driver.autocommit = True
-            locks.take(self.driver, Wait(0))  # DISCARD ALL would have let go of it; to have it twice is no harm
-        self._begin_in_earnest(self.driver)
+            locks.lock(self.driver, Wait(0))  # DISCARD ALL gives it back; holding it twice does no harm
+        self._begin_transaction(self.driver)
 
     def close(self) -> None:
         """End the session, and with it the lock; an open transaction is rolled back."""
-        # A connection that broke can't be rolled back, which its server has done; the failure is already known.
+        # A broken connection can't be rolled back, which its server has done; the failure is known already.
         for each in (self._connection, self.driver):
             if each is not None:
                 with suppress(DBAPIError, psycopg2.Error, sqlite3.Error):
                     each.close()
 
     def cancel(self) -> None:
-        """Cancel the statement that is running; called by another thread than the one that waits for it."""
+        """Cancel the running statement; called by another thread than the one that waits for the statement."""
         if isinstance(self.driver, sqlite3.Connection):
             self.driver.interrupt()
         elif self.driver is not None and not self.driver.closed:
             self.driver.cancel()
 
-    def _tell_sqlalchemy(self) -> None:
+    def _open(self) -> None:
+        if self.driver is None:
+            self.driver = connections.open_to_migrate(self.database.url.database or "")
+
+    def _close_sqlalchemy_transaction(self) -> None:
         """Let SQLAlchemy know that its transaction has ended."""
         transaction = self._connection and self._connection.get_transaction()
         if transaction:
@@ -218,26 +253,25 @@ class Session:
                 transaction.close()
 
     def _begin(self, driver: Driver) -> None:
-        if not self.outside:
-            self._begin_in_earnest(driver)
+        if self._mode is not _Mode.AUTOCOMMIT:
+            self._begin_transaction(driver)
         elif not isinstance(driver, sqlite3.Connection):
             with driver.cursor() as cursor:
-                cursor.execute(self._settings())
+                cursor.execute(self._timeouts())
 
-    def _begin_in_earnest(self, driver: Driver) -> None:
+    def _begin_transaction(self, driver: Driver) -> None:
         if isinstance(driver, sqlite3.Connection):
-            timeout = 0 if self._patient else self._limits.lock_timeout
-            locks.take(driver, Wait(timeout, "lock_timeout") if timeout else Wait(self._lock_wait, "lock_wait"))
+            timeout = self._limits.lock_timeout
+            locks.lock(driver, Wait(timeout, "lock_timeout") if timeout else Wait(self._lock_wait, "lock_wait"))
             self._began = True
             return
         with driver.cursor() as cursor:
-            if self._is_used:  # what a revision has set for the session is not for those of the next release
+            if self._began is not None:  # what a revision has set for the session must not reach the next stage
                 cursor.execute(f"RESET ALL; {locks.SETTINGS}")
-            self._is_used = True
-            cursor.execute(f"{self._settings()}; BEGIN; SELECT transaction_timestamp()")
+            cursor.execute(f"{self._timeouts()}; BEGIN; SELECT transaction_timestamp()")
             self._began = cursor.fetchone()[0]
 
-    def _settings(self) -> str:
+    def _timeouts(self) -> str:
         milliseconds = {
             "lock_timeout": self._limits.lock_timeout * 1000,
             "statement_timeout": self._limits.statement_timeout * 1000,
@@ -245,9 +279,9 @@ class Session:
         return "; ".join(f"SET {name} = {math.ceil(value)}" for name, value in milliseconds.items())
 
     def _transaction(self) -> object:
-        """What tells the transaction from any other: on PostgreSQL, when it began. None if it can't be asked."""
+        """What distinguishes the transaction from any other, as `_began`; None if the session can't be asked."""
         driver = self.driver
-        if self.outside:
+        if self._mode is _Mode.AUTOCOMMIT:
             return None
         if isinstance(driver, sqlite3.Connection):
             return driver.in_transaction
@@ -257,11 +291,11 @@ class Session:
             cursor.execute("SELECT transaction_timestamp()")
             return cursor.fetchone()[0]
 
-    def _refuse_in_a_revision(self, _connection: Connection) -> None:
-        if self._in_revision and not self.outside:
+    def _refuse_ending(self, _connection: Connection) -> None:
+        if self._mode is _Mode.REVISION:
             raise MigrationError("a revision may not commit or roll back: all databases are committed together")
 
-    def _refuse_to_end_it(
+    def _refuse_ending_statement(
         self,
         _connection: Connection,
         _cursor: object,
@@ -270,8 +304,8 @@ class Session:
         _context: object,
         _many: bool,
     ) -> None:
-        """Refuse a statement of a revision's that would end the transaction, before it is sent."""
-        match = _ENDS_TRANSACTION.match(statement) if self._in_revision and not self.outside else None
+        """Refuse a statement of a revision that would end the transaction, before it is sent."""
+        match = _ENDS_TRANSACTION.match(statement) if self._mode is _Mode.REVISION else None
         if match:
             raise MigrationError(
                 f"{match[1].upper()} in a revision would end the transaction of all databases: leave it out"
@@ -279,7 +313,7 @@ class Session:
 
 
 def _sqlite_rolled_back(error: Exception) -> bool:
-    """Whether it is one of the errors on which SQLite itself may roll back: https://sqlite.org/lang_transaction.html"""
+    """Whether SQLite itself may roll back on this error: https://sqlite.org/lang_transaction.html"""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in {
         sqlite3.SQLITE_FULL,
@@ -291,8 +325,8 @@ def _sqlite_rolled_back(error: Exception) -> bool:
 
 
 @contextmanager
-def _autocommit_refused() -> Iterator[None]:
-    """Say what Alembic's bare AssertionError means."""
+def _autocommit_block_explained() -> Iterator[None]:
+    """Explain Alembic's bare AssertionError in `autocommit_block()`."""
     try:
         yield
     except AssertionError as error:

@@ -1,4 +1,4 @@
-"""What does a revision of a branch look like? The branch is replayed in a scratch database, and that is read back."""
+"""Replay branches: run their revisions in scratch databases, and read the schema that each revision makes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -10,49 +10,49 @@ from sqlalchemy import Connection
 
 from multidb import logs
 from multidb.config.configuration import Database
-from multidb.database import journal
+from multidb.database.attempt import Attempt, Run
 from multidb.database.connections import Driver
-from multidb.database.journal import Attempt
-from multidb.database.probe import Look, look_at
-from multidb.errors import MigrationError, named
+from multidb.database.probe import Probe
+from multidb.errors import MigrationError, reason_of
+from multidb.planning import alembic_internals
 from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
-from multidb.planning.plan import Part, Plan, Step
-from multidb.planning.planner import parts_of
+from multidb.planning.plan import Plan, Stage, Step
+from multidb.planning.planner import stages_of
 from multidb.release.participant import Participant
-from multidb.replay import forks
-from multidb.replay.scratch import Keeper, Scratch, server_for
+from multidb.release.processes import map_in_processes
+from multidb.replay.scratch import Scratch, ScratchServer, server_for
 from multidb.schema import postgresql
 from multidb.schema.objects import Schema
 
 Position = tuple[str, ...]
 """The revisions that a database is at; none is the base."""
 
+Schemas = Mapping[Position, Schema]
+"""What a branch makes, at some of its positions."""
+
 
 @dataclass(frozen=True)
-class Question:
-    """What a database should be at some positions of its branch.
+class ReplayRequest:
+    """The positions of a branch whose schemas are wanted.
 
     Args:
-        database: whose branch; its URL says which dialect.
-        positions: where, in an order in which each follows from those before it.
-        scratch: the scratch database to replay it in; None for SQLite.
-        like: the live schema, which says where a name without a schema is.
-        near: if given, only those positions matter whose columns are nearest to one of these sets of columns.
+        database: whose branch; its URL gives the dialect.
+        positions: in an order in which each follows from those before it.
+        scratch: the scratch database to replay the branch in; None for SQLite.
+        live: the schema of the live database, whose default schema the scratch database gets.
+        near: if given, only those positions are wanted whose columns are nearest to one of these sets of columns.
     """
 
     database: Database
     positions: Sequence[Position]
     scratch: Scratch | None
-    like: Schema
+    live: Schema
     near: Sequence[frozenset[str]] | None = None
 
 
-Answer = Mapping[Position, Schema]
-
-
 class Replays:
-    """Scratch databases on as many servers as it takes, and the questions that they answer.
+    """Scratch databases on as many servers as needed, and the replays in them.
 
     Args:
         environment: the command and its databases.
@@ -60,60 +60,60 @@ class Replays:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._keepers: dict[Any, Keeper] = {}
+        self._servers: dict[Any, ScratchServer] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for keeper in self._keepers.values():
-            keeper.close()
+        for server in self._servers.values():
+            server.close()
 
-    def question(
+    def request(
         self,
         database: Database,
         positions: Sequence[Position],
         driver: Driver,
-        like: Schema,
+        live: Schema,
         near: Sequence[frozenset[str]] | None = None,
-    ) -> Question:
-        """A question that can be asked.
+    ) -> ReplayRequest:
+        """A request that can be run.
 
         Args:
             database: whose branch.
-            positions: where, in an order in which each follows from those before it.
+            positions: as in ReplayRequest.
             driver: a session on the database's server.
-            like: the live schema.
-            near: if given, only those positions matter whose columns are nearest to one of these sets of columns.
+            live: the schema of the live database.
+            near: as in ReplayRequest.
 
         Raises:
-            MigrationError: there is no server to replay it on.
+            MigrationError: there is no server for scratch databases.
         """
         if database.is_sqlite:
-            return Question(database, positions, None, like, near)
-        server = server_for(self._environment.configuration, database, driver)
-        if server not in self._keepers:
-            self._keepers[server] = Keeper(server)
-        return Question(database, positions, self._keepers[server].scratch(), like, near)
+            return ReplayRequest(database, positions, None, live, near)
+        url = server_for(self._environment.configuration, database, driver)
+        if url not in self._servers:
+            self._servers[url] = ScratchServer(url)
+        return ReplayRequest(database, positions, self._servers[url].scratch(), live, near)
 
-    def ask(self, questions: Sequence[Question]) -> dict[str, Answer | MigrationError]:
-        """The answers, by the names of the databases; of a branch that can't be replayed, why.
+    def run(self, requests: Sequence[ReplayRequest]) -> dict[str, Schemas | MigrationError]:
+        """The schemas, by the names of the databases; of a branch that can't be replayed, why.
 
         Args:
-            questions: one for each database.
+            requests: one for each database.
         """
-        # An extension such as PostGIS takes longer to make than any branch.
-        ordered = sorted(questions, key=lambda each: (not each.database.extensions, -len(each.positions)))
+        # Creating an extension such as PostGIS takes longer than any branch.
+        ordered = sorted(requests, key=lambda each: (not each.database.extensions, -len(each.positions)))
         jobs = self._environment.settings.jobs
-        answers = forks.forked(lambda question: _answered(self._environment, question), ordered, jobs)
-        return {question.database.name: answer for question, answer in zip(ordered, answers, strict=True)}
+        found = map_in_processes(lambda request: _schemas(self._environment, request), ordered, jobs)
+        return {request.database.name: schemas for request, schemas in zip(ordered, found, strict=True)}
 
 
-def check_alike(name: str, wanted: Schema, live: Schema) -> None:
-    """Say so, if the scratch server is of another version: it may write the same definition in another way."""
+def log_other_version(name: str, wanted: Schema, live: Schema) -> None:
+    """Log if the scratch server has another version, which may write the same definition in another way."""
     ours, theirs = wanted.version // 10000, live.version // 10000
     if ours != theirs:
-        with logs.naming(name):
+        with logs.for_database(name):
             logs.log.info(
                 "replayed on PostgreSQL %s, and the database is on %s: definitions may be written differently",
                 ours,
@@ -127,140 +127,148 @@ def positions_of(branch: Branch) -> list[Position]:
 
 
 class _Observer:
-    """Looks at the scratch database after each revision.
+    """Reads the scratch database after each revision.
 
     Args:
-        question: says what matters.
+        request: gives the positions that are wanted.
     """
 
-    def __init__(self, question: Question) -> None:
-        self._question = question
+    def __init__(self, request: ReplayRequest) -> None:
+        self._request = request
         self.schemas: dict[Position, Schema] = {}
         self._columns: dict[Position, frozenset[str]] = {}
 
-    def look(self, heads: Iterable[str], connection: Connection) -> None:
-        """Look at it. To read all of a schema takes ten times as long as to read its columns.
+    def observe(self, heads: Iterable[str], connection: Connection) -> None:
+        """Read the schema, or only its columns, which takes a tenth of the time.
 
         Args:
-            heads: where it is now.
+            heads: the revisions that the database is at.
             connection: to it, in a transaction.
         """
         position = tuple(sorted(heads))
-        if position not in self._question.positions:
+        if position not in self._request.positions:
             return
-        if self._question.near is None:
+        if self._request.near is None:
             self.schemas[position] = postgresql.read(connection)
             return
         self._columns[position] = found = postgresql.columns(connection)
-        if found in self._question.near:
+        if found in self._request.near:
             self.schemas[position] = postgresql.read(connection)
 
     def nearest(self) -> list[Position]:
-        """The positions that matter and are yet to be read."""
-        near = self._question.near or ()
+        """The positions that are wanted and whose schema is yet to be read."""
+        near = self._request.near or ()
         found: set[Position] = set()
-        unlike = not any(columns & wanted for columns in self._columns.values() for wanted in near)
+        has_no_common_column = not any(columns & wanted for columns in self._columns.values() for wanted in near)
         for wanted in near:
-            common = {position: columns for position, columns in self._columns.items() if unlike or columns & wanted}
-            least = min((len(columns ^ wanted) for columns in common.values()), default=None)
-            found |= {position for position, columns in common.items() if len(columns ^ wanted) == least}
-        return [position for position in self._question.positions if position in found - set(self.schemas)]
+            candidates = {
+                position: columns
+                for position, columns in self._columns.items()
+                if has_no_common_column or columns & wanted
+            }
+            least = min((len(columns ^ wanted) for columns in candidates.values()), default=None)
+            found |= {position for position, columns in candidates.items() if len(columns ^ wanted) == least}
+        return [position for position in self._request.positions if position in found - set(self.schemas)]
 
 
-def _answered(environment: Environment, question: Question) -> Answer:
-    with environment.working_on(question.database.name), logs.silent():
-        observer = _observed(environment, question)
+def _schemas(environment: Environment, request: ReplayRequest) -> Schemas:
+    with environment.working_on(request.database.name), logs.silent():
+        observer = _observed(environment, request)
         left = observer.nearest()
         if left:
-            observer.schemas |= _observed(environment, replace(question, positions=left, near=None)).schemas
+            observer.schemas |= _observed(environment, replace(request, positions=left, near=None)).schemas
     return observer.schemas
 
 
-def _observed(environment: Environment, question: Question) -> _Observer:
+def _observed(environment: Environment, request: ReplayRequest) -> _Observer:
     """Replay a branch through all positions; where it forks, one way after the other."""
-    observer, left = _Observer(question), list(question.positions)
-    branch = environment.branch(question.database.name)
+    observer, left = _Observer(request), list(request.positions)
+    branch = environment.branch(request.database.name)
     while left:
         steps, passed = _way(environment, branch, left)
-        with _replaying(question.database.name):
+        with _in_scratch_database():
             try:
-                with _empty(question) as look:
-                    _replay(environment, look, parts_of(steps), observer)
+                with _empty_database(request) as probe:
+                    _replay(environment, probe, stages_of(steps), observer)
             except MigrationError:
-                # As it may have come here in several releases: what one adds to an enum, the next can use.
-                with _empty(question) as look:
-                    _replay(environment, look, [part for step in steps for part in parts_of([step])], observer)
+                # As several runs may have done it: a value that one adds to an enum, the next can use.
+                with _empty_database(request) as probe:
+                    _replay(environment, probe, [stage for step in steps for stage in stages_of([step])], observer)
         left = [position for position in left if position not in passed]
     return observer
 
 
-def _replay(environment: Environment, look: Look, parts: Sequence[Part], observer: _Observer) -> None:
-    """Replay revisions, by the same means as any run."""
+def _replay(environment: Environment, probe: Probe, stages: Sequence[Stage], observer: _Observer) -> None:
+    """Run revisions in an empty database, by the code of any run."""
 
-    def migrate(database: Database, connection: Connection, **how: Any) -> None:
-        note = how.pop("on_version_apply")
+    def migrate(database: Database, connection: Connection, **options: Any) -> None:
+        note = options.pop("on_version_apply")
 
         def applied(heads: set[str], **rest: Any) -> None:
             note(heads=heads, **rest)
-            observer.look(heads, connection)
+            observer.observe(heads, connection)
 
-        environment.configure(database, connection, as_sql=False, on_version_apply=applied, **how)
+        environment.configure_migration(database, connection, on_version_apply=applied, **options)
         context.run_migrations()
 
-    name, run = look.database.name, journal.Run("replay")
-    participant = Participant(Plan(look, (), tuple(parts)), migrate, run, environment.settings)
+    name, run, result = probe.database.name, Run("replay"), probe.result()
+    driver = None if probe.database.is_sqlite else probe.take_connection()
+    plan = Plan(probe.database, (), tuple(stages))
+    participant = Participant(plan, result, driver, migrate, run, environment.settings)
     with closing(participant):
         participant.session.connection.begin()
-        observer.look((), participant.session.connection)
+        observer.observe((), participant.session.connection)
         participant.session.end("ROLLBACK")
-        for number, part in enumerate(parts):
-            attempt = Attempt(run.id, number, (name,), False, {name: number}, part.outside)
+        for number, stage in enumerate(stages):
+            attempt = Attempt(run.id, number, (name,), name, False, {name: number}, stage.nontransactional)
             participant.migrate(attempt)
             participant.commit(attempt)
 
 
 def _way(environment: Environment, branch: Branch, positions: Iterable[Position]) -> tuple[list[Step], set[Position]]:
-    """The steps that lead through as many of the positions as lie on one way, and which these are."""
+    """The steps through as many of the positions as lie on one way, and these positions."""
     steps: list[Step] = []
     here: Position = ()
     passed: set[Position] = set()
     for position in positions:
-        if not set(here) <= _below(branch, position):
+        if not set(here) <= branch.ancestors(position):
             continue
         for revision in position:
-            steps += environment.script._upgrade_revs(revision, here)  # type: ignore[arg-type]
-            here = (*(each for each in here if each not in _below(branch, (revision,))), revision)
+            steps += alembic_internals.upgrade_steps(environment.script, revision, here)
+            here = (*(each for each in here if each not in branch.ancestors((revision,))), revision)
         passed.add(position)
     return steps, passed
 
 
-def _below(branch: Branch, position: Position) -> set[str]:
-    """The revisions of a position, and all before them."""
-    return {each.revision for each in branch.revision_map.iterate_revisions(position, "base")} if position else set()
-
-
 @contextmanager
-def _empty(question: Question) -> Iterator[Look]:
-    """An empty database to replay a branch in, looked at as any other."""
-    database = question.database
-    if question.scratch is None:
-        [look] = look_at([replace(database, url=database.url.set(database=":memory:"))])
-        with closing(look):
-            yield look
+def _empty_database(request: ReplayRequest) -> Iterator[Probe]:
+    """An empty database to replay a branch in, probed as any other."""
+    database = request.database
+    if request.scratch is None:
+        with _probed(replace(database, url=database.url.set(database=":memory:"))) as probe:
+            yield probe
         return
-    with question.scratch.made(database.extensions, question.like.space, question.like.search_path) as url:
-        [look] = look_at([replace(database, url=url)])
-        with closing(look):
-            look.wait()
-            yield look
+    live = request.live
+    with (
+        request.scratch.created(database.extensions, live.space, live.search_path) as url,
+        _probed(replace(database, url=url)) as probe,
+    ):
+        yield probe
 
 
 @contextmanager
-def _replaying(name: str) -> Iterator[None]:
-    """Say that it was not the live database in which it happened."""
+def _probed(database: Database) -> Iterator[Probe]:
+    probe = Probe(database)
+    probe.start()
+    with closing(probe):
+        probe.wait()
+        yield probe
+
+
+@contextmanager
+def _in_scratch_database() -> Iterator[None]:
+    """Name the scratch database in a failure: it did not happen in the live one."""
     try:
-        with named(name):
-            yield
-    except MigrationError as error:
-        text = str(error).removeprefix(f"{name}: ")
-        raise MigrationError(f"{name}: its branch can't be replayed in a scratch database: {text}") from error
+        yield
+    except Exception as error:
+        raise MigrationError(f"its branch can't be replayed in a scratch database: {reason_of(error)}") from error

@@ -14,9 +14,8 @@ from multidb.config.configuration import Database, variable
 from multidb.database import connections, locks
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
-from multidb.database.probe import Look
+from multidb.database.probe import Probe
 from multidb.errors import MigrationError
-from multidb.release import recovery
 from multidb.schema import postgresql
 from multidb.schema.diff import Difference
 from multidb.schema.objects import Schema
@@ -25,7 +24,7 @@ _READ_ONLY = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_ti
 
 
 @dataclass(frozen=True)
-class Live:
+class Snapshot:
     """A live database as it was at one moment.
 
     Args:
@@ -39,55 +38,54 @@ class Live:
     schema: Schema
 
 
-def read(look: Look, seconds: float | None) -> Live:
+def read(probe: Probe, seconds: float | None) -> Snapshot:
     """Read a database; nothing in it is changed.
 
     Args:
-        look: at it.
-        seconds: how long to wait for a run that is in progress; None where it is our own.
+        probe: of the database, started.
+        seconds: how long to wait for a run in progress; None where that run is our own.
 
     Raises:
         MigrationError: a run has been in progress for longer, or has left the database in doubt.
-        psycopg2.Error, sqlite3.Error: it can't be read.
+        psycopg2.Error, sqlite3.Error: the database can't be read.
     """
-    _ = look.heads  # which raises what kept it from being asked
-    if look.is_pooled:
-        raise MigrationError(recovery.POOLED)
-    with _locked(look, Wait(seconds, "lock_wait")) if seconds is not None else nullcontext():
-        look.again()
-        look.wait()
-        if look.in_doubt:
+    result = probe.result()
+    _ = result.heads  # raises what kept them from being read
+    result.check_direct()
+    with _locked(probe.connection, Wait(seconds, "lock_wait")) if seconds is not None else nullcontext():
+        probe.start()
+        if probe.result().in_doubt:
             raise MigrationError("an interrupted run left it in doubt: `python -m multidb recover` first")
-        with reading(look.database, look.connection) as connection:
+        with reading(probe.database, probe.connection) as connection:
             heads = MigrationContext.configure(connection).get_current_heads()
-            return Live(look.database, tuple(sorted(heads)), postgresql.read(connection))
+            return Snapshot(probe.database, tuple(sorted(heads)), postgresql.read(connection))
 
 
-def check_there(look: Look) -> None:
-    """Refuse an SQLite file that isn't there: it would pass for an empty one, and a path with a mistake for healthy.
+def check_exists(database: Database) -> None:
+    """Refuse an SQLite file that does not exist: it would pass for an empty database, and a wrong path for a right one.
 
     Raises:
-        MigrationError: it isn't there.
+        MigrationError: the file does not exist.
     """
-    path = look.database.url.database or ""
-    if look.database.is_sqlite and not Path(path).exists():
-        name = look.database.name
+    path, name = database.url.database or "", database.name
+    if database.is_sqlite and not Path(path).exists():
         raise MigrationError(
-            f"there is no file {path}: name the live one in {variable(name)}, or make it: `alembic upgrade {name}@head`"
+            f"there is no file {path}: name the live one in {variable(name)}, or create it: "
+            f"`alembic upgrade {name}@head`"
         )
 
 
-def counted(look: Look, differences: Sequence[Difference]) -> list[Difference]:
+def counted(probe: Probe, differences: Sequence[Difference]) -> list[Difference]:
     """The differences with the numbers of rows that mending them would break.
 
     Args:
-        look: at the database.
+        probe: of the database.
         differences: found in it.
 
     Raises:
         psycopg2.Error, sqlite3.Error: the database can't be asked any more.
     """
-    with reading(look.database, look.connection) as connection:
+    with reading(probe.database, probe.connection) as connection:
         return [replace(each, rows=count(connection, each.breaking)) for each in differences]
 
 
@@ -113,20 +111,19 @@ def reading(database: Database, driver: Driver) -> Iterator[Connection]:
 
 
 @contextmanager
-def _locked(look: Look, wait: Wait) -> Iterator[None]:
-    driver = look.connection
+def _locked(driver: Driver, wait: Wait) -> Iterator[None]:
     if not isinstance(driver, sqlite3.Connection):
-        locks.take(driver, wait)
+        locks.lock(driver, wait)
         try:
             yield
         finally:
             if not driver.closed:
-                locks.release(driver)
+                locks.unlock(driver)
         return
     # SQLite's lock is a transaction that could write. Whoever reads sees one state, with the revision that belongs to
     # it, so that it is enough to have had the lock; on a medium that nobody can write to, there is none to be had.
     try:
-        locks.take(driver, wait)
+        locks.lock(driver, wait)
         driver.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:

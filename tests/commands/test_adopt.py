@@ -51,8 +51,8 @@ def test_databases_that_create_all_made_lack_defaults_and_get_them(legacy: Proje
     before = contents(legacy)
     refused = legacy.multidb("adopt")
     assert re.match(
-        r"error: auth_db: it is not auth_0001, the nearest: 2 differences, as the lines above say: --reconcile mends "
-        r"what is harmless and keeps what is extra; and user_db, .*; no database was changed",
+        r"error: auth_db: it is not auth_0001, the nearest revision: 2 differences, as the lines above say: "
+        r"--reconcile repairs what is harmless and keeps what is extra; and user_db, .*; no database was changed",
         refused.error,
     )
     assert lines_of(refused, "auth_db")[1:3] == [
@@ -100,17 +100,18 @@ def inject(project: Project, sql: str, *arguments: str) -> Result:
     """Run `adopt`, with a statement of somebody else's between its look and its record."""
     program = f"""
 import os, sys, psycopg2
-from multidb import cli, takeover
+from multidb import cli
+from multidb.planning.targets import Targets
 
-record = takeover.record
+run = Targets.run
 
 def later(*arguments):
     connection = psycopg2.connect(os.environ["AUTH_DB_URL"])
     connection.cursor().execute({sql!r})
     connection.commit()
-    record(*arguments)
+    run(*arguments)
 
-takeover.record = later
+Targets.run = later
 cli.main(["adopt", *sys.argv[1:]])
 """
     return project.run(sys.executable, "-c", program, *arguments)
@@ -199,7 +200,7 @@ def test_the_nearest_revision_is_found_and_the_first_of_those_that_say_the_same(
     old.add_revision("auth_db", 4, 'op.create_table("more", sa.Column("x", sa.Integer))')
     old.rows("auth_db", "ALTER TABLE users ADD nickname text")
     first = lines_of(old.multidb("adopt", "--dry-run", "auth_db"), "auth_db")[0]
-    assert "equals auth_0002 (and auth_0003, which says the same)" in first
+    assert "equals auth_0002 (and auth_0003, whose schema is identical)" in first
     old.rows("auth_db", "CREATE TABLE more (x bigint)")
     refused = old.multidb("adopt", "auth_db")
     assert "it is not auth_0004, the nearest: 1 difference" in refused.error
@@ -211,7 +212,7 @@ def test_a_database_that_is_another_entrys_is_refused(old: Project) -> None:
     old.variables |= {"AUTH_DB_URL": user, "USER_DB_URL": auth}
     was = old.versions()
     refused = old.multidb("adopt", "--reconcile")
-    assert "auth_db: it looks like user_db's, at user_0001: correct the URL" in refused.error
+    assert "auth_db: its schema matches user_db's, at user_0001: correct the URL" in refused.error
     assert "and user_db" in refused.error
     assert old.versions() == was
 
@@ -231,8 +232,8 @@ def test_a_database_that_two_branches_could_own_is_refused(old: Project) -> None
     old.write("migrations/versions/twin_db/twin_0001_create_users_table.py", text.replace("auth_", "twin_"))
     old.write("databases.yaml", (old.root / "databases.yaml").read_text() + "  twin_db: {models: models.auth}\n")
     refused = old.multidb("adopt", "auth_db")
-    assert "auth_db: it could be twin_db's as well, at twin_0001" in refused.error
-    assert "`alembic stamp --purge auth_db@auth_0001` records what you say" in refused.error
+    assert "auth_db: its schema equally matches twin_db's, at twin_0001" in refused.error
+    assert "`alembic stamp --purge auth_db@auth_0001` records it all the same" in refused.error
     assert old.versions()["auth_db"] == ["0001"]
 
 
@@ -240,7 +241,7 @@ def test_a_database_with_the_tables_of_two_branches_is_refused(old: Project) -> 
     tables = (LEGACY / "content_db.sql").read_text().partition("CREATE TABLE alembic_version")[0]
     old.rows("auth_db", tables)
     refused = old.multidb("adopt", "--reconcile", "auth_db")
-    assert "auth_db: it could be content_db's as well, at content_0001" in refused.error
+    assert "auth_db: its schema equally matches content_db's, at content_0001" in refused.error
     assert old.versions()["auth_db"] == ["0001"]
 
 
@@ -258,7 +259,7 @@ def test_an_empty_database_needs_no_takeover(few: Project, postgres: Postgres) -
     few.done("downgrade", "auth_db@base")
     result = few.multidb("adopt")
     assert result.code == 0
-    assert "auth_db          is empty: `alembic upgrade auth_db@head` makes it" in result.out
+    assert "auth_db          is empty: `alembic upgrade auth_db@head` creates its tables" in result.out
 
 
 def test_a_takeover_can_be_taken_back(old: Project) -> None:
@@ -275,7 +276,7 @@ def test_two_at_the_same_moment_take_over_once(old: Project) -> None:
     assert old.versions() == old.at(1)
     assert 0 in [result.code for result in results]
     for result in results:
-        late = "is at auth_0001: it has moved meanwhile: run again" in result.err
+        late = "to auth_0001 while planning: run again" in result.err
         assert result.code == (1 if late else 0), result
     assert old.multidb("adopt").out.count("of its branch already") == 4
 
@@ -383,7 +384,7 @@ def test_a_database_that_another_branch_fits_better_is_refused(old: Project) -> 
     tables = (LEGACY / "content_db.sql").read_text().partition("CREATE TABLE alembic_version")[0]
     old.rows("auth_db", f"{tables}; ALTER TABLE users ALTER created_at DROP DEFAULT")
     refused = old.multidb("adopt", "--reconcile", "auth_db")
-    assert "auth_db: it looks like content_db's, at content_0001" in refused.error
+    assert "auth_db: its schema matches content_db's, at content_0001" in refused.error
 
 
 def test_a_new_sequence_goes_on_behind_the_rows_that_are_there(few: Project, postgres: Postgres) -> None:

@@ -119,5 +119,5 @@ def test_an_sqlite_database_needs_nothing_created(checkout: Project) -> None:
 
 
 def test_help_says_what_there_is(checkout: Project) -> None:
-    assert "create missing roles, databases and extensions" in checkout.multidb("--help").out
+    assert "create the roles, databases and extensions that are missing" in checkout.multidb("--help").out
     assert "DATABASE_ADMIN_URL_FILE" in checkout.multidb("create", "--help").out

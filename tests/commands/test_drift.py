@@ -173,7 +173,7 @@ def test_a_run_that_is_told_to_looks_before_it_migrates(few: Project, postgres: 
     few.edit("databases.yaml", "databases:", "check_drift: true\n\ndatabases:")
     assert few.alembic("upgrade", "heads").error == (
         "error: auth_db: it has drifted from auth_0001: column users.nickname is not in auth_0001: text "
-        "(1 difference in auth_db): `python -m multidb drift` shows all; mend it, or run with -x check_drift=false"
+        "(1 difference in auth_db): `python -m multidb drift` shows all; repair it, or run with -x check_drift=false"
     )
     assert few.versions() == few.at(1)
     few.rows("investment_db", "ALTER TABLE investments ADD x int")
@@ -267,9 +267,9 @@ def test_without_any_it_makes_a_private_one_that_stands_in_for_no_database(few: 
     result = few.multidb("drift", "auth_db", "user_db")
     try:
         assert (result.code, result.out.count(": no drift")) == (0, 2), result
-        assert f"starts a private server under {few.root}/.local/scratch" in result.err
+        assert f"starting a private server under {few.root}/.local/scratch" in result.err
         assert not (few.root / ".local/env").exists()
-        assert "starts" not in few.multidb("drift", "auth_db").err
+        assert "starting" not in few.multidb("drift", "auth_db").err
     finally:
         down = few.run(sys.executable, "-m", "multidb.local", "down", "--wipe")
     assert down.code == 0
@@ -301,13 +301,13 @@ def test_no_scratch_database_is_left_by_one_that_ends_while_it_is_made(migrated:
 
 HEARD_WHILE_FORKING = """
 import os, signal, time
-from multidb.replay.forks import forked
-from multidb.signals import Stop
+from multidb.release.processes import map_in_processes
+from multidb.signals import Interruption
 
 os.register_at_fork(before=lambda: signal.raise_signal(signal.SIGINT))
-stop = Stop()
-with stop.listening(), stop.interruptible():
-    forked(time.sleep, [60, 60], 2)
+interruption = Interruption()
+with interruption.handling(), interruption.interruptible():
+    map_in_processes(time.sleep, [60, 60], 2)
 """
 
 

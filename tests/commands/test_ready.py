@@ -33,17 +33,16 @@ def test_behind_it_waits_for_whoever_migrates(pair: Project) -> None:
     assert migrating.code == waiting.code == 0
     if waiting.err:  # it was the first
         assert waiting.err == (
-            "INFO  [multidb] waits to be migrated, at most 300 s: "
-            "auth_db is at auth_0001 and not at auth_0002, where `alembic upgrade auth_db@head` brings it; "
-            "user_db is at user_0001 and not at user_0002, where `alembic upgrade user_db@head` brings it\n"
+            "INFO  [multidb] waiting for the migration, at most 300 s: "
+            "auth_db is at auth_0001 and not at auth_0002: `alembic upgrade auth_db@head`; "
+            "user_db is at user_0001 and not at user_0002: `alembic upgrade user_db@head`\n"
         )
 
 
 def test_after_its_time_it_gives_up_and_says_what_to_do(pair: Project) -> None:
     result = pair.multidb("ready", "auth_db", "content_db", "--timeout", "100ms")
     assert result.error == (
-        "error: auth_db is at auth_0001 and not at auth_0002, where `alembic upgrade auth_db@head` brings it, "
-        "and nobody has changed that within 0.1 s"
+        "error: timed out after 0.1 s: auth_db is at auth_0001 and not at auth_0002: `alembic upgrade auth_db@head`"
     )
     assert pair.versions()["auth_db"] == ["auth_0001"]
 
@@ -52,8 +51,8 @@ def test_after_its_time_it_gives_up_and_says_what_to_do(pair: Project) -> None:
 def test_a_newer_database_will_do_only_if_that_is_allowed(few: Project, revision: str) -> None:
     few.rows("auth_db", f"UPDATE alembic_version SET version_num = '{revision}'")
     assert few.multidb("ready", "auth_db").error == (
-        f"error: auth_db: it is at {revision}, newer than auth_0001, which is what these files know: "
-        "start a newer version, or allow this one with --newer"
+        f"error: auth_db: it is at {revision}, newer than auth_0001, the head of these files: "
+        "start a newer version, or accept newer revisions with --newer"
     )
     assert few.multidb("ready", "auth_db", "--newer").code == 0
 
@@ -62,7 +61,7 @@ def test_a_newer_database_will_do_only_if_that_is_allowed(few: Project, revision
 def test_what_only_looks_newer_is_not(few: Project, revision: str) -> None:
     few.rows("auth_db", f"UPDATE alembic_version SET version_num = '{revision}'")
     result = few.multidb("ready", "auth_db", "--newer", "--timeout", "0")
-    assert f"auth_db is at {revision} and not at auth_0001, where" in result.error
+    assert f"auth_db is at {revision} and not at auth_0001: `alembic upgrade auth_db@head`" in result.error
 
 
 def test_older_than_the_files_is_not_newer(pair: Project) -> None:
@@ -72,7 +71,7 @@ def test_older_than_the_files_is_not_newer(pair: Project) -> None:
 def test_a_file_that_nobody_has_made_yet_is_at_base(few: Project) -> None:
     (few.root / "investment.db").unlink()
     error = few.multidb("ready", "investment_db", "--timeout", "0").error
-    assert "investment_db is at base and not at investment_0001" in error
+    assert "investment_db is at <base> and not at investment_0001" in error
     assert not (few.root / "investment.db").exists()
 
 
@@ -83,7 +82,7 @@ def test_in_doubt_is_not_ready(few: Project) -> None:
         error = few.multidb("ready", "auth_db", "--timeout", "0").error
     finally:
         few.rows("auth_db", "ROLLBACK PREPARED 'multidb:20260101-000000-000000.0:nobody:auth_db'")
-    assert "auth_db is in doubt until a run, or `python -m multidb recover`, settles it" in error
+    assert "auth_db is in doubt until a run, or `python -m multidb recover`, resolves it" in error
 
 
 def test_a_wrong_password_is_not_waited_for(few: Project, postgres: Postgres) -> None:
@@ -110,7 +109,7 @@ def test_a_database_that_is_made_later_is_waited_for(few: Project, postgres: Pos
         making.join()
         postgres.drop(name)
     assert result.code == 0, result
-    assert "[auth_db] waits for its server, at most 30 s: connection to server" in result.err
+    assert "[auth_db] waiting for the server, at most 30 s: connection to server" in result.err
     assert f'database "{name}" does not exist' in result.err
 
 
@@ -121,7 +120,7 @@ def test_a_server_with_no_room_is_waited_for(fragile: Project, another: Postgres
             for _ in range(4):
                 others.enter_context(session(fragile, "user_db"))
             process = waiting(fragile, "-x", "wait=60s", "ready", "auth_db")
-            assert "remaining connection slots are reserved" in until(process, "waits")
+            assert "remaining connection slots are reserved" in until(process, "waiting")
         assert process.communicate(timeout=30) == ("", "")
         assert process.returncode == 0
     finally:
@@ -133,14 +132,14 @@ def test_a_server_that_does_not_answer_is_waited_for(few: Project) -> None:
         url = f"postgresql://neighbor@127.0.0.1:{silent.getsockname()[1]}/auth_db?connect_timeout=2"
         few.variables["AUTH_DB_URL"] = url
         result = few.multidb("-x", "wait=3s", "ready", "auth_db")
-    assert "[auth_db] waits for its server, at most 3 s: connection to server" in result.err
-    assert "timeout expired: see whether a firewall is in the way" in result.error
+    assert "[auth_db] waiting for the server, at most 3 s: connection to server" in result.err
+    assert "timeout expired: check for a firewall between here and the server" in result.error
 
 
 def test_a_server_that_recovers_from_a_crash_is_waited_for(fragile: Project, another: Postgres) -> None:
     another.stop("immediate")
     process = waiting(fragile, "-x", "wait=60s", "ready", "auth_db")
-    assert "waits for its server, at most 60 s" in until(process, "waits")
+    assert "waiting for the server, at most 60 s" in until(process, "waiting")
     another.start()
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
@@ -149,7 +148,7 @@ def test_a_server_that_recovers_from_a_crash_is_waited_for(fragile: Project, ano
 def test_ctrl_c_ends_it(few: Project) -> None:
     few.rows("auth_db", "UPDATE alembic_version SET version_num = '0001'")
     process = waiting(few, "ready", "auth_db")
-    assert "waits to be migrated" in until(process, "waits")
+    assert "waiting for the migration" in until(process, "waiting")
     process.send_signal(2)
     _, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (1, "error: interrupted\n")

@@ -128,7 +128,7 @@ def test_a_revision_that_reads_rows_cannot_be_a_script(migrated: Project) -> Non
     error = migrated.alembic("upgrade", "heads", "--sql").error
     assert error == (
         "error: investment_db: migrations/versions/investment_db/investment_0002_by_hand.py:13: "
-        "it reads rows, which --sql can't know: SELECT title FROM investments"
+        "it reads rows, which --sql does not have: SELECT title FROM investments"
     )
     assert not (migrated.root / "sql").exists()
 

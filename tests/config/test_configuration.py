@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from multidb.config import configuration as config
-from multidb.config import urls
-from multidb.config.configuration import Database
+from multidb.config import reader, urls
+from multidb.config.configuration import Configuration, Database, Scalar, revision_prefix
 from multidb.errors import ConfigError
 from tests.support.project import ROOT
 
@@ -35,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _one(folder: Path, text: str, name: str = "auth_db") -> Database:
     (folder / "databases.yaml").write_text(text, encoding="utf-8")
-    return config.load(folder / "databases.yaml").databases([name])[0]
+    return reader.load(folder / "databases.yaml").databases([name])[0]
 
 
 @quick
@@ -73,17 +72,17 @@ def test_any_text_is_a_url_or_one_line_of_error(text: str) -> None:
 @quick
 @given(st.text(), st.text(st.characters(exclude_characters="}"), min_size=1))
 def test_a_variable_is_expanded_to_exactly_its_value(folder: Path, value: str, default: str) -> None:
-    configuration = config.Configuration(folder, None, {}, {"GIVEN": value})
-    scalar = config.Scalar("<${GIVEN:-x}><${MISSING:-" + default + "}>", 1)
+    configuration = Configuration(folder, None, {}, {"GIVEN": value})
+    scalar = Scalar("<${GIVEN:-x}><${MISSING:-" + default + "}>", 1)
     assert configuration._expanded(scalar) == f"<{value or 'x'}><{default}>"
 
 
 @quick
-@given(st.lists(NAMES, min_size=1, max_size=8, unique_by=config.revision_prefix))
+@given(st.lists(NAMES, min_size=1, max_size=8, unique_by=revision_prefix))
 def test_the_databases_come_in_the_files_order_each_on_the_server(folder: Path, names: list[str]) -> None:
     lines = ["server: postgresql://u:p@h:5/", "databases:", *(f"  {name!r}: {{models: m}}" for name in names)]
     (folder / "databases.yaml").write_text("\n".join(lines))
-    configuration = config.load(folder / "databases.yaml")
+    configuration = reader.load(folder / "databases.yaml")
     assert configuration.names == names
     assert [each.url.database for each in configuration.databases(names)] == names
 
@@ -99,7 +98,7 @@ def test_any_yaml_is_a_configuration_or_one_line_of_error(folder: Path, document
     path = folder / "databases.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        reader.load(path)
     assert str(caught.value).startswith("databases.yaml")
     assert "\n" not in str(caught.value).replace(repr(document), "")
 
@@ -160,5 +159,5 @@ def test_the_servers_url_may_come_from_a_file(folder: Path, monkeypatch: pytest.
     (folder / "databases.yaml").write_text(
         "server: ${DATABASE_SERVER_URL:-postgresql://neighbor@localhost}\ndatabases: {auth_db: {models: models.auth}}\n"
     )
-    [database] = config.load(folder / "databases.yaml").databases(["auth_db"])
+    [database] = reader.load(folder / "databases.yaml").databases(["auth_db"])
     assert (database.url.host, database.url.password) == ("db.example", "pa@ss")

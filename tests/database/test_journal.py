@@ -33,7 +33,7 @@ def test_verify_finds_changed_files_and_missing_ones(pair: Project) -> None:
     assert pair.multidb("verify").code == 0
     pair.edit("migrations/versions/auth_db/auth_0002_by_hand.py", "by hand", "by another hand")
     result = pair.multidb("verify")
-    assert result.code == 1
+    assert result.code == 2
     assert result.out == (
         "auth_db: auth_0002: applied, and its file has changed since: "
         "migrations/versions/auth_db/auth_0002_by_hand.py\n"
@@ -52,7 +52,7 @@ def test_rollback_takes_back_the_last_run_and_nothing_else(pair: Project) -> Non
     pair.done("upgrade", "heads")
     asked = pair.multidb("rollback")
     assert asked.code == 1
-    assert asked.err == "error: nothing was done; say yes, or --yes where nobody can be asked\n"
+    assert asked.err == "error: nothing was done; answer yes, or add --yes where there is no terminal\n"
     assert "auth_db   auth_0002  ->  auth_0001" in asked.out
     assert pair.multidb("rollback", "--yes").code == 0
     assert pair.versions() == pair.at(1)
@@ -67,11 +67,11 @@ def test_rollback_to_a_release_goes_back_through_several(pair: Project) -> None:
     pair.add_revision("auth_db", 4, "pass")
     pair.done("-x", "release=three", "upgrade", "heads")
     unknown = pair.multidb("rollback", "--to", "four").error
-    assert "no journal tells of a release 'four': there are one, three, two" in unknown
+    assert "the journals record no release 'four': there are one, three, two" in unknown
     result = pair.multidb("rollback", "--to", "one", "--yes")
     assert result.code == 0, result
     assert pair.versions() == pair.at(1) | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
-    assert "there is nothing to take back" in pair.multidb("rollback", "--to", "one", "--yes").error
+    assert "there is nothing to revert" in pair.multidb("rollback", "--to", "one", "--yes").error
 
 
 def test_rollback_of_a_downgrade_goes_up_again(pair: Project) -> None:

@@ -41,19 +41,19 @@ def session(project: Project, database: str, *statements: str) -> Iterator[Any]:
 def test_a_second_run_waits_and_says_for_whom(busy: Project) -> None:
     with session(busy, "auth_db", f"SELECT pg_advisory_lock({locks.KEY})") as other:
         with started(busy, "upgrade", "heads") as process:
-            said, pid = until(process, "waits for"), other.info.backend_pid
+            said, pid = until(process, "waiting for"), other.info.backend_pid
             other.close()
             _, err = process.communicate(timeout=30)
         assert process.returncode == 0, err
-    assert f"[auth_db] waits for pid {pid} (somebody) on 127.0.0.1, connected since " in said
+    assert f"[auth_db] waiting for pid {pid} (somebody) on 127.0.0.1, connected since " in said
     assert busy.versions()["auth_db"] == ["auth_0002"]
 
 
 def test_a_second_run_gives_up_after_lock_wait(busy: Project) -> None:
     with session(busy, "auth_db", f"SELECT pg_advisory_lock({locks.KEY})"):
-        error = busy.alembic("-x", "lock_wait=300ms", "upgrade", "heads").error
+        error = busy.alembic("-x", "lock_wait=300ms", "upgrade", "heads").retry
     assert error.startswith("error: auth_db: locked by pid ")
-    assert error.endswith("longer than lock_wait = 0.3 s: run again when it is done, or with -x lock_wait=SECONDS")
+    assert error.endswith("longer than lock_wait = 0.3 s: run again when it has ended, or with -x lock_wait=SECONDS")
     assert busy.versions() == busy.at(1)
 
 
@@ -113,7 +113,7 @@ def test_traffic_waits_no_longer_than_lock_timeout_and_the_release_succeeds_when
             traffic.rollback()
             waited.append(time.monotonic() - at)
             time.sleep(0.2)
-        said = until(process, "all rolled back, try 2 of 6")
+        said = until(process, "all rolled back, attempt 2 of 6")
         reader.rollback()
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -127,9 +127,10 @@ def test_traffic_waits_no_longer_than_lock_timeout_and_the_release_succeeds_when
 def test_a_release_gives_up_cleanly_when_the_reader_does_not_end(busy: Project) -> None:
     with session(busy, "auth_db", "SELECT * FROM users"):
         result = busy.alembic("-x", "lock_timeout=400ms", "-x", "lock_retries=1", "upgrade", "heads")
-    assert "canceling statement due to lock timeout" in result.reason
-    assert "blocked by pid" in result.reason
-    assert "try 2 of 2" in result.err
+    assert "canceling statement due to lock timeout" in result.retry
+    assert "blocked by pid" in result.retry
+    assert result.retry.endswith("; no database was changed")
+    assert "attempt 2 of 2" in result.err
     assert busy.versions() == busy.at(1)
 
 
@@ -172,7 +173,7 @@ def test_wait_is_for_servers_that_are_about_to_start(fragile: Project, another: 
     result = fragile.alembic("-x", "wait=60", "upgrade", "heads")
     starting.join()
     assert result.code == 0, result
-    assert "[auth_db] waits for its server, at most 60 s" in result.err
+    assert "[auth_db] waiting for the server, at most 60 s" in result.err
 
 
 def test_all_servers_are_waited_for_at_the_same_time_and_not_for_longer(checkout: Project) -> None:

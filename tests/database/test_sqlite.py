@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from multidb.config import configuration as config
+from multidb.config import reader
 from multidb.database import connections
 from tests.support.project import Project
 
@@ -47,8 +47,8 @@ def test_rows_that_would_refer_to_nothing_are_found_before_the_commit(migrated: 
     migrated.add_revision("investment_db", 2, CHILDREN)
     migrated.add_revision("investment_db", 3, 'op.execute("DELETE FROM investments")')
     assert migrated.alembic("upgrade", "heads").reason == (
-        "error: investment_db: 1 rows would refer to nothing, such as row 1 of notes, to investments: "
-        "correct the revision, or the data"
+        "error: investment_db: 1 rows would violate a foreign key, such as row 1 of notes, which refers to "
+        "investments: correct the revision, or the data"
     )
     assert migrated.versions()["investment_db"] == ["investment_0001"]
     assert migrated.rows("investment_db", "SELECT name FROM sqlite_master WHERE name = 'notes'") == []
@@ -58,9 +58,9 @@ def test_rows_that_would_refer_to_nothing_are_found_before_the_commit(migrated: 
 def test_foreign_keys_are_off_while_migrating_and_on_otherwise(
     migrated: Project, migrating: bool, expected: int
 ) -> None:
-    database = config.load(migrated.root / "databases.yaml").databases(["investment_db"])[0]
+    database = reader.load(migrated.root / "databases.yaml").databases(["investment_db"])[0]
     file = database.url.database or ""
-    with closing(connections.open_to_migrate(file) if migrating else connections.open_to_look(database.url)) as driver:
+    with closing(connections.open_to_migrate(file) if migrating else connections.open_to_read(database.url)) as driver:
         assert driver.execute("PRAGMA foreign_keys").fetchone() == (expected,)
 
 

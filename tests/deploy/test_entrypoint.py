@@ -141,8 +141,8 @@ def test_check_asks_only_the_databases_that_it_is_told(image: Project) -> None:
 
 def test_check_waits_for_the_migrator(behind: Project) -> None:
     service = starting(behind, "echo", "started", MIGRATE="check", MIGRATE_DATABASES="auth_db")
-    said = until(service, "waits")
-    assert "waits to be migrated, at most 300 s: auth_db is at auth_0001 and not at auth_0002" in said
+    said = until(service, "waiting")
+    assert "waiting for the migration, at most 300 s: auth_db is at auth_0001 and not at auth_0002" in said
     assert start(behind).code == 0
     out, err = service.communicate(timeout=30)
     assert (service.returncode, out, err) == (0, "started\n", "")
@@ -215,7 +215,7 @@ def test_a_server_that_comes_ten_seconds_late_is_waited_for(fragile: Project, an
     result = start(fragile, "echo", "started", MIGRATE=mode)
     late.join()
     assert (result.code, result.out.splitlines()[-1]) == (0, "started"), result
-    assert "waits for its server, at most 60 s: connection to server" in result.err
+    assert "waiting for the server, at most 60 s: connection to server" in result.err
 
 
 @pytest.mark.parametrize("mode", ["upgrade", "check"])
@@ -262,7 +262,7 @@ def test_the_tools_exit_code_is_its_own(behind: Project) -> None:
 def test_it_can_be_stopped_while_it_waits_for_the_server(image: Project, mode: str, number: signal.Signals) -> None:
     image.variables["AUTH_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/auth_db"
     process = starting(image, "echo", "started", MIGRATE=mode)
-    assert "waits for its server" in until(process, "waits")
+    assert "waiting for the server" in until(process, "waiting")
     process.send_signal(number)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out) == (1, "")
@@ -271,7 +271,7 @@ def test_it_can_be_stopped_while_it_waits_for_the_server(image: Project, mode: s
 
 def test_check_can_be_stopped_while_it_waits_for_the_migrator(behind: Project) -> None:
     process = starting(behind, "echo", "started", MIGRATE="check")
-    assert "waits to be migrated" in until(process, "waits")
+    assert "waiting for the migration" in until(process, "waiting")
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=10) == ("", "error: interrupted\n")
     assert process.returncode == 1

@@ -22,7 +22,8 @@ import trustme
 import yaml
 from sqlalchemy.engine import make_url
 
-from multidb.config import configuration as config
+from multidb.config import reader
+from multidb.config.configuration import Configuration, variable
 from multidb.local.packages import newest_installation
 from tests.support.project import NAMES, ROOT, Postgres, Project, Result
 
@@ -143,7 +144,7 @@ def validate(manifest: Manifest) -> None:
         jsonschema.validate(manifest | {"metadata": {}}, schema_of(manifest["kind"]))
 
 
-def assert_says_the_same(manifests: list[Manifest], configuration: config.Configuration) -> None:
+def assert_says_the_same(manifests: list[Manifest], configuration: Configuration) -> None:
     """The databases of the manifests are those of databases.yaml, with their owners and extensions."""
     found = {
         each["spec"]["name"]: (
@@ -160,12 +161,12 @@ def assert_says_the_same(manifests: list[Manifest], configuration: config.Config
     elsewhere = {key: url for key, url in one(manifests, "ConfigMap")["data"].items() if key.endswith("_DB_URL")}
     wanted = {}
     for name, entry in configuration.entries.items():
-        if elsewhere.get(config.variable(name), "postgresql:").startswith("postgresql:"):
+        if elsewhere.get(variable(name), "postgresql:").startswith("postgresql:"):
             wanted[name] = (role, host, entry.extensions)
         else:
-            del elsewhere[config.variable(name)]
+            del elsewhere[variable(name)]
     assert found == wanted
-    assert {config.variable(name) for name in wanted} >= set(elsewhere)
+    assert {variable(name) for name in wanted} >= set(elsewhere)
     [managed] = cluster["spec"]["managed"]["roles"]
     assert managed["name"] == role
 
@@ -204,7 +205,7 @@ def test_a_mistake_would_be_found(
 
 
 def test_it_says_the_same_as_databases_yaml(manifests: list[Manifest]) -> None:
-    assert_says_the_same(manifests, config.load(ROOT / "databases.yaml"))
+    assert_says_the_same(manifests, reader.load(ROOT / "databases.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ def test_an_eleventh_database_without_a_manifest_is_found(
     path = tmp_path / "databases.yaml"
     path.write_text((ROOT / "databases.yaml").read_text() + line)
     with pytest.raises(AssertionError):
-        assert_says_the_same(production, config.load(path))
+        assert_says_the_same(production, reader.load(path))
 
 
 def test_so_is_an_extension(production: list[Manifest], tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_so_is_an_extension(production: list[Manifest], tmp_path: Path) -> None:
     text = (ROOT / "databases.yaml").read_text()
     path.write_text(text.replace("{models: models.auth}", "{models: models.auth, extensions: [citext]}"))
     with pytest.raises(AssertionError):
-        assert_says_the_same(production, config.load(path))
+        assert_says_the_same(production, reader.load(path))
 
 
 def test_the_role_is_managed_and_no_superuser(manifests: list[Manifest]) -> None:
@@ -262,9 +263,9 @@ def test_branches_are_replayed_on_the_clusters_version(production: list[Manifest
 def test_no_manifest_holds_a_secret(manifests: list[Manifest]) -> None:
     assert not of_kind(manifests, "Secret")
     for name, container in containers(manifests).items():
-        for variable in container.get("env", []):
-            if "PASSWORD" in variable["name"]:
-                assert set(variable["valueFrom"]) == {"secretKeyRef"}, name
+        for entry in container.get("env", []):
+            if "PASSWORD" in entry["name"]:
+                assert set(entry["valueFrom"]) == {"secretKeyRef"}, name
     assert not re.search(r"://[^\s:/@]+:[^\s@]+@", json.dumps(manifests))
 
 

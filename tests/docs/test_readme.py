@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from multidb.config import configuration as config
+from multidb.config import reader
 from tests.deploy.test_kubernetes import assert_says_the_same, rendered
 from tests.local.test_local import clone
 from tests.support.project import ROOT, Project
@@ -48,7 +48,7 @@ def test_the_list_can_be_followed_literally(clone: Project, heading: str) -> Non
     assert lint.code == 0, lint.out
     if shutil.which("kubectl"):
         manifests = rendered(clone.root / "deploy/k8s/overlays/production")
-        assert_says_the_same(manifests, config.load(clone.root / "databases.yaml"))
+        assert_says_the_same(manifests, reader.load(clone.root / "databases.yaml"))
     named = re.search(r"`(migrations/versions/\S+\.py)`", README.split(f"## {heading}\n")[1].split("\n## ")[0])
     assert named is None or (clone.root / named[1]).exists()
 

@@ -76,7 +76,7 @@ def test_an_invalid_index_that_a_failure_left_is_dropped_and_made_again(cut: Pro
     assert 'could not create unique index "ix_users_full_name"' in error
     assert cut.rows("auth_db", VALID) == [(False,)]
     cut.rows("auth_db", "DELETE FROM users WHERE email = 'b'")
-    assert "drops the index ix_users_full_name, which a run that failed has left" in cut.done("upgrade", "heads").err
+    assert "dropping the index ix_users_full_name, which a failed run left" in cut.done("upgrade", "heads").err
     assert cut.rows("auth_db", VALID) == [(True,)]
 
 
@@ -95,7 +95,7 @@ def test_a_run_killed_when_the_index_is_there_can_be_run_again(cut: Project, job
     time.sleep(1.5)
     assert cut.rows("auth_db", VALID) == [(True,)]
     assert cut.versions()["auth_db"] == ["auth_0002"]
-    assert "drops the index" in cut.done("upgrade", "heads").err
+    assert "dropping the index" in cut.done("upgrade", "heads").err
     assert cut.versions()["auth_db"] == ["auth_0004"]
     assert cut.rows("auth_db", VALID) == [(True,)]
 
@@ -207,7 +207,7 @@ def test_a_failure_in_the_first_part_says_that_the_database_may_have_changed(few
     declared(few.add_revision("auth_db", 2, 'op.execute("CREATE TABLE half (x int)"); op.execute("SELECT 1/0")'))
     error = few.alembic("upgrade", "heads").partly
     assert "auth_0002_by_hand.py:14: division by zero" in error
-    assert "it ran outside a transaction, and what its statements did before that stays: run it again" in error
+    assert "its completed statements are not rolled back: correct the cause and run again" in error
     assert few.rows("auth_db", "SELECT to_regclass('half')") == [("half",)]
     assert few.versions() == few.at(1)
 
@@ -215,7 +215,7 @@ def test_a_failure_in_the_first_part_says_that_the_database_may_have_changed(few
 def test_a_failure_of_sqlite_outside_a_transaction_says_the_same(few: Project) -> None:
     declared(few.add_revision("investment_db", 2, 'op.execute("VACUUM"); op.execute("SELECT nothing")'))
     error = few.alembic("upgrade", "heads").partly
-    assert "syntax error; it ran outside a transaction" in error
+    assert "syntax error; the revision ran outside a transaction" in error
 
 
 def test_a_lock_that_a_revision_let_go_of_is_taken_again(cut: Project) -> None:
@@ -240,4 +240,4 @@ def test_a_lock_outside_a_transaction_that_is_never_had(cut: Project) -> None:
         old.cursor().execute("LOCK TABLE users IN ROW EXCLUSIVE MODE")
         error = cut.alembic("-x", "lock_wait=300ms", "-x", "lock_retries=1", "upgrade", "auth_db@+1").partly
     assert "canceling statement due to lock timeout" in error
-    assert "it ran outside a transaction" in error
+    assert "the revision ran outside a transaction" in error

@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from multidb.autogenerate.comparison import models_metadata
-from multidb.config import configuration as config
+from multidb.config.configuration import Database
 from tests.support import catalog
 from tests.support.project import LEGACY, ON_POSTGRESQL, Postgres, Project, query
 
@@ -52,7 +52,7 @@ def test_the_models_describe_the_schema_that_the_live_database_has(
 ) -> None:
     """`create_all()` from the models makes the same, so the models say neither more nor less."""
     url = postgres.empty_like(name, spare)
-    database = config.Database(name, make_url(url), f"models.{name.removesuffix('_db')}")
+    database = Database(name, make_url(url), f"models.{name.removesuffix('_db')}")
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg2"))
     models_metadata(database).create_all(engine)
     engine.dispose()

@@ -133,7 +133,7 @@ def test_missing_evidence_is_never_a_rollback(second: Project) -> None:
     (second.root / "migrations/versions/investment_db").rename(second.root / "kept")
     unknown = second.alembic("upgrade", "heads")
     assert "auth_db: in doubt: multidb:" in unknown.partly
-    assert "which databases.yaml doesn't have" in unknown.partly
+    assert "which databases.yaml does not have" in unknown.partly
     assert prepared(second) == left
 
     (second.root / "kept").rename(second.root / "migrations/versions/investment_db")

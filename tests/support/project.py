@@ -61,6 +61,11 @@ class Result:
         return self.error.removesuffix("; no database was changed")
 
     @property
+    def retry(self) -> str:
+        """The same of a command that may succeed later; nothing was changed."""
+        return self._line(75)
+
+    @property
     def partly(self) -> str:
         """The same of a run that may have changed some databases and not others."""
         return self._line(3)

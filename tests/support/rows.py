@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from multidb.config import configuration as config
+from multidb.config import reader
 from multidb.database import journal
 from tests.support.project import query
 
@@ -85,7 +85,7 @@ def _value(name: str, kind: str, modifier: int, table: str) -> str:
 
 def main() -> None:
     """Fill the databases that databases.yaml names."""
-    configuration = config.load(Path("databases.yaml"))
+    configuration = reader.load(Path("databases.yaml"))
     for database in configuration.databases(configuration.names):
         if database.is_sqlite:
             with closing(sqlite3.connect(database.url.database or "")) as connection, connection:

@@ -1,4 +1,4 @@
-"""`--sql`: what a command would run, as scripts for psql and sqlite3."""
+"""`--sql`: write what a command would run as scripts for psql and sqlite3."""
 
 import io
 import re
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from alembic import context
 
-from multidb.commands import sqlite_recorder
+from multidb.commands.support import sqlite_recorder
 from multidb.config.configuration import Database
 from multidb.errors import MigrationError
-from multidb.logs import log, naming
+from multidb.logs import for_database, log
 from multidb.planning import nontransactional, planner, selection
 from multidb.planning.environment import Environment
 
-# sqlite3 prints what a PRAGMA finds and goes on; a CHECK that fails stops it, under -bail, before the COMMIT.
+# sqlite3 only prints what a PRAGMA finds; a CHECK that fails stops it, under -bail, before the COMMIT.
 _SQLITE_CHECK = (
     "CREATE TEMP TABLE dangling (row_of TEXT CHECK (row_of IS NULL))",
     'INSERT INTO temp.dangling SELECT "table" FROM pragma_foreign_key_check',
@@ -53,14 +53,14 @@ class SqlScript:
                 work = nontransactional.around(
                     planner.work_in(self.environment, self.database), self._leave_transaction, self._enter_transaction
                 )
-                self.environment.configure(self.database, work=work, output=self.output, start=start)
+                self.environment.configure_script(self.database, work=work, output=self.output, start=start)
                 with context.begin_transaction():
                     yield
 
     def _leave_transaction(self) -> None:
         implementation = context.get_context().impl
         implementation.emit_commit()
-        implementation.transactional_ddl = False  # so that an autocommit_block() says nothing of its own
+        implementation.transactional_ddl = False  # so that an autocommit_block() writes nothing of its own
 
     def _enter_transaction(self) -> None:
         implementation = context.get_context().impl
@@ -72,9 +72,9 @@ class SqlScript:
 
     @property
     def text(self) -> str:
-        """The script, with what Alembic says of its own table made fit for a client.
+        """The script, with the statements about Alembic's own table made fit for a client.
 
-        A database that was taken down to its base has kept the table, and nobody reads what an INSERT returns.
+        A database that was taken down to its base has kept the table, and a script has no use for RETURNING.
         """
         text = _CREATE_VERSION_TABLE.sub("CREATE TABLE IF NOT EXISTS alembic_version (", self.output.getvalue())
         return _RETURNING.sub(r"\1;", text)
@@ -82,7 +82,7 @@ class SqlScript:
 
 @contextmanager
 def scripts(environment: Environment) -> Iterator[list[SqlScript]]:
-    """A script per database; when the block ends, one goes to stdout, several to files.
+    """A script per database; at the end of the block one script goes to stdout, several go to files.
 
     Args:
         environment: the command and its databases.
@@ -101,7 +101,7 @@ def scripts(environment: Environment) -> Iterator[list[SqlScript]]:
 
 
 def _write_files(scripts: list[SqlScript], folder: Path) -> None:
-    """Write all under temporary names first, so that a full disk leaves the old files whole."""
+    """Write all scripts under temporary names first, so that a full disk leaves the old files whole."""
     places = [(script, folder / f"{script.database.name}.sql") for script in scripts]
     temporary = [place.with_suffix(".sql.part") for _, place in places]
     try:
@@ -110,7 +110,7 @@ def _write_files(scripts: list[SqlScript], folder: Path) -> None:
             part.write_text(script.text, encoding="utf-8")
         for (script, place), part in zip(places, temporary, strict=True):
             part.replace(place)
-            with naming(script.database.name):
+            with for_database(script.database.name):
                 log.info("written to %s", place)
     except OSError as error:
         for part in temporary:

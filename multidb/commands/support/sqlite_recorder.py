@@ -1,7 +1,7 @@
-"""SQL for SQLite, recorded from a real run.
+"""Record SQL for SQLite from a real run in memory.
 
-SQLite alters a table by building it anew, for which Alembic has to see the table, and so its `--sql` refuses it. But
-SQLite needs no server: the same revisions run in memory, and what they execute is the script.
+SQLite alters a table by rebuilding it. Alembic has to see the table for that, and so its `--sql` refuses. But SQLite
+needs no server: the revisions run in memory, and the statements that they execute are the script.
 """
 
 import re
@@ -18,11 +18,12 @@ from multidb.config.configuration import Database
 from multidb.database import connections
 from multidb.errors import MigrationError
 from multidb.planning import nontransactional, planner
+from multidb.planning.alembic_internals import upgrade_steps
 from multidb.planning.environment import Environment
 
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _CATALOG = re.compile(r"\b(sqlite_master|sqlite_temp_master|sqlite_schema|alembic_version)\b", re.IGNORECASE)
-_CHANGE_BEHIND_WITH = re.compile(r"\)\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
+_CHANGE_AFTER_WITH = re.compile(r"\)\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 _READING_PRAGMA = re.compile(
     r"PRAGMA\s+(\w+\.)?(table_x?info|table_list|index_list|index_x?info|foreign_key_list|foreign_key_check)\b",
     re.IGNORECASE,
@@ -30,9 +31,9 @@ _READING_PRAGMA = re.compile(
 
 
 class Recorder(sqlite3.Connection):
-    """A connection that notes each statement that it is given, with its parameters in place."""
+    """A connection that records each statement, with its parameters in place."""
 
-    noted: Callable[[str], None] | None = None
+    record: Callable[[str], None] | None = None
 
     def cursor(self, factory: Any = None) -> Any:  # noqa: ARG002 - SQLAlchemy asks for the plain one
         return super().cursor(_RecordingCursor)
@@ -42,15 +43,15 @@ class _RecordingCursor(sqlite3.Cursor):
     def execute(self, sql: str, parameters: Any = (), /) -> Self:
         connection = self.connection
         assert isinstance(connection, Recorder)
-        # SQLite reports the statement again for each trigger that it fires; the first report is the statement's own.
+        # SQLite reports a statement again for each trigger that it fires; the first report is its own.
         reports: list[str] = []
         connection.set_trace_callback(reports.append)
         try:
             super().execute(sql, parameters)
         finally:
             connection.set_trace_callback(None)
-        if connection.noted is not None and reports:
-            connection.noted(reports[0])
+        if connection.record is not None and reports:
+            connection.record(reports[0])
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Self:
@@ -61,7 +62,7 @@ class _RecordingCursor(sqlite3.Cursor):
 
 @contextmanager
 def recorded(environment: Environment, database: Database, start: str, output: TextIO) -> Iterator[None]:
-    """Alembic's context in an empty database in memory, whose changes are written down.
+    """Alembic's context in an empty database in memory, whose changes are recorded.
 
     Args:
         environment: the command and its databases.
@@ -70,22 +71,22 @@ def recorded(environment: Environment, database: Database, start: str, output: T
         output: where the SQL goes.
 
     Raises:
-        MigrationError: a revision reads rows, of which a script can know nothing.
+        MigrationError: a revision reads rows, which a script does not have.
     """
     recorder = sqlite3.connect(":memory:", isolation_level=None, factory=Recorder)
     with connections.around(database.url, lambda: recorder) as connection:
         if start != "base":
             _replay(environment, database, connection, start)
         connection.begin()
-        recorder.noted = lambda statement: _write(statement, output)
+        recorder.record = lambda statement: _write(statement, output)
         work = nontransactional.around(
             planner.work_in(environment, database),
             lambda: _end(recorder),
             lambda: _begin(recorder, output),
         )
-        environment.configure(database, connection, work=work, as_sql=False)
+        environment.configure_migration(database, connection, work=work)
         yield
-        recorder.noted = None
+        recorder.record = None
 
 
 def _end(recorder: Recorder) -> None:
@@ -103,22 +104,22 @@ def _replay(environment: Environment, database: Database, connection: Connection
     """Bring the database in memory to the revision that the script starts from."""
     script = environment.script
     with logs.silent(), connection.begin():
-        environment.configure(
-            database, connection, work=lambda heads, _context: script._upgrade_revs(start, heads), as_sql=False
+        environment.configure_migration(
+            database, connection, work=lambda heads, _context: upgrade_steps(script, start, heads)
         )
         context.run_migrations()
 
 
 def _write(statement: str, output: TextIO) -> None:
-    """Write a statement down, unless it only looked at the catalog, as Alembic does.
+    """Record a statement, unless it only reads the catalog, as Alembic does.
 
     Raises:
-        MigrationError: it read rows.
+        MigrationError: it reads rows.
     """
     text = _COMMENTS.sub("", statement, count=1)
     verb = text.split(None, 1)[0].upper() if text else ""
-    reads = verb == "SELECT" or (verb == "WITH" and not _CHANGE_BEHIND_WITH.search(text))
+    reads = verb == "SELECT" or (verb == "WITH" and not _CHANGE_AFTER_WITH.search(text))
     if reads and not _CATALOG.search(text):
-        raise MigrationError(f"it reads rows, which --sql can't know: {text.splitlines()[0]}")
+        raise MigrationError(f"it reads rows, which --sql does not have: {text.splitlines()[0]}")
     if text and not reads and verb not in ("BEGIN", "EXPLAIN") and not _READING_PRAGMA.match(text):
         output.write(f"{statement.strip().rstrip(';')};\n\n")

@@ -1,0 +1,70 @@
+"""`alembic current`: a line per database with its name, its revision, and whether that is the head."""
+
+from contextlib import closing
+
+from alembic.util import DatabaseNotAtHead
+
+from multidb.commands.support.per_database import line_on_failure
+from multidb.database import connections
+from multidb.database.probe import Probe, start_probes
+from multidb.errors import ExitCode, MigrationError
+from multidb.output import NAME_WIDTH, revisions_text
+from multidb.planning.alembic_internals import captured_output
+from multidb.planning.branches import Branch
+from multidb.planning.environment import Environment
+
+
+class NotAtHeadError(MigrationError):
+    """`--check-heads`: a database is not at its head."""
+
+    exit_code = ExitCode.FOUND
+
+
+def run(environment: Environment) -> None:
+    """Print where the databases are.
+
+    Raises:
+        MigrationError: a database can't be read.
+        NotAtHeadError: `--check-heads`, and a database is not at its head.
+    """
+    failed: list[str] = []
+    behind: list[str] = []
+    for probe in start_probes(environment.databases):
+        name = probe.database.name
+        with closing(probe), line_on_failure(environment, name, failed) as branch:
+            result = probe.result()
+            branch.check_known(result.heads)
+            details, is_satisfied = _details(environment, probe)
+            in_doubt = ", in doubt: see `python -m multidb status`" if result.in_doubt else ""
+            environment.config.print_stdout(f"{name:{NAME_WIDTH}} {_position(branch, result.heads)}{in_doubt}")
+            for line in details:
+                environment.config.print_stdout(f"    {line}".rstrip())
+            if not is_satisfied:
+                behind.append(name)
+    if failed:
+        raise MigrationError(f"{', '.join([*failed, *behind])}: unreadable or not at head, as the lines above say")
+    if behind:
+        raise NotAtHeadError(f"{', '.join(behind)}: not at head, as the lines above say")
+
+
+def _position(branch: Branch, heads: tuple[str, ...]) -> str:
+    """Where a database is: `auth_0001 (head)`, or `auth_0001, the head is auth_0002`."""
+    if set(heads) == set(branch.heads):
+        return f"{revisions_text(heads)} (head)" if heads else f"{revisions_text(heads)} (no revisions yet)"
+    return f"{revisions_text(heads)}, the head is {', '.join(branch.heads)}"
+
+
+def _details(environment: Environment, probe: Probe) -> tuple[list[str], bool]:
+    """What `current` itself prints beyond the revision (`-v`), and whether it is satisfied (`--check-heads`)."""
+    heads = probe.result().heads
+    try:
+        with (
+            captured_output(environment.config) as captured,
+            connections.around(probe.database.url, lambda: probe.connection) as connection,
+        ):
+            environment.request.work(heads, environment.configure_reading(probe.database, connection))
+    except DatabaseNotAtHead:
+        return [], False
+    lines = captured.getvalue().splitlines()
+    brief = [script.cmd_format(verbose=False) for script in environment.script.get_revisions(heads)]
+    return ([] if lines == brief else lines), True

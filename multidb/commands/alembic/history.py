@@ -1,0 +1,39 @@
+"""`alembic history`, `show current` and `edit current`: one listing of all addressed branches.
+
+The databases are probed only where the listing shows their revisions: plain `history` needs no server.
+"""
+
+from contextlib import closing
+
+from alembic import context
+
+from multidb.commands.support.per_database import line_on_failure
+from multidb.database.probe import start_probes
+from multidb.errors import MigrationError
+from multidb.planning import branches
+from multidb.planning.alembic_internals import showing
+from multidb.planning.environment import Environment
+
+
+def run(environment: Environment) -> None:
+    """Print the listing.
+
+    Raises:
+        MigrationError: a database can't be read; the listing has been printed by then.
+    """
+    failed: list[str] = []
+    heads: list[str] = []
+    for probe in start_probes(environment.databases if _shows_databases(environment) else []):
+        with closing(probe), line_on_failure(environment, probe.database.name, failed):
+            heads += probe.result().heads
+    with showing(environment.script, branches.together(environment.script, environment.selected)):
+        environment.request.work(tuple(heads), context.get_context())
+    if failed:
+        raise MigrationError(f"{', '.join(failed)}: could not be read, as the lines above say")
+
+
+def _shows_databases(environment: Environment) -> bool:
+    """Whether a listing shows the databases' revisions; called from Python there are no options to tell, so it does."""
+    if environment.request.command != "history" or environment.config.cmd_opts is None:
+        return True
+    return bool(environment.option("indicate_current")) or "current" in (environment.option("rev_range") or "")

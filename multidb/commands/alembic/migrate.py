@@ -1,0 +1,225 @@
+"""`upgrade`, `downgrade`, `stamp`, and the runs of `rollback` and `adopt`: probe, lock, plan, commit, report."""
+
+import random
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import count
+
+from multidb.commands.support.run_report import RunReport
+from multidb.config.settings import Settings
+from multidb.database.attempt import Attempt, Run
+from multidb.database.probe import probing
+from multidb.errors import ExitCode, MigrationError, RetryError, explain, reason_of
+from multidb.logs import log
+from multidb.output import count_of, print_safely
+from multidb.planning.environment import Environment
+from multidb.planning.plan import Plan
+from multidb.release.coordinator import (
+    STATEMENTS_STAY,
+    Coordinator,
+    InDoubtError,
+    NontransactionalError,
+    Outcome,
+    State,
+)
+from multidb.release.executor import Executor, executor_for
+from multidb.release.guarantee import guarantee, lock_order
+from multidb.release.locking import PLANNING_ATTEMPTS, lock_and_plan
+from multidb.release.participant import FailureKind, Migrate, Participant, ParticipantError
+from multidb.signals import Interrupted, Interruption
+
+_LONGEST_PAUSE = 30.0  # seconds between two attempts
+
+
+class PartialError(MigrationError):
+    """Some databases were changed and others not, or a transaction is in doubt."""
+
+    exit_code = ExitCode.PARTIAL
+
+
+def run(environment: Environment, migrate: Migrate) -> None:
+    """Bring the databases that the command addresses to its destination: all of them, or none.
+
+    Args:
+        environment: the command and its databases.
+        migrate: runs the migrations of one database.
+
+    Raises:
+        MigrationError: a database can't be reached or can't move as asked, or a migration failed; nothing was changed.
+        RetryError: the same, because of a lock.
+        PartialError: some databases were changed and others not; names which.
+    """
+    request = environment.request
+    typed = request.targets.typed if request.targets else shlex.join([request.command, *request.symbols])
+    described = Run(typed, environment.settings.release)
+    interruption, attempts = Interruption(), count(1)
+    with interruption.handling():
+        for _ in range(PLANNING_ATTEMPTS):
+            try:
+                _run_once(environment, migrate, described, interruption, attempts)
+            except Interrupted as error:
+                raise MigrationError(f"interrupted by {interruption.received}; no database was changed") from error
+            except ParticipantError as error:
+                if error.kind is not FailureKind.MOVED:
+                    raise
+                log.info("%s; planning again", explain(error))
+                continue
+            return
+    raise RetryError(f"gave up after {PLANNING_ATTEMPTS} attempts: other runs keep changing these databases")
+
+
+def _run_once(
+    environment: Environment, migrate: Migrate, run: Run, interruption: Interruption, attempts: Iterator[int]
+) -> None:
+    settings = environment.settings
+    with ExitStack() as opened:
+        with interruption.interruptible():
+            probes = opened.enter_context(probing(environment.databases, settings.wait, run.id))
+            for name in environment.selected:  # loads the branches while the databases answer
+                with environment.working_on(name):
+                    pass
+            locked = lock_and_plan(environment, probes)
+        if not locked.plans:
+            log.info("nothing to do in %s", count_of(len(environment.databases), "database"))
+            return
+        if settings.check_drift and environment.request.command not in ("stamp", "adopt"):
+            _check_drift(environment, locked.plans, interruption)
+        promise = guarantee(locked.plans, locked.results, settings.two_phase)
+        log.info("run %s: %s", run.id, promise.text)
+        by_name = {probe.database.name: probe for probe in probes}
+        participants = []
+        for plan in sorted(locked.plans, key=lock_order):
+            name = plan.database.name
+            driver = None if plan.database.is_sqlite else by_name[name].take_connection()
+            participants.append(Participant(plan, locked.results[name], driver, migrate, run, settings))
+            opened.callback(participants[-1].close)
+        for probe in probes:  # without work: the run needs their sessions, and perhaps locks, no more
+            probe.close()
+        executor = executor_for(participants, settings.jobs, interruption)
+        opened.callback(executor.close)
+        report = RunReport(locked.results)
+        stages = _Stages(executor, locked.plans, run, attempts, settings, interruption, report)
+        try:
+            stages.commit_all(two_phase=promise.two_phase)
+        except (Interrupted, MigrationError) as error:
+            kind = error.kind if isinstance(error, ParticipantError) else None
+            if kind is FailureKind.MOVED and not report.has_changed:
+                raise
+            print_safely(environment.config, report.table())
+            raise _failure(error, interruption, report) from error
+        print_safely(environment.config, report.table())
+        if interruption.received:
+            log.info("%s came after the commit decision: the run was completed", interruption.received)
+        log.info("committed in %s", count_of(len(locked.plans), "database"))
+
+
+def _check_drift(environment: Environment, plans: Sequence[Plan], interruption: Interruption) -> None:
+    from multidb.replay import drift  # imports the schema room, which most runs don't need
+
+    with interruption.interruptible():
+        drift.check(environment, [plan.database for plan in plans])
+
+
+def _failure(error: BaseException, interruption: Interruption, report: RunReport) -> MigrationError:
+    """The one error of a run that was not committed in all databases."""
+    reason = f"interrupted by {interruption.received}" if isinstance(error, Interrupted) else explain(error)
+    may_have_committed = isinstance(error, NontransactionalError) or (
+        isinstance(error, ParticipantError) and error.kind is FailureKind.ENDED
+    )
+    if report.has_changed:
+        return PartialError(f"{reason}; {report.states_text()}")
+    if may_have_committed:
+        return PartialError(reason)
+    failure = RetryError if getattr(error, "exit_code", None) == ExitCode.RETRY else MigrationError
+    return failure(f"{reason}; no database was changed")
+
+
+class _Stages:
+    """Commits the stages of a run, one after the other: one, unless a revision has to run outside a transaction."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        plans: Sequence[Plan],
+        run: Run,
+        attempts: Iterator[int],
+        settings: Settings,
+        interruption: Interruption,
+        report: RunReport,
+    ) -> None:
+        self._plans = {plan.database.name: plan for plan in sorted(plans, key=lock_order)}
+        databases = {name: plan.database for name, plan in self._plans.items()}
+        self._coordinator = Coordinator(executor, databases, interruption)
+        self._run, self._attempts, self._settings = run, attempts, settings
+        self._interruption, self._report = interruption, report
+
+    def commit_all(self, *, two_phase: bool) -> None:
+        """Commit stage after stage.
+
+        Raises:
+            MigrationError: a stage failed; the stages before it are committed.
+            Interrupted: a signal came.
+        """
+        next_stage = dict.fromkeys(self._plans, 0)
+        while left := [name for name in self._plans if next_stage[name] < len(self._plans[name].stages)]:
+            self._interruption.check()
+            alone = [name for name in left if self._plans[name].stages[next_stage[name]].nontransactional]
+            names = alone[:1] or left
+            stages = {name: next_stage[name] for name in names}
+            self._commit(stages, two_phase=two_phase and len(names) > 1, nontransactional=bool(alone))
+            for name in names:
+                next_stage[name] += 1
+                self._report.set_stages_left(name, next_stage[name] < len(self._plans[name].stages))
+
+    def _commit(self, stages: Mapping[str, int], *, two_phase: bool, nontransactional: bool) -> None:
+        """Commit one stage, with retries where a lock was not had."""
+        names, tries = tuple(stages), self._settings.lock_retries + 1
+        for number in range(1, tries + 1):
+            attempt = Attempt(self._run.id, next(self._attempts), names, names[-1], two_phase, stages, nontransactional)
+            failure = self._attempt(attempt)
+            if failure is None:
+                return
+            if number == tries:
+                if nontransactional:
+                    raise NontransactionalError(f"{reason_of(failure)}; {STATEMENTS_STAY}", failure.name) from failure
+                raise failure
+            pause = min(2.0 ** (number - 1), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+            log.info("%s; all rolled back, attempt %d of %d in %.1f s", explain(failure), number + 1, tries, pause)
+            with self._interruption.interruptible():
+                time.sleep(pause)
+
+    def _attempt(self, attempt: Attempt) -> ParticipantError | None:
+        """Try to commit one stage. Returns the failure if a retry may succeed, None if the stage is committed."""
+        started, report = time.monotonic(), self._report
+        try:
+            outcome = self._coordinator.commit(attempt)
+        except ParticipantError as error:
+            report.mark(attempt.databases, State.ROLLED_BACK)
+            report.mark([error.name], State.FAILED, reason_of(error))
+            if error.kind is not FailureKind.LOCK:
+                raise
+            return error
+        except NontransactionalError as error:
+            report.mark(attempt.databases, State.FAILED, reason_of(error))
+            raise
+        except BaseException as error:
+            report.mark(attempt.databases, State.ROLLED_BACK)
+            if isinstance(error, InDoubtError):
+                report.add(error.outcome)
+            raise
+        finally:
+            report.longest_lock = max(report.longest_lock, time.monotonic() - started)
+        report.add(outcome)
+        if not outcome.is_committed:
+            raise MigrationError(f"the commit failed: {_reasons(outcome)}")
+        return None
+
+
+def _reasons(outcome: Outcome) -> str:
+    """Why databases are not committed, each reason once."""
+    names: dict[str, list[str]] = {}
+    for name, reason in outcome.reasons.items():
+        names.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(each)}: {reason}" for reason, each in names.items())

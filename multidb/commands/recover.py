@@ -1,0 +1,45 @@
+"""`recover`: resolve the transactions that an interrupted run left in doubt.
+
+Every run that changes databases does this first. Exit code 0: nothing is left in doubt; 3: something is; 1: a database
+can't be read.
+"""
+
+import argparse
+
+from multidb import logs
+from multidb.commands.support.command import Command, add_databases
+from multidb.config.configuration import Database
+from multidb.database.attempt import Prepared
+from multidb.database.probe import start_probes
+from multidb.errors import ExitCode, explain
+from multidb.release import recovery
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_databases(parser)
+
+
+def run(command: Command) -> ExitCode:
+    logs.configure(command.alembic)
+    codes = {ExitCode.OK}
+    in_doubt: list[tuple[Database, Prepared]] = []
+    for probe in start_probes(command.databases, command.settings.wait):
+        try:
+            result = probe.result()
+            in_doubt += [(probe.database, prepared) for prepared in result.in_doubt]
+            if not result.in_doubt:
+                _ = result.heads  # raises what kept them from being read
+        except Exception as error:
+            print(f"{probe.database.name}: FAILED: {explain(error)}")
+            codes.add(ExitCode.FAILED)
+        finally:
+            probe.close()  # each transaction is resolved over a session of its own
+    for resolution in recovery.resolve(command.configuration, in_doubt, command.settings.lock_wait):
+        if resolution.committed is None:
+            print(f"{resolution.database.name}: {resolution}")
+            codes.add(ExitCode.PARTIAL)
+        else:
+            print(resolution)
+    if not in_doubt and codes == {ExitCode.OK}:
+        print("nothing in doubt")
+    return ExitCode.most_severe(codes)

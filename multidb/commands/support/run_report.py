@@ -1,0 +1,112 @@
+"""The report of a run: a row for each database, and the table at the end."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from multidb.database.probe import ProbeResult
+from multidb.output import columns, revisions_text
+from multidb.release.coordinator import Outcome, State
+
+_LONGEST = 200  # characters of a result in the table; the line on stderr has all
+_TITLES = ("database", "from", "to", "revisions", "time", "result")
+
+
+@dataclass
+class Row:
+    """What a run did in one database.
+
+    Attributes:
+        before: the revisions that the database was at.
+        after: the revisions that it is at.
+        revisions: how many were applied.
+        seconds: how long that took.
+        state: what became of the last attempt.
+        reason: why it is not committed.
+        has_stages_left: whether more stages follow the committed one.
+    """
+
+    database: str
+    before: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    revisions: int = 0
+    seconds: float = 0.0
+    state: State = State.UNTOUCHED
+    reason: str = ""
+    has_stages_left: bool = False
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether something was, or may have been, committed."""
+        return bool(self.revisions) or self.state in (State.COMMITTED, State.IN_DOUBT)
+
+    @property
+    def result(self) -> str:
+        """The state in words, without the reason."""
+        if self.state is State.COMMITTED:
+            return "committed in part" if self.has_stages_left else "committed"
+        return f"committed in part, then {self.state}" if self.revisions else str(self.state)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        moved = bool(self.revisions) or self.before != self.after
+        result = f"{self.result}: {self.reason}" if self.reason and self.state is not State.COMMITTED else self.result
+        return (
+            self.database,
+            revisions_text(self.before),
+            revisions_text(self.after),
+            str(self.revisions or "-"),
+            f"{self.seconds:.2f} s" if moved else "-",
+            result if len(result) <= _LONGEST else f"{result[:_LONGEST]}…",
+        )
+
+
+class RunReport:
+    """The rows of a run.
+
+    Args:
+        results: of probing the databases, by their names.
+    """
+
+    def __init__(self, results: Mapping[str, ProbeResult]) -> None:
+        self._rows = {name: Row(name, result.heads, result.heads) for name, result in results.items()}
+        self.longest_lock = 0.0  # seconds that altered tables were locked
+
+    @property
+    def has_changed(self) -> bool:
+        return any(row.has_changed for row in self._rows.values())
+
+    def mark(self, names: Iterable[str], state: State, reason: str = "") -> None:
+        """Set the state of databases whose attempt failed."""
+        for name in names:
+            self._rows[name].state, self._rows[name].reason = state, reason
+
+    def add(self, outcome: Outcome) -> None:
+        """Take the outcome of an attempt over."""
+        for name, state in outcome.states.items():
+            row, applied = self._rows[name], outcome.applied.get(name)
+            row.state, row.reason = state, outcome.reasons.get(name, "")
+            if applied and state is State.COMMITTED:
+                row.after = applied.after
+                row.revisions += applied.revisions
+                row.seconds += applied.seconds
+
+    def set_stages_left(self, name: str, has_stages_left: bool) -> None:
+        """Note whether a database has stages left after the one that was committed."""
+        self._rows[name].has_stages_left = has_stages_left
+
+    def states_text(self) -> str:
+        """Which databases are in which state: `committed: auth_db; rolled back: user_db, content_db`."""
+        names: dict[str, list[str]] = {}
+        for name, row in self._rows.items():
+            if row.state is not State.UNTOUCHED:
+                names.setdefault(row.result, []).append(name)
+        text = "; ".join(f"{result}: {', '.join(each)}" for result, each in names.items())
+        in_doubt = any(row.state is State.IN_DOUBT for row in self._rows.values())
+        return f"{text}; `python -m multidb recover` resolves what is in doubt" if in_doubt else text
+
+    def table(self) -> str:
+        rows: Sequence[Row] = list(self._rows.values())
+        text = columns([_TITLES, *(row.cells for row in rows)])
+        if self.longest_lock:
+            text += f"\naltered tables were locked for at most {self.longest_lock:.2f} s"
+        return text

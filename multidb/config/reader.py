@@ -1,0 +1,151 @@
+"""Read databases.yaml: every mistake is reported with its line."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from multidb.config import settings
+from multidb.config.configuration import LONGEST_NAME, Configuration, Entry, Scalar, revision_prefix
+from multidb.errors import ConfigError, nearest
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def load(path: Path) -> Configuration:
+    """Read databases.yaml.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ConfigError: the file can't be read, or something in it is wrong; says in which line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is not there: it lists the databases, see README.md") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path} can't be read: {reason}") from error
+    return _Reader(path).configuration(text)
+
+
+def variables_of(root: Path) -> dict[str, str]:
+    """The process's environment, and where it says nothing, what `bin/up` left in .local/env."""
+    try:
+        lines = (root / ".local" / "env").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    local = dict(line.split("=", 1) for line in lines if "=" in line)
+    for key in [key for key in local if os.environ.get(f"{key}_FILE")]:
+        del local[key]
+    return local | {key: value for key, value in os.environ.items() if value}
+
+
+class _Reader:
+    """Turns the YAML nodes into records; nodes, because they know their lines."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def configuration(self, text: str) -> Configuration:
+        try:
+            root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise ConfigError(f"{self.path.name}:{line}: not YAML: {error.problem}") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{self.path.name}: not YAML: {str(error).splitlines()[0]}") from error
+        top = self._mapping(root, "the file", {"server", "scratch", "drift", "databases", *settings.OF_ALL})
+        entries = self._entries(top.get("databases"))
+        server = self._scalar(top["server"], "server") if "server" in top else None
+        scratch = self._scalar(top["scratch"], "scratch") if "scratch" in top else None
+        return Configuration(
+            self.path,
+            server,
+            entries,
+            variables_of(self.path.parent),
+            self._options(top, settings.OF_ALL),
+            scratch,
+            self._ignored(top),
+        )
+
+    def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
+        if node is None:
+            raise ConfigError(f"{self.path.name}: no databases: list them under `databases:`")
+        entries: dict[str, Entry] = {}
+        owners: dict[str, str] = {}
+        for name, value in self._mapping(node, "databases").items():
+            line = value.start_mark.line + 1
+            if not _NAME.fullmatch(name):
+                self._fail(value, f"{name!r} can't be a database's name: use a-z, 0-9 and _")
+            if len(name) > LONGEST_NAME:
+                self._fail(value, f"{name} is longer than {LONGEST_NAME} characters: give the database a shorter name")
+            other = owners.setdefault(revision_prefix(name), name)
+            if other != name:
+                self._fail(value, f"{other} and {name} would number their revisions alike: rename one")
+            fields = self._mapping(value, name, {"models", "url", "extensions", "drift", *settings.OF_ONE})
+            if "models" not in fields:
+                self._fail(value, f"{name} has no models: add `models: models.{revision_prefix(name)}`")
+            entries[name] = Entry(
+                name,
+                line,
+                models=self._scalar(fields["models"], "models").text,
+                url=self._scalar(fields["url"], "url") if "url" in fields else None,
+                extensions=self._list(fields["extensions"], "extensions", "postgis") if "extensions" in fields else (),
+                options=self._options(fields, settings.OF_ONE),
+                ignored=self._ignored(fields),
+            )
+        if not entries:
+            self._fail(node, "no databases: list them under `databases:`")
+        return entries
+
+    def _options(self, fields: Mapping[str, yaml.Node], keys: Iterable[str]) -> dict[str, Any]:
+        """The settings among the fields, as values."""
+        written = {key: self._scalar(fields[key], key) for key in keys if key in fields}
+        return {
+            key: settings.value(key, scalar.text, f"{self.path.name}:{scalar.line}: {key}")
+            for key, scalar in written.items()
+        }
+
+    def _mapping(self, node: yaml.Node | None, what: str, known: Iterable[str] | None = None) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            self._fail(node, f"{what} should be a mapping of names to values")
+        found: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._fail(key, f"a name in {what} should be a text")
+            if known is not None and key.value not in known:
+                hint = nearest(str(key.value), known)
+                self._fail(key, f"unknown key {key.value!r} in {what}{hint or ': known are ' + _and(known)}")
+            if key.value in found:
+                self._fail(key, f"{key.value} is there twice")
+            found[key.value] = value
+        return found
+
+    def _scalar(self, node: yaml.Node, what: str) -> Scalar:
+        if not isinstance(node, yaml.ScalarNode) or not node.value:
+            self._fail(node, f"{what} should be a text")
+        return Scalar(node.value, node.start_mark.line + 1)
+
+    def _ignored(self, fields: Mapping[str, yaml.Node]) -> tuple[str, ...]:
+        """The patterns under `drift: ignore:`."""
+        drift = self._mapping(fields["drift"], "drift", {"ignore"}) if "drift" in fields else {}
+        return self._list(drift["ignore"], "ignore", "audit_*") if "ignore" in drift else ()
+
+    def _list(self, node: yaml.Node, key: str, example: str) -> tuple[str, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            self._fail(node, f"{key} should be a list, such as [{example}]")
+        return tuple(self._scalar(item, f"a line of {key}").text for item in node.value)
+
+    def _fail(self, node: yaml.Node | None, problem: str) -> NoReturn:
+        line = node.start_mark.line + 1 if node else 1
+        raise ConfigError(f"{self.path.name}:{line}: {problem}")
+
+
+def _and(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))

@@ -1,0 +1,89 @@
+"""The identities of the commit protocol: a run, its attempts, and the prepared transactions they leave."""
+
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+_GID = "multidb:"
+
+
+def _user() -> str:
+    """The operating system's name for the user; a container's user may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+@dataclass(frozen=True)
+class Run:
+    """One command that changes databases, as the journals describe it.
+
+    Args:
+        command: as it was typed.
+        release: the label that `-x release=` gave.
+    """
+
+    command: str
+    release: str | None = None
+    id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
+    who: str = field(default_factory=_user)
+    host: str = field(default_factory=socket.gethostname)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try to commit one stage of a run in its databases.
+
+    Args:
+        run: the run's id.
+        number: counts the attempts of the run.
+        databases: those that take part, in the order in which they were locked.
+        decider: the database whose own commit is the decision.
+        two_phase: whether the others are prepared first.
+        stages: which stage of its plan each database gets.
+        nontransactional: whether the stage is one revision outside a transaction, in one database.
+        started_at: ISO 8601, in UTC.
+    """
+
+    run: str
+    number: int
+    databases: tuple[str, ...]
+    decider: str
+    two_phase: bool
+    stages: Mapping[str, int]
+    nontransactional: bool = False
+    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+    @property
+    def id(self) -> str:
+        return f"{self.run}.{self.number}"
+
+    def decides(self, database: str) -> bool:
+        """Whether this database's commit decides for others, which are prepared before."""
+        return self.two_phase and self.decider == database
+
+    def gid(self, database: str) -> str:
+        """The name of a database's prepared transaction, at most 200 bytes."""
+        return f"{_GID}{self.id}:{self.decider}:{database}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared transaction of a run of this project."""
+
+    gid: str
+    owner: str
+    attempt: str
+    decider: str
+    database: str
+
+    @classmethod
+    def parse(cls, gid: str, owner: str) -> "Prepared":
+        """Parse a gid. Missing parts become empty strings, which match no database."""
+        parts = (*gid.removeprefix(_GID).split(":"), "", "", "")
+        return cls(gid, owner, *parts[:3])

@@ -1,0 +1,114 @@
+"""Every use of Alembic's private or undocumented API, in one place.
+
+docs/alembic-internals.md lists each with its reason; tests/planning/test_alembic_internals.py notices when one changes.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+from alembic import context
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, StampStep
+from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionMap
+
+from multidb.planning.plan import Step, Work
+
+Heads = tuple[str, ...]
+
+
+def options() -> dict[str, Any]:
+    """The options that Alembic's command handed to its EnvironmentContext; `configure` adds to them."""
+    context.configure(dialect_name="postgresql+psycopg2")  # a context has to exist; any dialect would do
+    return context.get_context().opts
+
+
+def command_name(work: Work) -> str:
+    """The command whose work this is.
+
+    Alembic names the command nowhere, but each command's work is a function inside the command's own:
+    `upgrade.<locals>.upgrade`, `current.<locals>.display_version`.
+    """
+    return work.__qualname__.partition(".")[0]
+
+
+def set_starting_revision(start: str | None) -> None:
+    """Set the one option that `configure` can set but not unset."""
+    context.get_context().opts["starting_rev"] = start
+
+
+def upgrade_steps(script: ScriptDirectory, destination: str, heads: Heads) -> list[Step]:
+    """The steps up to a revision: the private half of `alembic upgrade`."""
+    return list(script._upgrade_revs(destination, cast(str, heads)))  # takes what get_current_heads() returns
+
+
+def downgrade_steps(script: ScriptDirectory, destination: str, heads: Heads) -> list[Step]:
+    """The steps down to a revision: the private half of `alembic downgrade`."""
+    return list(script._downgrade_revs(destination, cast(str, heads)))
+
+
+def stamp_steps(script: ScriptDirectory, revision: str, heads: Heads) -> list[Step]:
+    """The steps that record a revision: the private half of `alembic stamp`.
+
+    MigrationContext.stamp() would write them at once.
+    """
+    return list(script._stamp_revs(revision, heads))
+
+
+def replacing_step(script: ScriptDirectory, before: str, after: str) -> Step:
+    """A step that records a revision which the script directory does not have."""
+    return StampStep(before, after, True, False, script.revision_map)
+
+
+@contextmanager
+def showing(script: ScriptDirectory, revision_map: RevisionMap) -> Iterator[None]:
+    """Let Alembic see the revisions of this map only."""
+    whole = script.revision_map
+    script.revision_map = revision_map
+    try:
+        yield
+    finally:
+        script.revision_map = whole
+
+
+@contextmanager
+def captured_output(config: Config) -> Iterator[io.StringIO]:
+    """Collect what a command of Alembic prints."""
+    stdout, captured = config.stdout, io.StringIO()
+    config.stdout = captured
+    try:
+        yield captured
+    finally:
+        config.stdout = stdout
+
+
+def replace_generate_revision(script: ScriptDirectory, function: Callable[..., Any]) -> None:
+    """Let `alembic merge` write its file by this function.
+
+    Alembic tells env.py nothing of what it will merge; the call that writes the file is the first to know. Only this
+    instance is changed: it belongs to the command, and ends with it.
+    """
+    script.generate_revision = function  # type: ignore[method-assign]
+
+
+def run_env(config: Config, extra_options: Mapping[str, Any]) -> None:
+    """Run env.py as Alembic's own commands do.
+
+    The command given to env.py has no destination and no step, and may not even create `alembic_version`: an env.py
+    that ignores the extra options changes nothing.
+
+    Args:
+        config: Alembic's.
+        extra_options: options for our own env.py.
+    """
+    script = ScriptDirectory.from_config(config)
+    with EnvironmentContext(config, script, fn=no_steps, destination_rev=(), dont_mutate=True, **extra_options):
+        script.run_env()
+
+
+def no_steps(_heads: Heads, _context: MigrationContext) -> list[Step]:
+    """The work of a command that changes nothing."""
+    return []

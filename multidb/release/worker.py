@@ -1,0 +1,165 @@
+"""The worker's side of a worker process: perform the coordinator's operations, until the coordinator is gone."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from logging.handlers import QueueHandler
+from multiprocessing.connection import Connection as Pipe
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+from multidb.database.attempt import Attempt
+from multidb.errors import MigrationError, explain
+from multidb.logs import with_database
+from multidb.release.participant import Operation, Participant, ParticipantError
+from multidb.signals import Interrupted
+
+CANCEL = "cancel"
+"""The message that cancels what the worker does; every other message is an Order."""
+_LAST_CANCEL = 1.0  # seconds that a worker whose coordinator is gone has to cancel its statement
+
+
+class Order(NamedTuple):
+    """An operation to be performed in one database."""
+
+    name: str
+    operation: Operation
+    attempt: Attempt
+
+
+class Reply(NamedTuple):
+    """How an operation ended in one database."""
+
+    name: str
+    value: Any
+    failure: MigrationError | None
+
+
+def work(pipe: Pipe, own: Sequence[Participant], others: Sequence[Participant]) -> None:
+    """Be a worker, until the coordinator is gone.
+
+    Args:
+        pipe: to the coordinator.
+        own: the participants of this worker.
+        others: those of other workers, whose sessions this process has inherited.
+    """
+    for other in others:
+        abandon_session(other)
+    WorkerLoop(pipe, {each.name: each for each in own}).run()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # a revision may have closed it
+            stream.flush()
+    os._exit(0)  # a revision may have left threads running
+
+
+def abandon_session(participant: Participant) -> None:
+    """Give up this process's hold on a session that another process owns.
+
+    Closing it would end the session on the server, so its socket is replaced by /dev/null. With the last hold, the end
+    of the owner closes the connection, and the server notices at once.
+    """
+    driver = participant.session.driver
+    if driver is not None:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, driver.fileno())
+        os.close(nowhere)
+
+
+class WorkerLoop:
+    """Performs orders in the main thread, while another thread listens for further orders and for a cancel."""
+
+    def __init__(self, pipe: Pipe, participants: Mapping[str, Participant]) -> None:
+        self._pipe, self._participants = pipe, participants
+        self._orders: SimpleQueue[Order | None] = SimpleQueue()
+        self._busy: Participant | None = None
+        self._is_cancelled = self._may_stop = self._is_abandoned = False
+        self._sending = threading.Lock()
+        # The only SIGINT that counts is the one that this process sends to itself, in _cancel().
+        signal.signal(signal.SIGINT, self._interrupt)
+        logging.getLogger().handlers = [_CoordinatorHandler(self._send)]
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def run(self) -> None:
+        while (order := self._orders.get()) and not self._is_abandoned:
+            self._busy = self._participants[order.name]
+            self._send(self._perform(order))
+            self._busy = None
+        for participant in self._participants.values():
+            participant.close()
+
+    def _perform(self, order: Order) -> Reply:
+        name, operation, attempt = order
+        if not operation.is_skipped_after_cancel:
+            self._is_cancelled = False
+        elif self._is_cancelled:
+            return Reply(name, None, ParticipantError("cancelled", name))
+        try:
+            with self._interruptible(operation.is_interruptible):
+                return Reply(name, self._participants[name].perform(operation, attempt), None)
+        except ParticipantError as error:
+            trace = "".join(traceback.format_exception(error.__cause__ or error))
+            return Reply(name, None, ParticipantError(error.reason, name, error.kind, trace))
+        except BaseException as error:
+            trace = "".join(traceback.format_exception(error))
+            text = "cancelled" if isinstance(error, KeyboardInterrupt) else explain(error)
+            return Reply(name, None, ParticipantError(text, name, trace=trace))
+
+    @contextmanager
+    def _interruptible(self, may_stop: bool) -> Iterator[None]:
+        self._may_stop = may_stop
+        try:
+            yield
+        finally:
+            self._may_stop = False
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = self._pipe.recv()
+            except (EOFError, OSError):
+                break
+            if message == CANCEL:
+                self._cancel()
+            else:
+                self._orders.put(message)
+        # The coordinator is gone, or has no more orders.
+        self._is_abandoned = True
+        self._orders.put(None)
+        if self._busy is not None:
+            threading.Thread(target=self._cancel, daemon=True).start()
+            threading.Event().wait(_LAST_CANCEL)
+            os._exit(1)
+
+    def _cancel(self) -> None:
+        self._is_cancelled = True
+        busy = self._busy
+        if busy is not None:
+            with suppress(Exception):  # the statement may have ended, with its session
+                busy.session.cancel()
+            # A real signal: it wakes the main thread even from a sleep.
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def _interrupt(self, _number: int, _frame: Any) -> None:
+        if self._is_cancelled and self._may_stop:
+            self._may_stop = False
+            raise Interrupted
+
+    def _send(self, message: Any) -> None:
+        with self._sending, suppress(OSError):
+            self._pipe.send(message)
+
+
+class _CoordinatorHandler(QueueHandler):
+    """Sends log records to the coordinator, which writes whole lines in turn."""
+
+    def __init__(self, send: Callable[[Any], None]) -> None:
+        super().__init__(SimpleQueue())
+        self._send = send
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self._send(with_database(record))

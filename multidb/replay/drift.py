@@ -1,0 +1,141 @@
+"""Find drift: the differences between live databases and their recorded revisions, replayed in scratch databases."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from multidb.config.configuration import Database
+from multidb.database.probe import Probe, probing, shared_databases
+from multidb.errors import ExitCode, MigrationError, reason_of
+from multidb.output import NAME_WIDTH, count_of, revisions_text
+from multidb.planning.environment import Environment
+from multidb.replay.replay import ReplayRequest, Replays, Schemas, log_other_version
+from multidb.schema import snapshot
+from multidb.schema.diff import Difference, differences
+from multidb.schema.snapshot import Snapshot
+from multidb.threads import map_in_threads
+
+
+@dataclass
+class Drift:
+    """The drift of one database, or why it could not be found."""
+
+    database: str
+    revision: list[str] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def code(self) -> ExitCode:
+        if self.error is not None:
+            return ExitCode.FAILED
+        return ExitCode.FOUND if self.differences else ExitCode.OK
+
+    def as_json(self) -> dict[str, Any]:
+        found = [
+            {"name": each.name, "severity": each.severity, "sentence": each.sentence, "sql": each.sql}
+            for each in self.differences
+        ]
+        return {"database": self.database, "revision": self.revision, "differences": found, "error": self.error}
+
+    def lines(self) -> list[str]:
+        """The drift in words: each difference, and the SQL that repairs it."""
+        if self.error is not None:
+            return [f"{self.database:{NAME_WIDTH}} FAILED: {self.error}"]
+        where = f"{self.database:{NAME_WIDTH}} {revisions_text(self.revision)}"
+        if not self.differences:
+            return [f"{where}: no drift"]
+        found = [f"{where}: {count_of(len(self.differences), 'difference')}"]
+        for each in self.differences:
+            found += [f"    {each.sentence}", *(f"        {line}" for sql in each.sql for line in sql.splitlines())]
+        return found
+
+
+def find_drift(
+    environment: Environment, replays: Replays, probes: Sequence[Probe], *, is_locked: bool = False
+) -> list[Drift]:
+    """Find the drift of each database; a database that can't be read or replayed does not stop the others.
+
+    Args:
+        environment: the command and its databases.
+        replays: scratch databases.
+        probes: of the databases, started.
+        is_locked: whether the calling run holds the locks, in sessions of its own.
+    """
+    seconds = None if is_locked else environment.settings.lock_wait
+    snapshots = map_in_threads(lambda probe: _snapshot(probe, seconds), probes)
+    found = {probe.database.name: Drift(probe.database.name) for probe in probes}
+    shared = shared_databases(_answered(probes))
+    requests: list[ReplayRequest] = []
+    live: dict[str, Snapshot] = {}
+    for probe, each in zip(probes, snapshots, strict=True):
+        drift = found[probe.database.name]
+        if drift.database in shared:
+            drift.error = shared[drift.database]
+        elif isinstance(each, Exception):
+            drift.error = reason_of(each)
+        else:
+            drift.revision, live[drift.database] = list(each.heads), each
+            try:
+                environment.branch(drift.database).check_known(each.heads)
+                requests.append(replays.request(probe.database, [each.heads], probe.connection, each.schema))
+            except Exception as error:
+                drift.error = reason_of(error)
+    for name, schemas in replays.run(requests).items():
+        if isinstance(schemas, MigrationError):
+            found[name].error = reason_of(schemas)
+        else:
+            found[name].differences = _differences(live[name], schemas)
+    return list(found.values())
+
+
+def check(environment: Environment, databases: Sequence[Database]) -> None:
+    """Refuse to migrate a database that has drifted.
+
+    Args:
+        environment: of the run.
+        databases: that the run is about to change; they are locked.
+
+    Raises:
+        MigrationError: one has drifted, or can't be compared.
+    """
+    with Replays(environment) as replays, probing(databases, environment.settings.wait) as probes:
+        found = find_drift(environment, replays, probes, is_locked=True)
+    for drift in found:
+        if drift.error is not None:
+            raise MigrationError(f"drift can't be determined: {drift.error}", drift.database)
+    drifted = [drift for drift in found if drift.differences]
+    if drifted:
+        first = drifted[0]
+        count = count_of(sum(len(drift.differences) for drift in drifted), "difference")
+        raise MigrationError(
+            f"it has drifted from {revisions_text(first.revision)}: {first.differences[0].sentence} "
+            f"({count} in {', '.join(drift.database for drift in drifted)}): `python -m multidb drift` shows all; "
+            "repair it, or run with -x check_drift=false",
+            first.database,
+        )
+
+
+def _answered(probes: Sequence[Probe]) -> list[Any]:
+    found = []
+    for probe in probes:
+        try:
+            found.append(probe.result())
+        except Exception:  # noqa: S112 - the snapshot has the error
+            continue
+    return found
+
+
+def _snapshot(probe: Probe, seconds: float | None) -> Snapshot | Exception:
+    try:
+        if seconds is not None:
+            snapshot.check_exists(probe.database)
+        return snapshot.read(probe, seconds)
+    except Exception as error:
+        return error
+
+
+def _differences(live: Snapshot, schemas: Schemas) -> list[Difference]:
+    wanted = schemas[live.heads]
+    log_other_version(live.database.name, wanted, live.schema)
+    return differences(wanted, live.schema, revisions_text(live.heads), live.database.ignored)

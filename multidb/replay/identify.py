@@ -1,0 +1,168 @@
+"""Identify live databases: which position of its branch does each equal, or come nearest to?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from multidb.config.configuration import variable
+from multidb.database.probe import Probe
+from multidb.errors import MigrationError, explain
+from multidb.output import Print, revisions_text
+from multidb.planning.environment import Environment
+from multidb.replay.replay import Position, ReplayRequest, Replays, Schemas, positions_of
+from multidb.schema import snapshot
+from multidb.schema.diff import EXTRA, Difference, differences, distance
+from multidb.schema.objects import Schema
+from multidb.schema.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Match:
+    """The position of a branch that a live database is nearest to.
+
+    Args:
+        position: of the branch.
+        schema: what the branch makes there.
+        differences: between the live database and that.
+        distance: how much differs; 0 if they are equal.
+        equal_positions: other positions with an identical schema.
+    """
+
+    position: Position
+    schema: Schema
+    differences: Sequence[Difference]
+    distance: int
+    equal_positions: Sequence[Position] = ()
+
+    @property
+    def lacks(self) -> int:
+        """How many differences are not extra."""
+        return sum(1 for each in self.differences if each.severity is not EXTRA)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the live database has everything that the position has."""
+        return not self.lacks
+
+    def fits_better_than(self, other: "Match") -> bool:
+        """Whether this match fits and the other does not, or is nearer without lacking more."""
+        is_nearer = self.distance < other.distance and self.lacks <= other.lacks
+        return (self.fits and not other.fits) or is_nearer
+
+    def fits_as_well_as(self, other: "Match") -> bool:
+        """Whether both fit, and neither is the only one that is equal to the live database.
+
+        A live database that equals the other exactly is the other's, unless it equals this one exactly, too.
+        """
+        return self.fits and other.fits and (other.distance > 0 or self.distance == 0)
+
+
+@dataclass(frozen=True)
+class Identification:
+    """A live database and its match.
+
+    Args:
+        live: the database.
+        match: on its own branch.
+        claim: why the database may be another branch's, or None.
+    """
+
+    live: Snapshot
+    match: Match
+    claim: str | None
+
+
+def identify(
+    environment: Environment,
+    replays: Replays,
+    unknown: Mapping[str, Snapshot],
+    probes: Mapping[str, Probe],
+    print_line: Print,
+) -> dict[str, Identification]:
+    """Find the nearest position of each database on its own branch, and whether another branch fits as well.
+
+    Args:
+        environment: the command and its databases.
+        replays: scratch databases.
+        unknown: the databases, by their names.
+        probes: of the databases, by their names.
+        print_line: prints a line for a branch that can't be compared.
+
+    Raises:
+        MigrationError: a database's own branch can't be replayed, or has no revision yet.
+    """
+    found = replays.run(_requests(environment, replays, unknown, probes))
+    identified: dict[str, Identification] = {}
+    for name, live in unknown.items():
+        own = found[name]
+        if isinstance(own, MigrationError):
+            own.database = own.database or name
+            raise own
+        if not own:
+            raise MigrationError(
+                "its branch has no revision yet that could be recorded: write the first one against an empty "
+                f"database, `{variable(name)}=… alembic -x db={name} revision --autogenerate`",
+                name,
+            )
+        match = _nearest(live, own)
+        claim = _claim(live, match, found)
+        counted = snapshot.counted(probes[name], match.differences)
+        identified[name] = Identification(live, replace(match, differences=counted), claim)
+    for name, schemas in found.items():
+        if isinstance(schemas, MigrationError):
+            print_line(f"{explain(schemas)}; whether these databases are {name}'s is therefore unknown")
+    return identified
+
+
+def _requests(
+    environment: Environment, replays: Replays, unknown: Mapping[str, Snapshot], probes: Mapping[str, Probe]
+) -> list[ReplayRequest]:
+    """Every position of every branch; of the other branches only those matter that have a table in common."""
+    # A branch that is on SQLite here may have been on PostgreSQL there: a PostgreSQL database comes first.
+    host = min(unknown.values(), key=lambda each: each.database.is_sqlite).database
+    columns = [live.schema.columns for live in unknown.values()]
+    requests = []
+    for name in environment.configuration.names:
+        positions = positions_of(environment.branch(name))
+        if name in unknown:
+            live = unknown[name]
+            requests.append(replays.request(live.database, positions, probes[name].connection, live.schema, columns))
+        elif not host.is_sqlite:
+            extensions = environment.configuration.entries[name].extensions
+            other = replace(host, name=name, extensions=extensions)
+            driver, live_schema = probes[host.name].connection, unknown[host.name].schema
+            requests.append(replays.request(other, positions, driver, live_schema, columns))
+    return requests
+
+
+def _nearest(live: Snapshot, schemas: Schemas) -> Match:
+    """The position that a live database equals, or is nearest to; the earliest of several."""
+    ignored = live.database.ignored
+    distances = {position: distance(schema, live.schema, ignored) for position, schema in schemas.items()}
+    least = min(distances.values())
+    nearest, *equal = [position for position, each in distances.items() if each == least]
+    schema = schemas[nearest]
+    found = differences(schema, live.schema, revisions_text(nearest), ignored)
+    return Match(nearest, schema, found, least, equal if not found else ())
+
+
+def _claim(live: Snapshot, own: Match, found: Mapping[str, Schemas | MigrationError]) -> str | None:
+    """Why another branch fits a live database as well as its own branch, or better; None if no other does."""
+    name = live.database.name
+    for other_name, schemas in found.items():
+        if other_name == name or isinstance(schemas, MigrationError):
+            continue
+        comparable = {position: schema for position, schema in schemas.items() if _is_comparable(schema, live.schema)}
+        if not comparable:
+            continue
+        other = _nearest(live, comparable)
+        where = f"{other_name}'s, at {revisions_text(other.position)}"
+        stamp = f"`alembic stamp --purge {name}@{revisions_text(own.position)}` records it all the same"
+        if other.fits_as_well_as(own):
+            return f"its schema equally matches {where}: {stamp}"
+        if other.fits_better_than(own):
+            return f"its schema matches {where}: correct the URL; if the URL is right, {stamp}"
+    return None
+
+
+def _is_comparable(one: Schema, other: Schema) -> bool:
+    return one.is_sqlite is other.is_sqlite and bool(one.tables & other.tables)
