@@ -42,6 +42,13 @@ def application_name(run: str = "") -> str:
     return f"multidb{':' if run else ''}{run}@{socket.gethostname()}"[:_LONGEST_APPLICATION_NAME]
 
 
+def connect_arguments(url: URL, run: str = "") -> dict[str, Any]:
+    """The arguments of `psycopg2.connect`, with our defaults where the URL says nothing."""
+    arguments = _DEFAULTS | {"application_name": application_name(run)}
+    arguments.update(url.get_dialect()().create_connect_args(url)[1])
+    return arguments
+
+
 def open_to_read(url: URL, run: str = "") -> Driver:
     """A driver's connection that creates nothing, not even an SQLite file, and begins no transaction by itself.
 
@@ -53,9 +60,7 @@ def open_to_read(url: URL, run: str = "") -> Driver:
         psycopg2.Error, sqlite3.Error: the connection failed.
     """
     if not urls.is_sqlite(url):
-        arguments = _DEFAULTS | {"application_name": application_name(run)}
-        arguments.update(url.get_dialect()().create_connect_args(url)[1])
-        connection = psycopg2.connect(**arguments)
+        connection = psycopg2.connect(**connect_arguments(url, run))
         connection.autocommit = True
         return connection
     path = Path(url.database or "")

@@ -6,7 +6,6 @@ as all of them together.
 
 import os
 import random
-import re
 import socket
 import time
 from collections.abc import Hashable, Iterable, Iterator
@@ -19,8 +18,9 @@ import psycopg2
 
 from multidb.config.configuration import Database, variable
 from multidb.database.attempt import Prepared
-from multidb.database.connections import Driver, open_to_read
-from multidb.errors import MigrationError, explain
+from multidb.database.connections import Driver, connect_arguments, open_to_read
+from multidb.database.refusal import refusal
+from multidb.errors import MigrationError, RetryError, explain
 from multidb.logs import for_database, log
 
 POOLED = (
@@ -51,14 +51,6 @@ _SQLITE = """
 _VERSIONS = "SELECT version_num FROM alembic_version"
 _RETRY_INTERVAL = 0.25  # seconds between two attempts to connect
 _CLOSE_TIMEOUT = 1.0  # seconds for an interrupted probe to end
-# Failures that may pass by themselves: a server that starts, a database that is being created, a hundred services that
-# connect at the same moment.
-_TRANSIENT = re.compile(
-    r'Connection refused|on socket "[^"]*" failed|No route to host|Network is unreachable|timed out|timeout expired'
-    r"|could not translate host name|starting up|shutting down|in recovery mode|not yet accepting connections"
-    r"|closed the connection unexpectedly|Connection reset"
-    r'|database "[^"]*" does not exist|too many (clients|connections)|connection slots'
-)
 
 
 @dataclass(frozen=True)
@@ -214,12 +206,22 @@ class Probe:
         )
 
     def _connected(self) -> Driver:
+        """Connect, with retries while waiting may help.
+
+        Raises:
+            RetryError: the server starts, or has no connection slot free.
+            psycopg2.Error, sqlite3.Error: the connection failed for another reason.
+        """
         until, has_logged = time.monotonic() + self._wait, False
         while True:
             try:
                 return open_to_read(self.database.url, self._run)
             except psycopg2.OperationalError as error:
-                if self._closing.is_set() or time.monotonic() > until or not _TRANSIENT.search(str(error)):
+                is_late = time.monotonic() > until
+                reason = refusal(connect_arguments(self.database.url, self._run))
+                if self._closing.is_set() or is_late or not reason.is_transient:
+                    if reason.is_busy:
+                        raise RetryError(explain(error)) from error
                     raise
                 if not has_logged:
                     has_logged = True

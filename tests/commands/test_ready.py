@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack
 
 import pytest
@@ -160,10 +159,10 @@ def test_closed_output_is_no_failure(few: Project) -> None:
 
 @pytest.mark.parametrize("command", [["multidb", "ready", "auth_db"], ["alembic", "upgrade", "auth_db@head"]])
 def test_a_frozen_server_does_not_keep_it_from_being_stopped(few: Project, command: list[str]) -> None:
-    with frozen(few.variables["AUTH_DB_URL"]) as (url, _):
-        few.variables["AUTH_DB_URL"] = url
+    with frozen(few.variables["AUTH_DB_URL"]) as server:
+        few.variables["AUTH_DB_URL"] = server.url
         process = begun(few, sys.executable, "-m", *command)
-        time.sleep(1.5)
+        assert server.asked.wait(30)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=5)
     assert process.returncode == 1

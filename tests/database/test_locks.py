@@ -149,7 +149,7 @@ def test_runs_up_and_down_at_once_end_in_a_whole_release(migrated: Project) -> N
 
 def test_a_release_that_is_seen_in_one_database_and_not_yet_in_another_is_seen_again(few: Project) -> None:
     direct = dict(few.variables)
-    with frozen(direct["AUTH_DB_URL"]) as (url, go_on):
+    with frozen(direct["AUTH_DB_URL"]) as (url, go_on, _):
         few.variables["AUTH_DB_URL"] = url
         late = started(few, "upgrade", "heads")
         time.sleep(1.5)  # all but auth_db have said that they are at head

@@ -1,0 +1,63 @@
+"""Why a connection failed is read as a fact, never from the text of a message."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import psycopg2
+import pytest
+
+from multidb.config.urls import parse
+from multidb.database.connections import connect_arguments
+from multidb.database.refusal import Refusal, refusal
+from tests.support.project import Postgres, query
+
+
+@pytest.fixture
+def crowded(another: Postgres) -> Iterator[str]:
+    """The URL of a database that lets one session in, which is there already."""
+    name = "crowded"
+    another.clone("template_empty", name)
+    another.as_admin(f"ALTER DATABASE {name} CONNECTION LIMIT 1")
+    with ExitStack() as opened:
+        held = psycopg2.connect(another.url(name))
+        opened.callback(held.close)
+        yield another.url(name)
+    another.drop(name)
+
+
+def why(url: str, **changes: object) -> Refusal:
+    return refusal(connect_arguments(parse(url, "the test")) | changes)
+
+
+def test_a_server_that_refuses_says_why(postgres: Postgres) -> None:
+    url = postgres.url("template_empty")
+    assert why(url, password="wrong") == Refusal("28P01", is_reachable=True)
+    assert why(url, dbname="nowhere") == Refusal("3D000", is_reachable=True)
+    assert not why(url, password="wrong").is_transient
+    assert why(url, dbname="nowhere").is_transient
+
+
+def test_a_server_without_room_is_busy(crowded: str) -> None:
+    found = why(crowded)
+    assert (found.sqlstate, found.is_busy, found.is_transient) == ("53300", True, True)
+
+
+def test_a_server_that_does_not_answer_may_answer_later(postgres: Postgres) -> None:
+    url = postgres.url("template_empty")
+    assert why(url, port=1) == Refusal(None, is_reachable=False)
+    assert why(url, host="no-such-host.invalid").is_transient
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert why(url, port=silent.getsockname()[1]).is_transient
+
+
+def test_what_only_the_client_refuses_does_not_pass(postgres: Postgres) -> None:
+    url = postgres.url("template_empty")
+    assert why(url, sslmode="require") == Refusal(None, is_reachable=True)
+    assert not why(url, sslmode="require").is_transient
+
+
+def test_a_connection_that_succeeds_now_is_worth_a_retry(postgres: Postgres) -> None:
+    url = postgres.url("template_empty")
+    assert why(url).is_transient
+    assert query(url, "SELECT 1") == [(1,)]

@@ -1,0 +1,119 @@
+"""What this project builds on in Alembic without Alembic promising it: a change must be noticed here first."""
+
+import inspect
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, StampStep
+from alembic.script import ScriptDirectory
+
+from multidb.planning import alembic_internals
+from tests.support.project import Project
+
+PROBE = """
+from alembic import context
+from multidb.planning.environment import Request
+
+request = Request.received()
+print(request.command, request.symbols, request.start)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("upgrade auth_db@+1", "upgrade ('auth_db@+1',) None"),
+        ("upgrade a:b --sql", "upgrade ('b',) a"),
+        ("downgrade -1", "downgrade ('-1',) None"),
+        ("stamp a b", "stamp ('a', 'b') None"),
+        ("current", "current () None"),
+        ("history", "history () None"),
+        ("show current", "show () None"),
+        ("edit current", "edit () None"),
+        ("ensure_version", "ensure_version () None"),
+        ("merge a b", "merge () None"),
+        ("check", "check ('head',) None"),
+        ("revision --autogenerate", "revision ('head',) None"),
+        ("revision --head auth_db@head -m x", "revision ('auth_db@head',) None"),
+    ],
+)
+def test_the_command_that_alembic_runs_is_recognised(checkout: Project, arguments: str, expected: str) -> None:
+    checkout.write("migrations/env.py", PROBE)
+    assert checkout.alembic(*arguments.split()).out.splitlines()[0] == expected
+
+
+def test_the_steps_of_upgrade_downgrade_and_stamp_have_their_private_functions() -> None:
+    for name, arguments in {
+        "_upgrade_revs": ["destination", "current_rev"],
+        "_downgrade_revs": ["destination", "current_rev"],
+        "_stamp_revs": ["revision", "heads"],
+    }.items():
+        assert list(inspect.signature(getattr(ScriptDirectory, name)).parameters)[1:] == arguments
+
+
+def test_a_stamp_step_is_made_of_these_arguments() -> None:
+    arguments = ["from_", "to_", "is_upgrade", "branch_move", "revision_map"]
+    assert list(inspect.signature(StampStep).parameters) == arguments
+
+
+def test_purge_is_an_option_of_the_context() -> None:
+    assert 'self.purge = opts.get("purge", False)' in inspect.getsource(MigrationContext.__init__)
+
+
+def test_the_revision_map_of_a_script_directory_can_be_replaced() -> None:
+    assert "self.revision_map = " in inspect.getsource(ScriptDirectory.__init__)
+
+
+def test_what_a_command_prints_goes_through_the_configuration() -> None:
+    assert "self.stdout" in inspect.getsource(Config.print_stdout)
+
+
+def test_merge_writes_its_file_through_generate_revision() -> None:
+    assert "script.generate_revision(" in inspect.getsource(command.merge)
+
+
+def test_options_stay_from_one_database_to_the_next() -> None:
+    """The reason why Environment gives each of them every time."""
+    assert "opts = self.context_opts" in inspect.getsource(EnvironmentContext.configure)
+
+
+def test_a_context_keeps_options_that_it_does_not_know(checkout: Project) -> None:
+    """By such an option `rollback` and `adopt` give env.py their targets."""
+    config = Config(checkout.root / "alembic.ini")
+    script = ScriptDirectory.from_config(config)
+    with EnvironmentContext(config, script, fn=alembic_internals.no_steps, multidb_targets="these") as context:
+        context.configure(dialect_name="sqlite")
+        assert context.get_context().opts["multidb_targets"] == "these"
+
+
+PLAIN = """
+from alembic import context
+from sqlalchemy import create_engine
+
+with create_engine("sqlite:///investment.db").connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+    print("ran", context.get_context().get_current_heads())
+"""
+
+
+@pytest.mark.parametrize("command_line", [["rollback", "--yes"], ["adopt", "investment_db"]])
+def test_an_env_py_that_ignores_the_targets_changes_nothing(few: Project, command_line: list[str]) -> None:
+    if command_line[0] == "adopt":
+        few.rows("investment_db", "UPDATE alembic_version SET version_num = '0001'")
+    before, dump = few.versions(), few.rows("auth_db", "SELECT count(*) FROM pg_class")
+    few.write("migrations/env.py", PLAIN)
+    result = few.multidb(*command_line)
+    assert result.code == 0, result
+    assert "ran " in result.out
+    assert few.versions() == before
+    assert few.rows("auth_db", "SELECT count(*) FROM pg_class") == dump
+
+
+def test_ensure_version_makes_the_table_everywhere(project: Project) -> None:
+    project.done("ensure_version")
+    assert project.has_version_table("auth_db")
+    assert project.rows("investment_db", "SELECT count(*) FROM alembic_version") == [(0,)]
