@@ -1,13 +1,13 @@
-"""The names that constraints get when nobody names them: PostgreSQL's own.
+"""The naming convention for constraints without a name: PostgreSQL's own default names.
 
-Databases that were made without names (by `create_all()`, or by hand) then match the models without a
-rename. It lives here and not in `models`, because an upgrade needs the convention but imports no models.
+Databases whose constraints were created without names (by `create_all()`, or by hand) then match the models without a
+rename. The module is not in `models`, because an upgrade needs the convention but imports no models.
 """
 
 from sqlalchemy import MetaData
 
-# A CHECK has no default name that two people would guess alike, so each one is named where it is written.
-# PostgreSQL cuts names at 63 bytes in a way of its own: a longer one is written out, too.
+# The default name of a CHECK depends on its columns, so each CHECK is named where it is written. PostgreSQL shortens a
+# name of more than 63 bytes in its own way: such a name is written out, too.
 CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "%(table_name)s_%(column_0_N_name)s_key",

@@ -1,6 +1,6 @@
-"""Comparing a database with its models.
+"""Compare a database with its models.
 
-Imported only by the commands that compare: it is what loads the models and the comparison plugins.
+Only the commands that compare import this module: it loads the models and the comparison plugins.
 """
 
 import importlib
@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
     raise MigrationError(f"comparing needs {error.name}: `pip install --require-hashes -r constraints.txt`") from error
 
 PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
-# PostGIS keeps spatial_ref_sys in the database's own schema, and other extensions do alike.
+# PostGIS keeps spatial_ref_sys in the database's default schema, as other extensions do with their tables.
 _EXTENSION_TABLES = """
     SELECT relname FROM pg_class JOIN pg_depend ON objid = pg_class.oid
     WHERE classid = 'pg_class'::regclass AND deptype = 'e' AND relkind IN ('r', 'p')
@@ -37,7 +37,7 @@ _EXTENSION_TABLES = """
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one database lacks to be like its models."""
+    """The differences between one database and its models, and the revision that removes them."""
 
     database: Database
     differences: list[tuple[Any, ...]]
@@ -51,7 +51,7 @@ class Comparison:
             environment.config.print_stdout(f"    {sentence}")
 
     def write(self) -> None:
-        """Write the revision that makes them alike. Alembic's context has to be on the database's branch."""
+        """Write the revision. Alembic's context has to be on the database's branch."""
         list(self.revision.generate_scripts())
 
 
@@ -61,10 +61,10 @@ def compare(environment: Environment, database: Database, arguments: dict[str, A
     Args:
         environment: the command and its databases.
         database: which; it has to be at the head of its branch.
-        arguments: of the revision that would make them alike, as Alembic's RevisionContext takes them.
+        arguments: of the revision that removes the differences, as Alembic's RevisionContext takes them.
 
     Raises:
-        MigrationError: it is not at head, or its models can't be imported.
+        MigrationError: the database is not at head, or its models can't be imported.
     """
     metadata = models_metadata(database)
     branch = environment.branch(database.name)
@@ -130,7 +130,7 @@ def models_metadata(database: Database) -> MetaData:
 
 
 def _the_models_own(connection: Connection, database: Database) -> Callable[..., bool]:
-    """A filter that leaves out the journal, and the tables which belong to an extension."""
+    """A filter that excludes the journal, and the tables that belong to an extension."""
     owned = {journal.NAME}
     if not database.is_sqlite:
         owned |= set(connection.exec_driver_sql(_EXTENSION_TABLES).scalars())
@@ -153,13 +153,13 @@ def _spatial_types(kind: str, item: object, autogen_context: Any) -> str | bool:
 
 
 def _self_contained(database: Database, alembic: MigrationContext, revision: Any, script: MigrationScript) -> None:
-    """Turn the plugins' operations into what a revision can hold by itself."""
+    """Replace the plugins' operations by ones that a revision can run without the plugins."""
     from multidb.autogenerate import enums
 
     if "postgis" in database.extensions:
         from geoalchemy2 import alembic_helpers
 
-        # Without it a spatial index would be made twice, by GeoAlchemy2's column and by name.
+        # Without it a spatial index would be created twice, by GeoAlchemy2's column and by name.
         alembic_helpers.writer(alembic, revision, [script])
         if any(type(each).__module__ == alembic_helpers.__name__ for each in _all_operations(script.upgrade_ops)):
             # A new set: Alembic gives every script the same one.

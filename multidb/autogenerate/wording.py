@@ -1,4 +1,4 @@
-"""A difference between a database and its models, as a sentence."""
+"""The differences between a database and its models, as sentences."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy.engine import Dialect
 
 
 def sentences(operations: UpgradeOps, dialect: Dialect) -> list[str]:
-    """Say each difference from the database's side: what is missing, extra, or other than the models say.
+    """Describe each difference from the database's side: what is missing, extra, or not as the models say.
 
     Args:
         operations: what autogenerate would do to make the database like the models.

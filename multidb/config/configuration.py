@@ -1,7 +1,7 @@
-"""databases.yaml, and the environment variables that override it, as records.
+"""databases.yaml and the environment variables that override it, as records.
 
-Every mistake in the configuration is found here, and named with its line or its variable. No message repeats
-a URL that could not be read: it may hold a password that somebody forgot to escape.
+Every mistake is reported with its line or its variable. No message repeats a URL that can't be parsed: it may hold a
+password that was not escaped.
 """
 
 import re
@@ -15,14 +15,14 @@ from sqlalchemy.engine import URL
 from multidb.config import urls
 from multidb.errors import ConfigError
 
-# Where the server is that the databases are on, unless they say otherwise.
+# The URL of the server of every database that has no URL of its own.
 SERVER_VARIABLE = "DATABASE_SERVER_URL"
 # An administrator's URL, for what only an administrator can create.
 ADMIN_VARIABLE = "DATABASE_ADMIN_URL"
-# Where scratch databases are made, whatever the file says.
+# The URL of the server for scratch databases; overrides `scratch` in the file.
 SCRATCH_VARIABLE = "SCRATCH_SERVER_URL"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-# As PostgreSQL's; two of them fit into the 200 bytes of a prepared transaction's name.
+# PostgreSQL's limit; two names fit into the 200 bytes of a prepared transaction's name.
 LONGEST_NAME = 63
 
 
@@ -43,18 +43,18 @@ class Database:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """What nobody may see of the URL, by libpq's name for it."""
+        """The secrets of the URL, by libpq's names for them."""
         return urls.secrets_of(self.url)
 
     @property
     def public_url(self) -> URL:
-        """The URL without its secrets, to be shown and to be handed to whatever might print it."""
+        """The URL without its secrets, for output and for code that may print it."""
         return urls.without_secrets(self.url)
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """A value of the file, and the line it stands on."""
+    """A value in the file, and its line."""
 
     text: str
     line: int
@@ -75,7 +75,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Configuration:
-    """databases.yaml: which databases there are, and, on demand, where they are."""
+    """databases.yaml: the databases, and on demand their URLs."""
 
     path: Path
     server: Scalar | None
@@ -92,10 +92,11 @@ class Configuration:
     def databases(self, names: Iterable[str]) -> list[Database]:
         """The named databases, in the file's order, with their URLs.
 
-        Only these need a URL that can be read: a pod that migrates one database has no secret of the others.
+        Only these need a URL that can be resolved: a pod that migrates one database has no secrets of the others. A
+        database whose URL can't be resolved is therefore not compared with the others for equal URLs.
 
         Raises:
-            ConfigError: a URL is missing or can't be read, or another database has the same one.
+            ConfigError: a URL is missing or can't be parsed, or two databases have the same one.
         """
         wanted = set(names)
         found: list[Database] = []
@@ -134,10 +135,10 @@ class Configuration:
 
     @property
     def scratch_url(self) -> URL | None:
-        """The server for scratch databases, if one is named, as the URL of a database there.
+        """The URL of an existing database on the server for scratch databases; None if no server is named.
 
         Raises:
-            ConfigError: it can't be read, or is no PostgreSQL server's.
+            ConfigError: the URL can't be parsed, or is not a PostgreSQL URL.
         """
         found = self._override(SCRATCH_VARIABLE)
         if found is None and self.scratch is not None:
@@ -151,16 +152,16 @@ class Configuration:
         return url if url.database else url.set(database="postgres")
 
     def url_variable(self, key: str) -> URL | None:
-        """The URL that an environment variable holds, or the file that its `_FILE` names, or None.
+        """The URL in an environment variable, or in the file that its `_FILE` names; None if neither is set.
 
         Raises:
-            ConfigError: it can't be read.
+            ConfigError: the URL can't be read or parsed.
         """
         found = self._override(key)
         return self._parsed(*found) if found else None
 
     def _override(self, key: str) -> tuple[str, str] | None:
-        """What an environment variable holds, or the file that its `_FILE` names, and which it was."""
+        """The value of an environment variable, or of the file that its `_FILE` names, and its origin for messages."""
         text, file = self.variables.get(key), self.variables.get(f"{key}_FILE")
         if text and file:
             raise ConfigError(f"{key} and {key}_FILE are both set: unset one")
@@ -178,7 +179,7 @@ class Configuration:
         return (text, key) if text else None
 
     def _where(self, value: Scalar, what: str) -> str:
-        """Who wrote a value, for messages: the line of the file, and the variables that it is made of."""
+        """The origin of a value, for messages: its line, and the variables in it."""
         overrides = [self._override(name) for name, _ in _VARIABLE.findall(value.text)]
         sources = [override[1] for override in overrides if override]
         made_of = f" ({', '.join(sources)})" if sources else ""
@@ -208,7 +209,7 @@ class Configuration:
         if not url.database or url.database == ":memory:":
             raise ConfigError(f"{where}: the URL names no database: end it with /NAME, or a path for SQLite")
         if urls.is_sqlite(url):
-            # Relative to the file: where the command was typed must not decide which database is meant.
+            # Relative to the file, and not to the folder in which the command was typed.
             return url.set(database=str((self.path.parent / url.database).resolve()))
         return url
 
@@ -219,5 +220,5 @@ def variable(name: str) -> str:
 
 
 def revision_prefix(name: str) -> str:
-    """What the revision ids of a database begin with: `auth` for auth_db."""
+    """The prefix of a database's revision ids: `auth` for auth_db."""
     return name.removesuffix("_db")

@@ -18,11 +18,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 def load(path: Path) -> Configuration:
     """Read databases.yaml.
 
-    Args:
-        path: the file.
-
     Raises:
-        ConfigError: the file can't be read, or something in it is wrong; says in which line.
+        ConfigError: the file can't be read, or has a mistake; names the line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -35,7 +32,7 @@ def load(path: Path) -> Configuration:
 
 
 def variables_of(root: Path) -> dict[str, str]:
-    """The process's environment, and where it says nothing, what `bin/up` left in .local/env."""
+    """The environment variables of the process; for those that are not set, the values in .local/env of `bin/up`."""
     try:
         lines = (root / ".local" / "env").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -47,7 +44,7 @@ def variables_of(root: Path) -> dict[str, str]:
 
 
 class _Reader:
-    """Turns the YAML nodes into records; nodes, because they know their lines."""
+    """Turns YAML nodes, which know their lines, into records."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -105,7 +102,7 @@ class _Reader:
         return entries
 
     def _options(self, fields: Mapping[str, yaml.Node], keys: Iterable[str]) -> dict[str, Any]:
-        """The settings among the fields, as values."""
+        """The values of the settings among the fields."""
         written = {key: self._scalar(fields[key], key) for key in keys if key in fields}
         return {
             key: settings.value(key, scalar.text, f"{self.path.name}:{scalar.line}: {key}")

@@ -1,4 +1,4 @@
-"""What a run may be told: by databases.yaml for all databases or for one, and by `-x` for one run."""
+"""The settings of a run: from databases.yaml for all databases or for one, and from `-x` for one run."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,12 +8,12 @@ from typing import Any
 from multidb.errors import ConfigError, nearest
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|h|)")
-_LONGEST = 24 * 86400.0  # seconds: PostgreSQL counts its time-outs in milliseconds, with 31 bits
+_LONGEST = 24 * 86400.0  # seconds: PostgreSQL keeps a timeout in milliseconds, in 31 bits
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "": 1.0}
 
 
 def _duration(text: str) -> float:
-    """Seconds: 5, 5s, 500ms, 10min, 1h."""
+    """A duration in seconds: 5, 5s, 500ms, 10min, 1h."""
     match = _DURATION.fullmatch(text)
     if not match:
         raise ValueError("should be a time such as 5s, 500ms or 10min")
@@ -72,13 +72,13 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 OF_ALL = ("two_phase", "jobs", "wait", "lock_wait", "lock_timeout", "lock_retries", "statement_timeout", "check_drift")
 OF_ONE = ("lock_timeout", "statement_timeout", "protected")
 OF_A_RUN = (*OF_ALL, "release", "allow")
-# The best on a local server, and near the best on one that is 5 ms away: bench/README.md has the figures.
+# Fastest with a local server, and nearly so with a server 5 ms away: see bench/README.md.
 DEFAULT_JOBS = 3
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a migration may keep others waiting in one database, in seconds; 0 is without a limit."""
+    """How long a migration may block others in one database, in seconds; 0 disables the limit."""
 
     lock_timeout: float
     statement_timeout: float
@@ -86,7 +86,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for one run. Times are in seconds."""
+    """The settings of one run. Times are in seconds."""
 
     two_phase: str = "auto"
     jobs: int = DEFAULT_JOBS
@@ -101,10 +101,10 @@ class Settings:
     given: Mapping[str, Any] | None = None
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
-        """Those of one database: the run's, else its own, else all databases'.
+        """The limits of one database: those given by `-x`, else its own, else those of all databases.
 
         Args:
-            options: the database's own.
+            options: the database's own settings.
         """
 
         def found(key: str) -> float:
@@ -114,15 +114,15 @@ class Settings:
 
 
 def value(key: str, text: str, where: str) -> Any:
-    """A setting's value.
+    """Parse a setting.
 
     Args:
         key: which setting.
         text: as it was written.
-        where: who wrote it, for messages.
+        where: its origin, for messages.
 
     Raises:
-        ConfigError: it is not one.
+        ConfigError: the text is no value of the setting.
     """
     try:
         return _READERS[key](text.strip())
@@ -131,14 +131,14 @@ def value(key: str, text: str, where: str) -> Any:
 
 
 def check_keys(x_arguments: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse an `-x` that nobody would read.
+    """Refuse an `-x` whose key is unknown.
 
     Args:
-        x_arguments: what `-x` was given, as `key=value`.
-        known: the keys that there are.
+        x_arguments: the values of `-x`, as `key=value`.
+        known: the keys that exist.
 
     Raises:
-        ConfigError: a key is not among them.
+        ConfigError: a key is unknown.
     """
     for argument in x_arguments:
         key = argument.partition("=")[0]
@@ -148,14 +148,14 @@ def check_keys(x_arguments: Sequence[str], known: Sequence[str]) -> None:
 
 
 def of_a_run(options: Mapping[str, Any], x_arguments: Sequence[str]) -> Settings:
-    """What holds for a run.
+    """The settings of a run.
 
     Args:
-        options: databases.yaml's, for all databases.
-        x_arguments: what `-x` was given, as `key=value`; those that are no settings are left alone.
+        options: from databases.yaml, for all databases.
+        x_arguments: the values of `-x`, as `key=value`; keys that are no settings are ignored.
 
     Raises:
-        ConfigError: a value can't be read.
+        ConfigError: a value can't be parsed.
     """
     pairs = [(key, text) for key, _, text in (argument.partition("=") for argument in x_arguments)]
     given = {key: value(key, text, f"-x {key}=") for key, text in pairs if key in OF_A_RUN}

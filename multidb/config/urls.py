@@ -1,4 +1,4 @@
-"""The URLs of databases: read in every form that people paste, and shown without what is secret in them."""
+"""Database URLs: parsed in every common form, and shown without their secrets."""
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -17,16 +17,16 @@ DIALECTS = {
 
 
 def parse(text: str, where: str) -> URL:
-    """A URL of one of the two dialects, with psycopg2 as PostgreSQL's driver whatever the form.
+    """Parse a URL of one of the two dialects; PostgreSQL's driver is always psycopg2.
 
-    SQLAlchemy 2.1 takes `postgresql://` for psycopg 3 and does not know `postgres://`; both are what people paste.
+    SQLAlchemy 2.1 takes `postgresql://` for psycopg 3 and does not know `postgres://`; both are common.
 
     Args:
         text: the URL.
-        where: who gave it, for messages.
+        where: its origin, for messages.
 
     Raises:
-        ConfigError: it isn't one, or of another dialect.
+        ConfigError: the text is no URL, or one of another dialect.
     """
     try:
         url = make_url(text.strip())
@@ -54,7 +54,7 @@ def is_sqlite(url: URL) -> bool:
 
 
 def secrets_of(url: URL) -> dict[str, str]:
-    """What nobody may see of a URL, by libpq's name for it."""
+    """The secrets of a URL, by libpq's names for them."""
     found = {key: str(value) for key, value in url.query.items() if key in SECRET_OPTIONS}
     if url.password is not None:
         found["password"] = str(url.password)
@@ -62,13 +62,13 @@ def secrets_of(url: URL) -> dict[str, str]:
 
 
 def without_secrets(url: URL) -> URL:
-    """A URL as it may be shown, and handed to whatever might print it."""
+    """The URL without its secrets, for output and for code that may print it."""
     shown = url.difference_update_query(sorted(SECRET_OPTIONS))
     return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, shown.query)
 
 
 def server_of(url: URL) -> tuple[object, ...]:
-    """What makes the servers of two PostgreSQL URLs the same, as far as the URLs say."""
+    """The identity of a PostgreSQL server, as far as a URL tells."""
     hosts, ports = url.query.get("host", url.host), url.query.get("port", url.port or 5432)
     return ("localhost" if hosts in _LOOPBACK else hosts, str(ports))
 
@@ -79,7 +79,7 @@ def server_text(url: URL) -> str:
 
 
 def place_of(url: URL) -> tuple[object, ...]:
-    """What makes two URLs lead to the same database, whoever connects, as far as the URLs say."""
+    """The identity of a database, as far as a URL tells; the role does not matter."""
     if is_sqlite(url):
         return ("sqlite", url.database)
     return (*server_of(url), url.query.get("dbname", url.database))

@@ -1,7 +1,7 @@
-"""`bin/up` and `bin/down`: the ten databases of one checkout.
+"""`bin/up` and `bin/down`: the databases of one checkout.
 
-The private server and all that belongs to it are in `.local/`; `.local/env` has its URL, which databases.yaml takes
-when nothing is exported.
+The private server and its files are in `.local/`. `.local/env` has its URL, which databases.yaml uses where no variable
+is set.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from multidb.output import NAME_WIDTH, revisions_text
 
 
 def up(root: Path) -> None:
-    """Bring the ten databases to head on the private server, or on the one that the environment names.
+    """Bring the databases to head on the private server, or on the server that the environment names.
 
     Args:
         root: the checkout.
 
     Raises:
-        MigrationError: something is missing; says what.
+        MigrationError: something is missing; names it.
     """
     if not os.environ.get(SERVER_VARIABLE) and not os.environ.get(f"{SERVER_VARIABLE}_FILE"):
         Server(root / ".local").start()

@@ -24,7 +24,7 @@ from multidb.errors import MigrationError
 from multidb.local.packages import Installation, installation_of, newest_installation
 
 ROLE = "neighbor"
-# Two-phase commit needs slots for prepared transactions, and PostgreSQL's default is none.
+# A two-phase commit needs slots for prepared transactions, and PostgreSQL's default is none.
 SETTINGS = {"max_prepared_transactions": "64", "unix_socket_directories": "''", "listen_addresses": "'127.0.0.1'"}
 
 
@@ -56,7 +56,7 @@ class Server:
 
     @property
     def user(self) -> pwd.struct_passwd | None:
-        """The user that runs it, or None for the one that we are."""
+        """The user that runs the server; None for the current user."""
         if os.geteuid() != 0:
             return None
         try:
@@ -68,10 +68,10 @@ class Server:
             ) from error
 
     def start(self) -> None:
-        """Start it, making it first if need be; nothing happens if it runs.
+        """Create the server if it does not exist, and start it if it does not run.
 
         Raises:
-            MigrationError: there is no PostgreSQL with PostGIS, or it doesn't start; says where the log is.
+            MigrationError: there is no PostgreSQL with PostGIS, or the server does not start; names the log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
@@ -81,14 +81,14 @@ class Server:
                 self._run()
 
     def stop(self) -> bool:
-        """Stop it. Returns whether it ran."""
+        """Stop the server. Returns whether it ran."""
         if not self.is_running():
             return False
         self._control("stop", "-m", "fast", "-w")
         return True
 
     def remove(self) -> None:
-        """Stop it and remove all that it has."""
+        """Stop the server, and remove its files."""
         if self.folder.exists():
             with self._locked():
                 with suppress(MigrationError):  # of a version that is gone, which no pg_ctl can stop
@@ -107,7 +107,7 @@ class Server:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The variables that say where the server is."""
+        """The variables that name the server."""
         return dict(line.split("=", 1) for line in self.env.read_text(encoding="utf-8").splitlines())
 
     def _make(self, installation: Installation) -> None:
@@ -117,7 +117,7 @@ class Server:
         password_file = self.home / "password"
         password_file.write_text(make_url(self.variables[ADMIN_VARIABLE]).password or "", encoding="utf-8")
         self._own(password_file)
-        # Under another name until it is whole: what a killed run leaves must not pass for a server.
+        # Under another name until it is complete: what a killed run leaves must not pass for a server.
         part = self.home / "data.part"
         shutil.rmtree(part, ignore_errors=True)
         options = ["--username=postgres", f"--pwfile={password_file}", "--auth=scram-sha-256"]
@@ -130,10 +130,10 @@ class Server:
         part.rename(self.data)
 
     def _make_home(self) -> None:
-        """Make the server's own directory, where its user can reach it.
+        """Create the server's own directory, where its user can reach it.
 
-        A checkout below a directory of root's own, such as /root, is closed to it; the files then go to that
-        user's home, with a link in their place.
+        The user can't enter a checkout below a directory such as /root. The files then go to the user's home, with a
+        link in their place.
         """
         if self.user and not _may_enter(self.folder, self.user):
             name = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
@@ -174,7 +174,7 @@ class Server:
         return self._execute([program, "-D", self.data, *arguments], check=check)
 
     def _execute(self, command: Sequence[str | Path], *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a program of PostgreSQL's as the user who may."""
+        """Run a program of PostgreSQL as the server's user."""
         # Its output goes to a file: the server that pg_ctl leaves behind would keep a pipe open.
         output = self.home / "output"
         with output.open("w+", encoding="utf-8") as file:
@@ -203,14 +203,14 @@ class Server:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One at a time: two `bin/up` at once would make two servers."""
+        """Hold the checkout's lock: two `bin/up` at once would create two servers."""
         with (self.folder / "lock").open("w", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
 def _identity(user: pwd.struct_passwd | None) -> dict[str, Any]:
-    """Arguments of subprocess.run that make it run as a user."""
+    """Arguments for subprocess.run to run a program as a user."""
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
 
 
@@ -242,7 +242,7 @@ def _is_free(port: int) -> bool:
 
 
 def _last_words(log: Path) -> str | None:
-    """The reason that the server's log gives for stopping."""
+    """The reason in the server's log for its stop."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
