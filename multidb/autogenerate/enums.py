@@ -12,7 +12,7 @@ from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
 from alembic_postgresql_enum.operations.sync_enum_values import SyncEnumValuesOp
 from sqlalchemy.engine import Dialect
 
-from multidb.schema.postgresql_ddl import adding_values, literal
+from multidb.schema.postgresql.enum import ColumnOfType, add_values, replace_type
 
 
 def in_plain_sql(container: OpContainer, dialect: Dialect) -> None:
@@ -35,30 +35,27 @@ def _plain(operation: MigrateOperation, dialect: Dialect) -> Sequence[MigrateOpe
 
 def _add_values(operation: AddEnumValuesOp, dialect: Dialect) -> list[str]:
     name = _qualified(operation.schema, operation.name, dialect)
-    return adding_values(name, operation.old_values, operation.new_values)
+    return add_values(name, operation.old_values, operation.new_values)
 
 
 def _replace_type(operation: SyncEnumValuesOp, dialect: Dialect) -> list[str]:
     """A value can't be taken away or moved: the type is made anew. Rows with a value that is gone refuse it."""
     quote = dialect.identifier_preparer.quote
-    name = _qualified(operation.schema, operation.name, dialect)
-    old = f"{operation.name}_old"
-    values = ", ".join(literal(value) for value in operation.new_values)
-    statements = [f"DROP INDEX {quote(index.name)}" for index in operation.indexes_to_recreate]
-    statements += [f"ALTER TYPE {name} RENAME TO {quote(old)}", f"CREATE TYPE {name} AS ENUM ({values})"]
-    for reference in operation.affected_columns:
-        table = _qualified(reference.table_schema, reference.table_name, dialect)
-        column = quote(reference.column_name)
-        array = "[]" if reference.column_type is ColumnType.ARRAY else ""
-        alter = f"ALTER TABLE {table} ALTER COLUMN {column}"
-        default = reference.existing_server_default
-        if default:
-            statements.append(f"{alter} DROP DEFAULT")
-        statements.append(f"{alter} TYPE {name}{array} USING {column}::text{array}::{name}{array}")
-        if default:
-            statements.append(f"{alter} SET DEFAULT {default}")
-    statements.append(f"DROP TYPE {_qualified(operation.schema, old, dialect)}")
-    return statements + [index.definition for index in operation.indexes_to_recreate]
+    name, old = (_qualified(operation.schema, each, dialect) for each in (operation.name, f"{operation.name}_old"))
+    columns = [
+        ColumnOfType(
+            _qualified(reference.table_schema, reference.table_name, dialect),
+            quote(reference.column_name),
+            "[]" if reference.column_type is ColumnType.ARRAY else "",
+            reference.existing_server_default,
+        )
+        for reference in operation.affected_columns
+    ]
+    return [
+        *(f"DROP INDEX {quote(index.name)}" for index in operation.indexes_to_recreate),
+        *replace_type(name, (quote(f"{operation.name}_old"), old), operation.new_values, columns),
+        *(index.definition for index in operation.indexes_to_recreate),
+    ]
 
 
 def _qualified(schema: str | None, name: str, dialect: Dialect) -> str:

@@ -22,8 +22,8 @@ from multidb.release.locking import results_of
 from multidb.replay.identify import Identification, identify
 from multidb.replay.replay import Replays
 from multidb.schema import snapshot
-from multidb.schema.diff import EXTRA, RISKY, Difference
-from multidb.schema.reconcile import reconciled
+from multidb.schema.difference import EXTRA, RISKY, Difference
+from multidb.schema.reconcile import reconciler
 from multidb.schema.snapshot import Snapshot
 from multidb.threads import map_in_threads
 
@@ -76,7 +76,7 @@ class _Adoption:
 
     def _reconcile(self, connection: Connection) -> None:
         match, ignored = self.found.match, self.found.live.database.ignored
-        reconciled(match.schema, revisions_text(match.position), match.differences, ignored)(connection)
+        reconciler(match.schema, revisions_text(match.position), match.differences, ignored)(connection)
 
 
 def _examine(environment: Environment, command: Command) -> list[_Adoption]:
@@ -216,13 +216,13 @@ def _print(adoption: _Adoption, *, dry_run: bool) -> None:
         option = f"  --risky {risky}" if each.severity is RISKY else ""
         print(f"    {each.severity:8}  {each.sentence}{_violations(each)}{kept}{option}")
         if each.severity is not EXTRA:
-            for sql in each.sql:
+            for sql in each.ddl:
                 for line in sql.splitlines():
                     print(f"              {line}")
 
 
 def _violations(difference: Difference) -> str:
     """How many rows the repair would break."""
-    if difference.breaking and difference.rows is None:
+    if difference.violations and difference.rows is None:
         return "; the rows that would break can't be counted yet"
     return f"; {difference.rows} rows would break" if difference.rows else ""

@@ -11,7 +11,8 @@ from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.planning.environment import Environment
 from multidb.replay.replay import ReplayRequest, Replays, Schemas, log_other_version
 from multidb.schema import snapshot
-from multidb.schema.diff import Difference, differences
+from multidb.schema.diff import differences
+from multidb.schema.difference import Difference
 from multidb.schema.snapshot import Snapshot
 from multidb.threads import map_in_threads
 
@@ -33,7 +34,7 @@ class Drift:
 
     def as_json(self) -> dict[str, Any]:
         found = [
-            {"name": each.name, "severity": each.severity, "sentence": each.sentence, "sql": each.sql}
+            {"name": each.name, "severity": each.severity, "sentence": each.sentence, "sql": each.ddl}
             for each in self.differences
         ]
         return {"database": self.database, "revision": self.revision, "differences": found, "error": self.error}
@@ -47,7 +48,7 @@ class Drift:
             return [f"{where}: no drift"]
         found = [f"{where}: {count_of(len(self.differences), 'difference')}"]
         for each in self.differences:
-            found += [f"    {each.sentence}", *(f"        {line}" for sql in each.sql for line in sql.splitlines())]
+            found += [f"    {each.sentence}", *(f"        {line}" for sql in each.ddl for line in sql.splitlines())]
         return found
 
 

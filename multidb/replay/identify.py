@@ -10,7 +10,8 @@ from multidb.output import Print, revisions_text
 from multidb.planning.environment import Environment
 from multidb.replay.replay import Position, ReplayRequest, Replays, Schemas, positions_of
 from multidb.schema import snapshot
-from multidb.schema.diff import EXTRA, Difference, differences, distance
+from multidb.schema.diff import differences, distance
+from multidb.schema.difference import EXTRA, Difference
 from multidb.schema.objects import Schema
 from multidb.schema.snapshot import Snapshot
 
@@ -105,7 +106,7 @@ def identify(
             )
         match = _nearest(live, own)
         claim = _claim(live, match, found)
-        counted = snapshot.counted(probes[name], match.differences)
+        counted = snapshot.count_violations(probes[name], match.differences)
         identified[name] = Identification(live, replace(match, differences=counted), claim)
     for name, schemas in found.items():
         if isinstance(schemas, MigrationError):
@@ -119,7 +120,7 @@ def _requests(
     """Every position of every branch; of the other branches only those matter that have a table in common."""
     # A branch that is on SQLite here may have been on PostgreSQL there: a PostgreSQL database comes first.
     host = min(unknown.values(), key=lambda each: each.database.is_sqlite).database
-    columns = [live.schema.columns for live in unknown.values()]
+    columns = [live.schema.column_names for live in unknown.values()]
     requests = []
     for name in environment.configuration.names:
         positions = positions_of(environment.branch(name))
@@ -165,4 +166,4 @@ def _claim(live: Snapshot, own: Match, found: Mapping[str, Schemas | MigrationEr
 
 
 def _is_comparable(one: Schema, other: Schema) -> bool:
-    return one.is_sqlite is other.is_sqlite and bool(one.tables & other.tables)
+    return one.dialect == other.dialect and bool(one.tables & other.tables)

@@ -22,7 +22,7 @@ from multidb.planning.planner import stages_of
 from multidb.release.participant import Participant
 from multidb.release.processes import map_in_processes
 from multidb.replay.scratch import Scratch, ScratchServer, server_for
-from multidb.schema import postgresql
+from multidb.schema.dialect import dialect_of
 from multidb.schema.objects import Schema
 
 Position = tuple[str, ...]
@@ -149,11 +149,11 @@ class _Observer:
         if position not in self._request.positions:
             return
         if self._request.near is None:
-            self.schemas[position] = postgresql.read(connection)
+            self.schemas[position] = dialect_of(connection).read(connection)
             return
-        self._columns[position] = found = postgresql.columns(connection)
+        self._columns[position] = found = dialect_of(connection).column_names(connection)
         if found in self._request.near:
-            self.schemas[position] = postgresql.read(connection)
+            self.schemas[position] = dialect_of(connection).read(connection)
 
     def nearest(self) -> list[Position]:
         """The positions that are wanted and whose schema is yet to be read."""
@@ -250,7 +250,7 @@ def _empty_database(request: ReplayRequest) -> Iterator[Probe]:
         return
     live = request.live
     with (
-        request.scratch.created(database.extensions, live.space, live.search_path) as url,
+        request.scratch.created(database.extensions, live.default_schema, live.search_path) as url,
         _probed(replace(database, url=url)) as probe,
     ):
         yield probe

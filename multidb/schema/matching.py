@@ -1,116 +1,76 @@
-"""Which thing of a live database is which of a revision's: by name, or else by being the same under another name."""
+"""Match schema objects of a live database and a revision, by name or, for renamed ones, by equal definition."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from multidb.schema.objects import Key, Schema, Thing
+from multidb.schema.kinds import Column
+from multidb.schema.objects import Key, Schema, SchemaObject
+
+Objects = Mapping[Key, SchemaObject]
+Pair = tuple[SchemaObject, SchemaObject]
+"""A live object and that of the revision."""
 
 
-@dataclass
-class Pairs:
-    """What there is to compare, with things that are only called otherwise put together.
+@dataclass(frozen=True)
+class Match:
+    """The objects of two schemas, matched."""
 
-    Args:
-        live: the live schema, as it would be if all were called as they should be.
-        missing: what the revision has, and the database not.
-        extra: what the database has, and the revision not.
-        both: what both have: here and as it should be.
-        renamed: what is called otherwise: here and as it should be.
-    """
-
-    live: Schema
-    missing: dict[Key, Thing]
-    extra: dict[Key, Thing]
-    both: list[tuple[Thing, Thing]]
-    renamed: list[tuple[Thing, Thing]]
+    live: Schema  # with renamed objects under their names in the revision
+    missing: Objects  # only the revision has them
+    extra: Objects  # only the database has them
+    both: list[Pair]
+    renamed: list[Pair]
 
 
-def paired(wanted: Schema, live: Schema) -> Pairs:
-    """Put together what belongs together.
-
-    Args:
-        wanted: what the revision says.
-        live: what is there.
-    """
+def match_objects(wanted: Schema, live: Schema) -> Match:
+    """Match the objects of a revision's schema with those of a live one."""
     renamed = list(_renamed_columns(wanted, live))
-    live = _with_columns_renamed(live, renamed)
-    renamed += _renamed_otherwise(wanted, live)
+    objects = live.objects
     for here, should in renamed:
-        if here.kind != "column":
-            live = replace(live, things=_moved(live.things, here, should))
-    return Pairs(
-        live,
-        {key: thing for key, thing in wanted.things.items() if key not in live.things},
-        {key: thing for key, thing in live.things.items() if key not in wanted.things},
-        [(live.things[key], thing) for key, thing in wanted.things.items() if key in live.things],
-        renamed,
+        objects = _with_column_renamed(objects, here, should)
+    others = list(_renamed_others(wanted, objects))
+    for here, should in others:
+        objects = _with_renamed(objects, here, should)
+    return Match(
+        replace(live, objects=objects),
+        {key: each for key, each in wanted.objects.items() if key not in objects},
+        {key: each for key, each in objects.items() if key not in wanted.objects},
+        [(objects[key], each) for key, each in wanted.objects.items() if key in objects],
+        renamed + others,
     )
 
 
-def _renamed_columns(wanted: Schema, live: Schema) -> Iterator[tuple[Thing, Thing]]:
-    """Columns that are the same but for the name, at the same place of their table: here and as it should be."""
-    places = {
-        (thing.of, thing.sql["position"]): thing
-        for key, thing in wanted.things.items()
-        if thing.kind == "column" and key not in live.things
-    }
-    for key, here in live.things.items():
-        if here.kind == "column" and key not in wanted.things:
-            should = places.get((here.of, here.sql["position"]))
-            if should is not None and should.facts == here.facts:
+def _renamed_columns(wanted: Schema, live: Schema) -> Iterator[Pair]:
+    """Columns that are equal but for the name, at the same position of one table."""
+    missing = {(each.parent, each.position): each for each in wanted.of_kind(Column) if each.key not in live.objects}
+    for here in live.objects.values():
+        if isinstance(here, Column) and here.key not in wanted.objects:
+            should = missing.get((here.parent, here.position))
+            if should == here:
                 yield here, should
 
 
-def _with_columns_renamed(live: Schema, renamed: Iterable[tuple[Thing, Thing]]) -> Schema:
-    """The live schema as it would be then: constraints, indexes and triggers follow a column's new name."""
-    things = dict(live.things)
-    for here, should in renamed:
-        things = _moved(things, here, should)
-        word = re.compile(rf"\b{re.escape(here.own_name)}\b")
-        for key, thing in list(things.items()):
-            if thing.of == here.of and "definition" in thing.facts:
-                del things[key]
-                moved = _reworded(thing, word, should.own_name)
-                things[moved.key] = moved
-    return replace(live, things=things)
+def _with_column_renamed(objects: Objects, here: SchemaObject, should: SchemaObject) -> Objects:
+    """The objects after the rename of a column, which constraints, indexes and triggers of its table follow."""
+    word = re.compile(rf"\b{re.escape(here.own_name)}\b")
+    moved = {}
+    for each in _with_renamed(objects, here, should).values():
+        follows = each.with_column_renamed(word, should.own_name) if each.parent == here.parent else each
+        moved[follows.key] = follows
+    return moved
 
 
-def _reworded(thing: Thing, word: re.Pattern[str], name: str) -> Thing:
-    """A thing whose definition has another name in it; SQLite's constraints are called by their definitions."""
-    facts = {**thing.facts, "definition": word.sub(name, thing.facts["definition"])}
-    sql = {key: word.sub(name, value) if key == "sql" else value for key, value in thing.sql.items()}
-    by_definition = thing.kind == "constraint" and thing.own_name == thing.facts["definition"]
-    return replace(thing, name=word.sub(name, thing.name) if by_definition else thing.name, facts=facts, sql=sql)
+def _with_renamed(objects: Objects, here: SchemaObject, should: SchemaObject) -> Objects:
+    """The objects after the rename of one, with its children under their new parent."""
+    children = [each.with_parent_renamed(here, should) for each in objects.values() if each.parent == here.key]
+    moved = {key: each for key, each in objects.items() if key != here.key and each.parent != here.key}
+    return moved | {each.key: each for each in (should, *children)}
 
 
-def _moved(things: Mapping[Key, Thing], here: Thing, should: Thing) -> dict[Key, Thing]:
-    """Things with one under another name, and what belongs to it."""
-    found = dict(things)
-    del found[here.key]
-    found[should.key] = replace(here, name=should.name, sql=should.sql if here.kind == "column" else here.sql)
-    for key, thing in list(found.items()):
-        if thing.of == here.key:
-            del found[key]
-            sql = dict(thing.sql)
-            if thing.kind == "comment":
-                sql["on"] = sql["on"].replace(here.sql["ident"], should.sql["ident"])
-            moved = replace(thing, name=thing.name.replace(here.name, should.name, 1), of=should.key, sql=sql)
-            found[moved.key] = moved
-    return found
-
-
-def _renamed_otherwise(wanted: Schema, live: Schema) -> list[tuple[Thing, Thing]]:
-    """Constraints and indexes that are the same but for the name: here and as it should be."""
-    there = {
-        (here.kind, here.of, repr(sorted(here.facts.items()))): here
-        for key, here in live.things.items()
-        if key not in wanted.things and here.kind in ("constraint", "index")
-    }
-    found = []
-    for key, should in wanted.things.items():
-        if key not in live.things:
-            here = there.pop((should.kind, should.of, repr(sorted(should.facts.items()))), None)
-            if here is not None:
-                found.append((here, should))
-    return found
+def _renamed_others(wanted: Schema, live: Objects) -> Iterator[Pair]:
+    """Constraints and indexes that are equal but for the name."""
+    extra = {here: here for key, here in live.items() if here.is_renamable and key not in wanted.objects}
+    for key, should in wanted.objects.items():
+        if should.is_renamable and key not in live and should in extra:
+            yield extra.pop(should), should

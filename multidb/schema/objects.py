@@ -1,88 +1,249 @@
-"""What a schema consists of: the things in it, each with the facts by which two of the same name are compared."""
+"""Schemas, their objects, and the interface of every kind of object.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+A kind is a class in a file of its own, in the folder of its dialect. Its fields are its attributes, by which objects
+are compared; fields with `compare=False` are names and inputs of DDL. So `==` means equal but for the name.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+
+from multidb.schema.difference import EXTRA, RISKY, Difference, Severity, Stage, Statement
+from multidb.schema.wording import shortened
 
 OWNER = "@owner"
-"""The owner of the database, or a role that migrates it and is no superuser: who that is differs between servers."""
+"""The owner of the database, or the migrating role if it is no superuser: their names differ between servers."""
 
 Key = tuple[str, str]
-"""A thing's kind and its name."""
+"""An object's kind and name."""
+
+_ASPECTS = {"not_null": "null", "valid": "validity"}  # attributes with another name on the command line
 
 
-@dataclass(frozen=True)
-class Thing:
-    """A table, a column, an index: whatever has a name of its own.
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+@dataclass(frozen=True, kw_only=True)
+class SchemaObject:
+    """A table, a column, an index, a privilege. Subclasses are frozen dataclasses without a decorator.
+
+    Methods belong to the object of the revision, and take the live one; only `as_extra` and `drop` belong to the live
+    object. SQL templates are formatted with the object as `0`.
 
     Args:
-        kind: what it is: `table`, `column`, `constraint`, `privilege`.
-        name: as it is shown: `users`, `users.email`; with its schema in front, unless that is the default one.
-        facts: what is compared.
-        of: what it belongs to, with which it comes and goes, if to anything.
-        sql: what DDL needs to know besides; not compared.
+        name: as it is displayed: `users`, `users.email`; with its schema, unless that is the default one.
+        parent: the object with which this one is created and dropped.
+        identifier: its name in SQL, quoted.
+        table: the name of its table in SQL.
+        position: its place among the columns of the table.
+        oid: PostgreSQL's, in whose order objects are created.
     """
 
-    kind: str
-    name: str
-    facts: Mapping[str, Any]
-    of: Key | None = None
-    sql: Mapping[str, Any] = field(default_factory=dict)
+    kind: ClassVar[str]
+    title: ClassVar[str] = ""
+    stage: ClassVar[Stage] = Stage.CREATE
+    verbs: ClassVar[Mapping[str, str]] = {}  # for attributes of which "has" is not the verb
+    create_sql: ClassVar[str] = ""
+    drop_sql: ClassVar[str]
+    rename_sql: ClassVar[str]
+    is_renamable: ClassVar[bool] = False
+    is_inline: ClassVar[bool] = False  # part of the CREATE statement of its parent
+    is_annotation: ClassVar[bool] = False  # so parents of two kinds, a table and a schema, can have one of equal names
+
+    name: str = field(compare=False)
+    parent: Key | None = None
+    identifier: str = field(default="", compare=False)
+    table: str = field(default="", compare=False)
+    position: int = field(default=0, compare=False)
+    oid: int = field(default=0, compare=False)
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
 
     @property
     def key(self) -> Key:
-        if self.of is not None and self.kind in ("comment", "privilege"):  # a table and a schema may have one name
-            return self.kind, f"{self.of[0]} {self.name}"
-        return self.kind, self.name
+        return self.kind, f"{self.parent[0]} {self.name}" if self.is_annotation and self.parent else self.name
 
     @property
     def own_name(self) -> str:
-        """Its name without that of what it belongs to."""
-        return self.name.removeprefix(f"{self.of[1]}.") if self.of else self.name
+        """The name without the parent's."""
+        return self.name.removeprefix(f"{self.parent[1]}.") if self.parent else self.name
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.compare and each.name != "parent"}
+
+    @property
+    def aliases(self) -> set[str]:
+        """The names by which a pattern under `ignore:` can match the object."""
+        parent = self.parent[1] if self.parent else ""
+        return {self.name, self.own_name, parent, parent.rpartition(".")[2], self.name.rpartition(".")[2]}
+
+    @property
+    def label(self) -> str:
+        return f"{self.title or self.kind} {self.name}"
+
+    @property
+    def summary(self) -> str:
+        """The most important attribute, if a sentence can hold it."""
+        return ""
+
+    def phrase(self, attribute: str) -> tuple[str, str]:
+        """An attribute as a verb, which may be empty, and the value."""
+        value, word = getattr(self, attribute), attribute.replace("_", " ")
+        if isinstance(value, bool):
+            return "", f"is {'' if value else 'not '}{word}"
+        text = ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+        if attribute in self.verbs:
+            return self.verbs[attribute], shortened(text) or "nothing"
+        return f"has {word}", text or "none"
+
+    def contrast(self, live: Self, attribute: str, revision: str) -> str:
+        """The sentence about an attribute that differs, without its subject."""
+        verb, found = live.phrase(attribute)
+        return f"{verb} {found}, {revision} says {'' if verb else 'it '}{self.phrase(attribute)[1]}".strip()
+
+    @property
+    def severity_if_missing(self) -> Severity:
+        return RISKY
+
+    def severity(self, live: Self, attribute: str) -> Severity:
+        """The severity of a difference in an attribute."""
+        return RISKY
+
+    def as_missing(self, sides: "Sides") -> Difference:
+        severity, summary = self.severity_if_missing, f": {self.summary}" if self.summary else ""
+        violations = self.violations() if severity is RISKY else ()
+        sentence, statements = f"{self.label} is missing{summary}", tuple(self.create(sides))
+        return Difference(self.name, severity, sentence, statements, violations, table=self.table)
+
+    def as_extra(self, sides: "Sides") -> Difference:
+        summary = f": {self.summary}" if self.summary else ""
+        sentence = f"{self.label} is not in {sides.revision}{summary}"
+        return Difference(self.name, EXTRA, sentence, tuple(self.drop(sides)))
+
+    def as_changed(self, live: Self, attribute: str, sides: "Sides") -> Iterator[Difference]:
+        """The differences in an attribute that is not equal."""
+        severity = self.severity(live, attribute)
+        if severity is not EXTRA or not sides.ignores(live.aliases):
+            yield Difference(
+                f"{self.name}.{_ASPECTS.get(attribute, attribute.replace('_', ' '))}",
+                severity,
+                f"{live.label} {self.contrast(live, attribute, sides.revision)}",
+                tuple(self.change(live, attribute, sides)),
+                self.violations(live, attribute) if severity is RISKY else (),
+                table=live.table,
+            )
+
+    def create(self, sides: "Sides") -> list[Statement]:
+        """Create the object with its dependents."""
+        parts = [self, *(each for each in sides.wanted.dependents(self.key) if not each.is_inline)]
+        return sorted(statement for part in parts for statement in part.create_alone(sides))
+
+    def create_alone(self, sides: "Sides") -> list[Statement]:
+        return self.ranked(*self.creation(sides))
+
+    def creation(self, sides: "Sides") -> list[str]:
+        return [self.create_sql.format(self)] if self.create_sql else []
+
+    def drop(self, sides: "Sides") -> list[Statement]:
+        return self.ranked(self.drop_sql.format(self))
+
+    def rename(self, live: Self, sides: "Sides") -> list[Statement]:
+        """Give the live object the name of this one."""
+        return [Statement((Stage.RENAME, 0), self.rename_sql.format(self, live=live))]
+
+    def change(self, live: Self, attribute: str, sides: "Sides") -> list[Statement]:
+        """Give the live object the attribute of this one."""
+        texts = self.alteration(live, attribute)
+        return self.recreate(live, sides) if texts is None else self.ranked(*texts)
+
+    def alteration(self, live: Self, attribute: str) -> list[str] | None:
+        """The statements that change an attribute in place; None if there are none."""
+        return None
+
+    def recreate(self, live: Self, sides: "Sides") -> list[Statement]:
+        return [*live.drop(sides), *self.create(sides)]
+
+    def violations(self, live: Self | None = None, attribute: str = "") -> tuple[str, ...]:
+        """SQL of which the last statement counts the rows that prevent a change or, without `live`, the creation."""
+        return ()
+
+    def ranked(self, *texts: str) -> list[Statement]:
+        return [Statement((self.stage, self.oid), text) for text in texts]
+
+    def with_parent_renamed(self, old: "SchemaObject", new: "SchemaObject") -> Self:
+        return replace(self, name=self.name.replace(old.name, new.name, 1), parent=new.key)
+
+    def with_column_renamed(self, old: re.Pattern[str], new: str) -> Self:
+        """The object after a column of its table got a new name."""
+        return self
+
+
+Kind = TypeVar("Kind", bound=SchemaObject)
 
 
 @dataclass(frozen=True)
 class Schema:
-    """All that is in a database, but for what belongs to extensions, to the system, and to this project itself.
+    """The objects of a database, except those of extensions, of the system and of this project.
 
     Args:
-        things: by kind and name.
+        objects: by kind and name.
+        dialect: SQLAlchemy's name for it.
         version: of the server, in the form of PostgreSQL's `server_version_num`; 0 for SQLite.
-        owner: the role that `OWNER` means here, quoted as SQL needs it.
-        space: the PostgreSQL schema of whatever is named without one.
+        owner: the role that `OWNER` means here, quoted.
+        default_schema: the PostgreSQL schema of names without one.
         search_path: the setting that says so.
     """
 
-    things: Mapping[Key, Thing]
+    objects: Mapping[Key, SchemaObject]
+    dialect: str
     version: int = 0
     owner: str = ""
-    space: str = "public"
+    default_schema: str = "public"
     search_path: str = ""
-
-    @property
-    def is_sqlite(self) -> bool:
-        return not self.version
 
     @cached_property
     def tables(self) -> frozenset[str]:
-        return frozenset(name for kind, name in self.things if kind == "table")
+        return frozenset(name for kind, name in self.objects if kind == "table")
 
     @property
-    def columns(self) -> frozenset[str]:
-        return frozenset(name for kind, name in self.things if kind == "column")
+    def column_names(self) -> frozenset[str]:
+        return frozenset(name for kind, name in self.objects if kind == "column")
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody has put anything into it that could be a branch's."""
-        return not any(kind in ("table", "view", "enum") for kind, _ in self.things)
+        """Whether there is no object that could come from a branch."""
+        return not any(kind in ("table", "view", "enum") for kind, _ in self.objects)
 
-    def columns_of(self, table: Key) -> list[Thing]:
-        """The columns of a table, in their order."""
-        found = [thing for thing in self.things.values() if thing.kind == "column" and thing.of == table]
-        return sorted(found, key=lambda each: int(each.sql["position"]))
+    def of_kind(self, kind: type[Kind], parent: Key | None = None) -> list[Kind]:
+        """The objects of a kind, of one parent if it is given, by parent and position."""
+        found = [each for each in self.objects.values() if isinstance(each, kind)]
+        found = [each for each in found if parent in (None, each.parent)]
+        return sorted(found, key=lambda each: (each.parent or (), each.position))
 
-    def belonging_to(self, key: Key) -> list[Thing]:
-        """What comes and goes with a thing, and what with that."""
-        found = [thing for thing in self.things.values() if thing.of == key]
-        return [each for thing in found for each in (thing, *self.belonging_to(thing.key))]
+    def dependents(self, key: Key) -> list[SchemaObject]:
+        """The objects that are created and dropped with another one."""
+        children = [each for each in self.objects.values() if each.parent == key]
+        return [each for child in children for each in (child, *self.dependents(child.key))]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two sides of a comparison.
+
+    Args:
+        wanted: the schema of the revision.
+        live: the schema of the database.
+        revision: its id, for sentences.
+        ignored: patterns; extra objects whose names match them are no differences.
+    """
+
+    wanted: Schema
+    live: Schema
+    revision: str
+    ignored: Sequence[str] = ()
+
+    def ignores(self, names: Iterable[str]) -> bool:
+        return any(fnmatchcase(name, pattern) for name in names if name for pattern in self.ignored)

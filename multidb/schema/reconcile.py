@@ -1,6 +1,5 @@
-"""What `adopt` does in the transaction that records a database: look again, mend what it may, and look once more."""
+"""Repair a database in the transaction in which `adopt` records it, and verify the result before the commit."""
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,75 +8,64 @@ import psycopg2
 from sqlalchemy import Connection
 
 from multidb.errors import MigrationError
-from multidb.schema import postgresql, snapshot
-from multidb.schema.diff import EXTRA, Difference, differences, extras
+from multidb.schema import snapshot
+from multidb.schema.dialect import Dialect, dialect_of
+from multidb.schema.diff import differences, extras
+from multidb.schema.difference import EXTRA, Difference
 from multidb.schema.objects import Schema
 
 
-def reconciled(
+def reconciler(
     wanted: Schema, revision: str, planned: Sequence[Difference], ignored: Sequence[str]
 ) -> Callable[[Connection], None]:
-    """What is done in the transaction; where a database equals its revision, that is but to look again.
+    """The function that repairs a database, to be called in its transaction; without differences it only verifies.
 
     Args:
-        wanted: what the revision says.
+        wanted: the schema of the revision.
         revision: its id.
-        planned: the differences that were found; all but what is extra are mended.
+        planned: the differences that were found before; all that are not extra are repaired.
         ignored: patterns of names, as `differences` takes them.
     """
 
-    def first(connection: Connection) -> None:
-        _hold(connection, wanted, planned)
-        before = postgresql.read(connection)
+    def reconcile(connection: Connection) -> None:
+        dialect = dialect_of(connection)
+        dialect.lock(connection, wanted, sorted({each.table for each in planned if each.violations and each.table}))
+        before = dialect.read(connection)
         if differences(wanted, before, revision, ignored) != [replace(each, rows=None) for each in planned]:
-            raise MigrationError("its schema has been changed since it was looked at: run again")
-        _mend(connection, [each for each in planned if each.severity is not EXTRA])
-        after = postgresql.read(connection)
-        wrong = [each for each in differences(wanted, after, revision) if each.severity is not EXTRA]
-        if wrong:
+            raise MigrationError("the schema changed after it was compared: run again")
+        _repair(connection, dialect, [each for each in planned if each.severity is not EXTRA])
+        after = dialect.read(connection)
+        left = [each for each in differences(wanted, after, revision) if each.severity is not EXTRA]
+        if left:
             raise MigrationError(
-                f"after mending it would still not be {revision}: {wrong[0].sentence}: mend it by hand"
+                f"the repair would leave a difference from {revision}: {left[0].sentence}: repair it by hand"
             )
-        changed = _changed(wanted, before, after, revision)
+        changed = _changed_extra(wanted, before, after, revision)
         if changed:
-            raise MigrationError(f"mending would change {changed}, which is not in {revision}: mend it by hand")
+            raise MigrationError(
+                f"the repair would change {changed}, which is not in {revision}: repair the database by hand"
+            )
 
-    return first
-
-
-def _hold(connection: Connection, wanted: Schema, planned: Sequence[Difference]) -> None:
-    """Let nobody alter the tables until the commit, nor write to those whose rows are counted."""
-    if wanted.is_sqlite:  # whose transaction keeps everybody out
-        return
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor:
-        risky = {each.table for each in planned if each.breaking and each.table}
-        for table in sorted(risky):
-            cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-        idents = [thing.sql["ident"] for thing in wanted.things.values() if thing.kind == "table"]
-        cursor.execute("SELECT name FROM unnest(%s) AS name WHERE to_regclass(name) IS NOT NULL", [idents])
-        there = [name for (name,) in cursor.fetchall()]
-        if there:
-            cursor.execute(f"LOCK TABLE {', '.join(there)} IN ACCESS SHARE MODE")
+    return reconcile
 
 
-def _mend(connection: Connection, mended: Sequence[Difference]) -> None:
-    """Run the statements; before the first of a difference's, count the rows that it would break.
+def _repair(connection: Connection, dialect: Dialect, repaired: Sequence[Difference]) -> None:
+    """Run the statements; before the first one of each difference, count the rows that violate it.
 
-    Not before all of them: what it takes to count them may be missing, too.
+    An earlier count could fail for lack of an object that an earlier difference is about.
     """
     driver: Any = connection.connection.driver_connection
     cursor = driver.cursor()
-    left = {each.name: each for each in mended if each.breaking}
-    if isinstance(driver, sqlite3.Connection):  # where one statement may mend several differences
-        for each in left.values():
-            _check_rows(connection, each)
-        left = {}
-    statements = sorted(((statement, each) for each in mended for statement in each.statements), key=lambda one: one[0])
+    uncounted = {each.name: each for each in repaired if each.violations}
+    if dialect.rebuilds_tables:
+        for each in uncounted.values():
+            _check_rows(connection, each, must_count=False)
+        uncounted = {}
+    statements = sorted(((statement, each) for each in repaired for statement in each.statements), key=lambda it: it[0])
     done: set[str] = set()
     for statement, each in statements:
-        if each.name in left:
-            _check_rows(connection, left.pop(each.name))
+        if each.name in uncounted:
+            _check_rows(connection, uncounted.pop(each.name), must_count=True)
         if statement.text in done:
             continue
         done.add(statement.text)
@@ -85,31 +73,30 @@ def _mend(connection: Connection, mended: Sequence[Difference]) -> None:
             cursor.execute(statement.text)
         except psycopg2.errors.UnsafeNewEnumValueUsage as error:
             raise MigrationError(
-                "a value that is added to an enum can be used when that is committed, and not before: run its "
-                "ALTER TYPE … ADD VALUE by hand, and then this again"
+                "a value added to an enum can be used only after the commit: "
+                "run its ALTER TYPE … ADD VALUE by hand, then run this again"
             ) from error
 
 
-def _check_rows(connection: Connection, difference: Difference) -> None:
-    rows = snapshot.count(connection, difference.breaking)
-    if rows is None and connection.dialect.name != "sqlite":
+def _check_rows(connection: Connection, difference: Difference, *, must_count: bool) -> None:
+    rows = snapshot.count_rows(connection, difference.violations)
+    if rows is None and must_count:
         raise MigrationError(
-            f"{difference.sentence}: the rows that mending would break can't be counted: mend it by hand"
+            f"{difference.sentence}: the rows that the repair would break can't be counted: repair it by hand"
         )
     if rows:
         raise MigrationError(f"{difference.sentence}, and {rows} rows would break: correct them first")
 
 
-def _changed(wanted: Schema, before: Schema, after: Schema, revision: str) -> str | None:
-    """Something extra, whether ignored or not, that has come, gone, or become another."""
-    was, now = extras(wanted, before), extras(wanted, after)
-    for key in (*was, *now):
-        if was.get(key) != now.get(key):
+def _changed_extra(wanted: Schema, before: Schema, after: Schema, revision: str) -> str | None:
+    """The name of an extra object, ignored or not, that the repair created, dropped or changed, if there is one."""
+    old, new = extras(wanted, before), extras(wanted, after)
+    for key in (*old, *new):
+        if old.get(key) != new.get(key):
             return " ".join(key)
-    said = [
+    sentences = [
         {each.sentence: each.name for each in differences(wanted, schema, revision) if each.severity is EXTRA}
         for schema in (before, after)
     ]
-    return next(
-        (name for sentence, name in (said[0] | said[1]).items() if (sentence in said[0]) != (sentence in said[1])), None
-    )
+    names = sentences[0] | sentences[1]
+    return next((names[each] for each in names if (each in sentences[0]) != (each in sentences[1])), None)

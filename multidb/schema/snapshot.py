@@ -1,4 +1,4 @@
-"""What is in a live database, read under its lock, so that a run in progress is not taken for what the database is."""
+"""Read the schema and the recorded revision of a live database, under its lock, so that no run is changing them."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,8 @@ from multidb.database.connections import Driver
 from multidb.database.locks import Wait
 from multidb.database.probe import Probe
 from multidb.errors import MigrationError
-from multidb.schema import postgresql
-from multidb.schema.diff import Difference
+from multidb.schema.dialect import dialect_of
+from multidb.schema.difference import Difference
 from multidb.schema.objects import Schema
 
 _READ_ONLY = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'"
@@ -25,13 +25,7 @@ _READ_ONLY = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_ti
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A live database as it was at one moment.
-
-    Args:
-        database: which.
-        heads: what its `alembic_version` holds, sorted.
-        schema: what is in it.
-    """
+    """The schema of a live database at one moment, and the sorted revisions in its `alembic_version`."""
 
     database: Database
     heads: tuple[str, ...]
@@ -58,11 +52,11 @@ def read(probe: Probe, seconds: float | None) -> Snapshot:
             raise MigrationError("an interrupted run left it in doubt: `python -m multidb recover` first")
         with reading(probe.database, probe.connection) as connection:
             heads = MigrationContext.configure(connection).get_current_heads()
-            return Snapshot(probe.database, tuple(sorted(heads)), postgresql.read(connection))
+            return Snapshot(probe.database, tuple(sorted(heads)), dialect_of(connection).read(connection))
 
 
 def check_exists(database: Database) -> None:
-    """Refuse an SQLite file that does not exist: it would pass for an empty database, and a wrong path for a right one.
+    """Refuse an SQLite file that does not exist: SQLite would create it, and a mistyped path would look healthy.
 
     Raises:
         MigrationError: the file does not exist.
@@ -70,33 +64,23 @@ def check_exists(database: Database) -> None:
     path, name = database.url.database or "", database.name
     if database.is_sqlite and not Path(path).exists():
         raise MigrationError(
-            f"there is no file {path}: name the live one in {variable(name)}, or create it: "
-            f"`alembic upgrade {name}@head`"
+            f"there is no file {path}: set {variable(name)} to the live one, or run `alembic upgrade {name}@head`"
         )
 
 
-def counted(probe: Probe, differences: Sequence[Difference]) -> list[Difference]:
-    """The differences with the numbers of rows that mending them would break.
-
-    Args:
-        probe: of the database.
-        differences: found in it.
+def count_violations(probe: Probe, differences: Sequence[Difference]) -> list[Difference]:
+    """Count the rows that violate each difference.
 
     Raises:
-        psycopg2.Error, sqlite3.Error: the database can't be asked any more.
+        psycopg2.Error, sqlite3.Error: the connection is lost.
     """
     with reading(probe.database, probe.connection) as connection:
-        return [replace(each, rows=count(connection, each.breaking)) for each in differences]
+        return [replace(each, rows=count_rows(connection, each.violations)) for each in differences]
 
 
 @contextmanager
 def reading(database: Database, driver: Driver) -> Iterator[Connection]:
-    """A transaction in which nothing can be changed.
-
-    Args:
-        database: which.
-        driver: a session in it, in no transaction.
-    """
+    """A read-only transaction in a session that has none open."""
     connection = connections.around(database.url, lambda: driver, _begin)
     connection.begin()
     try:
@@ -120,8 +104,8 @@ def _locked(driver: Driver, wait: Wait) -> Iterator[None]:
             if not driver.closed:
                 locks.unlock(driver)
         return
-    # SQLite's lock is a transaction that could write. Whoever reads sees one state, with the revision that belongs to
-    # it, so that it is enough to have had the lock; on a medium that nobody can write to, there is none to be had.
+    # SQLite's lock is a transaction that can write. A reader sees one state of schema and revision, so the lock may be
+    # released before the read; a read-only medium has no lock.
     try:
         locks.lock(driver, wait)
         driver.execute("ROLLBACK")
@@ -139,12 +123,12 @@ def _begin(driver: Driver) -> None:
         cursor.execute(_READ_ONLY)
 
 
-def count(connection: Connection, statements: Sequence[str]) -> int | None:
-    """A number of rows, or None where it can't be counted: what is missing may be what would be counted.
+def count_rows(connection: Connection, statements: Sequence[str]) -> int | None:
+    """Count rows; None without statements, or if one fails: they may need an object that is missing.
 
     Args:
         connection: in a transaction, which it leaves as it was.
-        statements: of which the last one gives the number; none count nothing.
+        statements: the last one returns the number.
     """
     if not statements:
         return None

@@ -119,7 +119,7 @@ cli.main(["adopt", *sys.argv[1:]])
 
 def test_a_schema_that_changes_between_the_look_and_the_record_is_not_recorded(old: Project) -> None:
     result = inject(old, "ALTER TABLE users ADD nickname text")
-    assert result.reason == "error: auth_db: its schema has been changed since it was looked at: run again"
+    assert result.reason == "error: auth_db: the schema changed after it was compared: run again"
     assert old.versions()["user_db"] == ["0001"]
 
 
@@ -172,7 +172,9 @@ def test_a_table_of_another_roles_is_refused_and_its_owner_can_hand_it_over(old:
     name = old.variables["AUTH_DB_URL"].rpartition("/")[2]
     postgres.as_admin("ALTER TABLE users OWNER TO postgres; GRANT ALL ON users TO neighbor", name)
     refused = old.multidb("adopt", "auth_db")
-    assert said(refused, "auth_db") == [("risky", "table users is owned by postgres, auth_0001 says by the owner")]
+    assert said(refused, "auth_db") == [
+        ("risky", "table users is owned by postgres, auth_0001 says the database owner")
+    ]
     assert "ALTER TABLE public.users OWNER TO neighbor;" in refused.out
     named = ["adopt", "auth_db", "--reconcile", "--risky", "auth_db.users.owner"]
     assert "must be owner of table users: grant the role the privilege" in old.multidb(*named).error
@@ -363,7 +365,9 @@ def test_an_sqlite_constraint_is_no_other_one_under_another_name(alone: Callable
     ]
     named = ["--risky", "investment_db.investments.PRIMARY KEY (investment_id)"]
     lost = old.multidb("adopt", "--reconcile", *named).reason
-    assert "mending would change constraint investments.UNIQUE (investment_id), which is not in investment_0001" in lost
+    assert (
+        "the repair would change constraint investments.UNIQUE (investment_id), which is not in investment_0001" in lost
+    )
 
 
 def test_what_is_ignored_is_not_lost_either(few: Project, postgres: Postgres) -> None:
@@ -416,7 +420,7 @@ def test_a_value_added_to_an_enum_cannot_be_used_at_once_and_it_says_so(alone: C
     old.rows("user_db", "ALTER TABLE user_profiles ALTER default_mode DROP DEFAULT")
     old.rows("user_db", "ALTER TYPE user_mode RENAME VALUE 'NIN' TO 'N'")
     error = old.multidb("adopt", "--reconcile").reason
-    assert "run its ALTER TYPE … ADD VALUE by hand, and then this again" in error
+    assert "run its ALTER TYPE … ADD VALUE by hand, then run this again" in error
     old.rows("user_db", "ALTER TYPE user_mode ADD VALUE 'NIN' BEFORE 'LAH'")
     assert old.multidb("adopt", "--reconcile").code == 0
 

@@ -26,13 +26,13 @@ CHANGES = {
     "a column is renamed": Changed(
         "auth_db",
         "ALTER TABLE users RENAME full_name TO name",
-        [("risky", "column users.name is at the place of full_name, which is missing, and like it: renamed?")],
+        [("risky", "column users.name looks like a rename of full_name (same position and definition)")],
         ["users.full_name.name"],
     ),
     "a column with a key is renamed": Changed(
         "auth_db",
         "ALTER TABLE users RENAME email TO mail",
-        [("risky", "column users.mail is at the place of email, which is missing, and like it: renamed?")],
+        [("risky", "column users.mail looks like a rename of email (same position and definition)")],
         ["users.email.name"],
     ),
     "a column is widened": Changed(
@@ -100,7 +100,7 @@ CHANGES = {
         "ALTER TYPE user_mode RENAME TO was; CREATE TYPE user_mode AS ENUM ('NIN'); "
         "ALTER TABLE user_profiles ALTER default_mode TYPE user_mode USING default_mode::text::user_mode; "
         "DROP TYPE was; ALTER TABLE user_profiles ALTER default_mode SET DEFAULT 'NIN'",
-        [("harmless", "enum type user_mode lacks LAH")],
+        [("harmless", "enum type user_mode lacks the value LAH")],
     ),
     "an enum has another order": Changed(
         "user_db",
@@ -171,7 +171,7 @@ CHANGES = {
     "a grant is extra": Changed(
         "auth_db",
         "GRANT SELECT ON users TO PUBLIC",
-        [("extra", "everybody has SELECT on users, and not in auth_0001")],
+        [("extra", "PUBLIC has SELECT on users; auth_0001 does not grant it")],
     ),
     "a table is in another schema": Changed(
         "auth_db",
@@ -199,7 +199,7 @@ CHANGES = {
     "an SQLite column is renamed": Changed(
         "investment_db",
         "ALTER TABLE investments RENAME partner TO company",
-        [("risky", "column investments.company is at the place of partner, which is missing, and like it: renamed?")],
+        [("risky", "column investments.company looks like a rename of partner (same position and definition)")],
         ["investments.partner.name"],
     ),
     "an SQLite column is extra, and an index": Changed(

@@ -1,0 +1,58 @@
+"""A difference between a live database and a revision, as data: severity, sentence, repair."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+
+class Severity(StrEnum):
+    """What the repair of a difference may do to the database."""
+
+    HARMLESS = "harmless"
+    """The repair keeps every row and every query: a missing default, a missing index, a name."""
+    RISKY = "risky"
+    """The repair may lose rows or values, or change their meaning."""
+    EXTRA = "extra"
+    """No revision has the object, so it is not this project's: it is never dropped."""
+
+
+HARMLESS, RISKY, EXTRA = Severity
+
+
+class Stage(IntEnum):
+    """The order in which the statements of several differences run."""
+
+    RENAME, CREATE, COLUMN, DEPENDENT, PRIVILEGE, LAST = range(6)
+
+
+@dataclass(frozen=True, order=True)
+class Statement:
+    """A DDL statement without its semicolon. Statements run in the order of their ranks: stage, then oid."""
+
+    rank: tuple[int, int]
+    text: str = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference between a live database and a revision.
+
+    Args:
+        name: its name on a command line: `users.email.type`.
+        statements: the repair; for an extra object, its DROP.
+        violations: SQL of which the last statement counts the rows that prevent the repair, if any could.
+        rows: the count, once it is known.
+        table: the table of these rows, quoted.
+    """
+
+    name: str
+    severity: Severity
+    sentence: str
+    statements: tuple[Statement, ...] = ()
+    violations: tuple[str, ...] = ()
+    rows: int | None = None
+    table: str = ""
+
+    @property
+    def ddl(self) -> list[str]:
+        """The statements of the repair, each with its semicolon."""
+        return [f"{statement.text};" for statement in self.statements]

@@ -1,0 +1,1 @@
+"""The schemas of PostgreSQL databases: a module per kind of object."""

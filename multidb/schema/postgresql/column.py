@@ -1,0 +1,134 @@
+"""Columns of tables."""
+
+from collections.abc import Iterator
+from dataclasses import field
+from typing import Self
+
+from multidb.database.quoting import literal, quoted
+from multidb.schema import kinds
+from multidb.schema.difference import Difference
+from multidb.schema.objects import Sides
+from multidb.schema.postgresql.base import PostgresqlObject, set_sequence
+from multidb.schema.violations import count_rows
+
+
+class Column(PostgresqlObject, kinds.Column):
+    create_sql, drop_sql = "ALTER TABLE {0.table} ADD COLUMN {0.definition}", kinds.Column.drop_sql
+    query = """
+        SELECT c.name, c.parent, c.identifier, c."table", c.oid, c.attname AS raw_name,
+               row_number() OVER (PARTITION BY c.oid ORDER BY c.attnum) AS position,
+               format_type(c.atttypid, c.atttypmod) AS type, format_type(c.atttypid, NULL) AS base_type,
+               c.attnotnull AS not_null,
+               CASE WHEN c.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS default,
+               CASE WHEN c.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END AS generated,
+               CASE WHEN c.attcollation <> t.typcollation THEN l.collname END AS collation,
+               CASE c.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' END AS identity,
+               (
+                   SELECT concat_ws(', ', 'START ' || seqstart, 'INCREMENT ' || seqincrement, 'MINVALUE ' || seqmin,
+                                    'MAXVALUE ' || seqmax, 'CACHE ' || seqcache,
+                                    CASE WHEN seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
+                   FROM pg_depend JOIN pg_sequence ON seqrelid = objid
+                   WHERE classid = 'pg_class'::regclass AND deptype = 'i'
+                     AND refobjid = c.oid AND refobjsubid = c.attnum
+               ) AS identity_options
+        FROM columns c JOIN pg_type t ON t.oid = c.atttypid
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = c.attnum
+        LEFT JOIN pg_collation l ON l.oid = c.attcollation
+        WHERE c.relkind IN ('r', 'p') AND c.attnum > 0
+    """
+    identity: str | None
+    identity_options: str | None
+    raw_name: str = field(compare=False)
+    base_type: str = field(compare=False)
+
+    @property
+    def definition(self) -> str:
+        """The column as CREATE TABLE and ADD COLUMN write it."""
+        words = [self.identifier, self.type]
+        words += [f"COLLATE {quoted(self.collation)}"] if self.collation else []
+        words += [f"DEFAULT {self.default}"] if self.default else []
+        words += [f"GENERATED ALWAYS AS ({self.generated}) STORED"] if self.generated else []
+        words += [self._identity] if self.identity else []
+        words += ["NOT NULL"] if self.not_null else []
+        return " ".join(words)
+
+    @property
+    def is_filled(self) -> bool:
+        return super().is_filled or self.identity is not None
+
+    @property
+    def _identity(self) -> str:
+        options = (self.identity_options or "").replace(",", "")
+        return f"GENERATED {self.identity} AS IDENTITY ({options})"
+
+    def as_changed(self, live: Self, attribute: str, sides: Sides) -> Iterator[Difference]:
+        replaced_by_identity = attribute == "default" and self.identity
+        part_of_identity = attribute == "identity_options" and not (self.identity and live.identity)
+        if not replaced_by_identity and not part_of_identity:
+            yield from super().as_changed(live, attribute, sides)
+
+    def alteration(self, live: Self, attribute: str) -> list[str]:
+        alter = f"ALTER TABLE {live.table} ALTER COLUMN {live.identifier}"
+        match attribute:
+            case "type" | "collation":
+                return self._change_type(live, alter)
+            case "not_null" if self.not_null:
+                return [f"{alter} SET NOT NULL"]
+            case "not_null":  # which an identity column can't be without
+                drop_identity = [f"{alter} DROP IDENTITY IF EXISTS"] if live.identity and not self.identity else []
+                return [*drop_identity, f"{alter} DROP NOT NULL"]
+            case "default":
+                return [f"{alter} SET DEFAULT {self.default}" if self.default else f"{alter} DROP DEFAULT"]
+            case "identity" if not self.identity:
+                return [f"{alter} DROP IDENTITY IF EXISTS"]
+            case "identity" if live.identity:
+                return [f"{alter} SET GENERATED {self.identity}"]
+            case "identity":
+                drop_default = [f"{alter} DROP DEFAULT"] if live.default else []
+                sequence = f"pg_get_serial_sequence({literal(self.table)}, {literal(self.raw_name)})"
+                restart = set_sequence(sequence, self.table, self.identifier)
+                return [*drop_default, f"{alter} ADD {self._identity}", restart]
+            case "identity_options":
+                options = (self.identity_options or "").split(", ")
+                return [f"{alter} {' '.join(f'SET {option}' for option in options)}"]
+            case _ if not self.generated:
+                return [f"{alter} DROP EXPRESSION"]
+        return [self.drop_sql.format(live), self.create_sql.format(self)]
+
+    def _change_type(self, live: Self, alter: str) -> list[str]:
+        text = f"{alter} TYPE {self.type}"
+        text += f" COLLATE {quoted(self.collation)}" if self.collation else ""
+        if live.base_type == self.base_type:
+            return [text]
+        # Some types have no cast to each other, but each has one to and from text; a default is not cast that way.
+        texts = [f"{text} USING {live.identifier}::text::{self.type}"]
+        if live.default is None:
+            return texts
+        return [f"{alter} DROP DEFAULT", *texts, *([f"{alter} SET DEFAULT {self.default}"] if self.default else [])]
+
+    def violations(self, live: Self | None = None, attribute: str = "") -> tuple[str, ...]:
+        if attribute == "generated" and self.generated:
+            return (count_rows(self.table, f"{self.identifier} IS DISTINCT FROM ({self.generated})"),)
+        return self._casts(live) if attribute == "type" and live else super().violations(live, attribute)
+
+    def _casts(self, live: Self) -> tuple[str, str]:
+        """Count the values that can't be cast to the type and back.
+
+        A cast that fails can be caught in a function, which a read-only transaction can't create, or in an anonymous
+        block, whose only way to return a value is a setting.
+        """
+        column = live.identifier
+        block = f"""
+            DO $multidb$ DECLARE violations bigint := 0; found record; BEGIN
+                PERFORM NULL::{self.type}; -- fails if the type does not exist, as each row would
+                FOR found IN SELECT {column}::text AS value FROM {self.table} WHERE {column} IS NOT NULL LOOP
+                    BEGIN
+                        violations := violations
+                            + (found.value::{self.type}::text::{live.type}::text IS DISTINCT FROM found.value)::int;
+                    EXCEPTION WHEN others THEN violations := violations + 1;
+                    END;
+                END LOOP;
+                PERFORM set_config('multidb.violations', violations::text, true);
+            END $multidb$
+        """
+        return block, "SELECT current_setting('multidb.violations')::bigint"

@@ -1,0 +1,78 @@
+"""PostgreSQL: the registry of its kinds, reading and locking.
+
+Definitions are the server's own (`pg_get_constraintdef` and its like): servers of one version write the same text for
+the same object. SQLAlchemy's inspector sees less than half of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection
+
+from multidb.schema.objects import Schema
+from multidb.schema.postgresql.base import PostgresqlObject
+from multidb.schema.postgresql.catalog import RESET, SETTINGS, SHARED
+from multidb.schema.postgresql.column import Column
+from multidb.schema.postgresql.comment import Comment
+from multidb.schema.postgresql.constraint import Constraint
+from multidb.schema.postgresql.enum import Enum
+from multidb.schema.postgresql.extension import Extension
+from multidb.schema.postgresql.function import Function
+from multidb.schema.postgresql.index import Index
+from multidb.schema.postgresql.privilege import Privilege
+from multidb.schema.postgresql.schema import SchemaNamespace
+from multidb.schema.postgresql.sequence import Sequence as SequenceKind
+from multidb.schema.postgresql.table import Table
+from multidb.schema.postgresql.trigger import Trigger
+from multidb.schema.postgresql.view import View
+
+KINDS: tuple[type[PostgresqlObject], ...] = (
+    SchemaNamespace, Extension, Enum, Table, Column, Constraint, Index, SequenceKind, View, Function, Trigger, Comment,
+    Privilege,
+)  # fmt: skip
+_COLUMN_NAMES = "SELECT name FROM columns WHERE relkind IN ('r', 'p') AND attnum > 0"
+
+
+class Postgresql:
+    rebuilds_tables = False
+
+    def read(self, connection: Connection) -> Schema:
+        with _reading(connection) as (cursor, server):
+            found = [each for kind in KINDS for each in _objects(cursor, kind)]
+        return Schema({each.key: each for each in found}, "postgresql", *server)
+
+    def column_names(self, connection: Connection) -> frozenset[str]:
+        with _reading(connection) as (cursor, _):
+            cursor.execute(f"{SHARED} {_COLUMN_NAMES}")
+            return frozenset(name for (name,) in cursor.fetchall())
+
+    def lock(self, connection: Connection, wanted: Schema, tables: Sequence[str]) -> None:
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor:
+            for table in tables:
+                cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            identifiers = [table.identifier for table in wanted.of_kind(Table)]
+            cursor.execute("SELECT name FROM unnest(%s) AS name WHERE to_regclass(name) IS NOT NULL", [identifiers])
+            existing = [name for (name,) in cursor.fetchall()]
+            if existing:
+                cursor.execute(f"LOCK TABLE {', '.join(existing)} IN ACCESS SHARE MODE")
+
+
+@contextmanager
+def _reading(connection: Connection) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """A cursor under the settings that definitions depend on, and the fields of the server."""
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor:
+        cursor.execute(SETTINGS)
+        yield cursor, cursor.fetchone()
+        cursor.execute(RESET)
+
+
+def _objects(cursor: Any, kind: type[PostgresqlObject]) -> list[PostgresqlObject]:
+    """The objects of a kind, in an order that is the same on every server."""
+    cursor.execute(f"{SHARED} {kind.query}")
+    names = [column.name for column in cursor.description]
+    rows = [[tuple(value) if isinstance(value, list) else value for value in row] for row in cursor.fetchall()]
+    found = [kind(**dict(zip(names, row, strict=True))) for row in rows]
+    return sorted(found, key=lambda each: (each.parent is None, each.parent or (), each.position, each.oid, each.name))

@@ -1,0 +1,25 @@
+"""Functions and procedures. The name has the argument types."""
+
+from dataclasses import field
+from typing import Self
+
+from multidb.schema import kinds
+from multidb.schema.difference import Stage
+from multidb.schema.postgresql.base import OwnedObject
+
+
+class Function(OwnedObject, kinds.DefinedAtLength):
+    kind, stage, create_sql = "function", Stage.CREATE, "{0.definition}"
+    query = """
+        SELECT name, parent, identifier, oid, owner, rtrim(pg_get_functiondef(oid), chr(10)) AS definition,
+               prokind = 'p' AS is_procedure
+        FROM functions
+    """
+    is_procedure: bool = field(compare=False)
+
+    @property
+    def word(self) -> str:
+        return "PROCEDURE" if self.is_procedure else "FUNCTION"
+
+    def alteration(self, live: Self, attribute: str) -> list[str] | None:
+        return [self.definition]  # a CREATE OR REPLACE

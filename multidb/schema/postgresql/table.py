@@ -1,0 +1,45 @@
+"""Tables, partitioned ones included; a partition is not compared."""
+
+from typing import Self
+
+from multidb.schema.objects import Sides
+from multidb.schema.postgresql.base import OwnedObject
+from multidb.schema.postgresql.column import Column
+
+
+class Table(OwnedObject):
+    kind, verbs = "table", {"inherits": "inherits from", "partitioned": "is partitioned by"}
+    query = """
+        SELECT name, parent, identifier, oid, owner, pg_get_partkeydef(oid) AS partitioned,
+               relpersistence = 'u' AS unlogged,
+               ARRAY(
+                   SELECT p.identifier FROM pg_inherits JOIN relations p ON p.oid = inhparent
+                   WHERE inhrelid = relations.oid ORDER BY inhseqno
+               ) AS inherits,
+               NOT EXISTS (
+                   SELECT FROM pg_trigger WHERE tgrelid = relations.oid AND tgisinternal AND tgenabled = 'D'
+               ) AS enforcing_foreign_keys
+        FROM relations WHERE relkind IN ('r', 'p')
+    """
+    inherits: tuple[str, ...]
+    unlogged: bool
+    partitioned: str | None
+    enforcing_foreign_keys: bool
+
+    def creation(self, sides: Sides) -> list[str]:
+        columns = ", ".join(column.definition for column in sides.wanted.of_kind(Column, self.key))
+        text = f"CREATE {'UNLOGGED ' if self.unlogged else ''}TABLE {self.identifier} ({columns})"
+        text += f" INHERITS ({', '.join(self.inherits)})" if self.inherits else ""
+        return [f"{text} PARTITION BY {self.partitioned}" if self.partitioned else text]
+
+    def alteration(self, live: Self, attribute: str) -> list[str] | None:
+        alter = f"ALTER TABLE {live.identifier}"
+        match attribute:
+            case "unlogged":
+                return [f"{alter} SET {'UNLOGGED' if self.unlogged else 'LOGGED'}"]
+            case "inherits":
+                removed = [f"{alter} NO INHERIT {each}" for each in live.inherits if each not in self.inherits]
+                return removed + [f"{alter} INHERIT {each}" for each in self.inherits if each not in live.inherits]
+            case "enforcing_foreign_keys":
+                return [f"{alter} {'ENABLE' if self.enforcing_foreign_keys else 'DISABLE'} TRIGGER ALL"]
+        return []  # no statement can change whether it is partitioned

@@ -1,0 +1,1 @@
+"""The schemas of SQLite files: a module per kind of object."""
