@@ -1,0 +1,1 @@
+"""Tests of multidb/schema: schemas read, compared and repaired, without a server."""
