@@ -52,7 +52,7 @@ def reconciler(
 def _repair(connection: Connection, dialect: Dialect, repaired: Sequence[Difference]) -> None:
     """Run the statements; before the first one of each difference, count the rows that violate it.
 
-    An earlier count could fail for lack of an object that an earlier difference is about.
+    Not all of them are counted first: a count may need an object that an earlier statement creates.
     """
     driver: Any = connection.connection.driver_connection
     cursor = driver.cursor()
