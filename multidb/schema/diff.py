@@ -33,7 +33,7 @@ def distance(wanted: Schema, live: Schema, ignored: Sequence[str] = ()) -> int:
     """The number of missing, renamed and extra objects and of attributes that differ: 0 for equal schemas."""
     match = match_objects(wanted, live)
     sides = Sides(wanted, match.live, "", ignored)
-    changed = sum(len(_unequal(here, should)) for here, should in match.both)
+    changed = sum(len(_unequal(old, new)) for old, new in match.both)
     extra = sum(not sides.ignores(each.aliases) for each in match.extra.values())
     return len(match.missing) + len(match.renamed) + changed + extra
 
@@ -43,27 +43,27 @@ def _differences(match: Match, sides: Sides) -> Iterator[Difference]:
     for each in match.missing.values():
         if each.parent not in match.missing:
             yield each.as_missing(sides)
-    for here, should in match.renamed:
-        yield _renamed(here, should, sides)
-    for here, should in match.both:
-        for attribute in _unequal(here, should):
-            yield from should.as_changed(here, attribute, sides)
+    for old, new in match.renamed:
+        yield _renamed(old, new, sides)
+    for old, new in match.both:
+        for attribute in _unequal(old, new):
+            yield from new.as_changed(old, attribute, sides)
     for each in match.extra.values():
         if each.parent not in match.extra and not sides.ignores(each.aliases):
             yield each.as_extra(sides)
 
 
-def _renamed(here: SchemaObject, should: SchemaObject, sides: Sides) -> Difference:
-    if isinstance(here, Column):
-        severity, sentence = RISKY, f"looks like a rename of {should.own_name} (same position and definition)"
+def _renamed(old: SchemaObject, new: SchemaObject, sides: Sides) -> Difference:
+    if isinstance(old, Column):
+        severity, sentence = RISKY, f"looks like a rename of {new.own_name} (same position and definition)"
     else:
-        severity, sentence = HARMLESS, f"is called {should.own_name} in {sides.revision}"
-    statements = tuple(should.rename(here, sides))
-    return Difference(f"{should.name}.name", severity, f"{here.label} {sentence}", statements)
+        severity, sentence = HARMLESS, f"is called {new.own_name} in {sides.revision}"
+    statements = tuple(new.rename(old, sides))
+    return Difference(f"{new.name}.name", severity, f"{old.label} {sentence}", statements)
 
 
-def _unequal(here: SchemaObject, should: SchemaObject) -> list[str]:
-    return [name for name, value in should.attributes.items() if getattr(here, name) != value]
+def _unequal(old: SchemaObject, new: SchemaObject) -> list[str]:
+    return [name for name, value in new.attributes.items() if getattr(old, name) != value]
 
 
 def _order(difference: Difference) -> tuple[bool, tuple[int, int]]:

@@ -27,11 +27,11 @@ def match_objects(wanted: Schema, live: Schema) -> Match:
     """Match the objects of a revision's schema with those of a live one."""
     renamed = list(_renamed_columns(wanted, live))
     objects = live.objects
-    for here, should in renamed:
-        objects = _with_column_renamed(objects, here, should)
+    for old, new in renamed:
+        objects = _with_column_renamed(objects, old, new)
     others = list(_renamed_others(wanted, objects))
-    for here, should in others:
-        objects = _with_renamed(objects, here, should)
+    for old, new in others:
+        objects = _with_renamed(objects, old, new)
     return Match(
         replace(live, objects=objects),
         {key: each for key, each in wanted.objects.items() if key not in objects},
@@ -44,33 +44,33 @@ def match_objects(wanted: Schema, live: Schema) -> Match:
 def _renamed_columns(wanted: Schema, live: Schema) -> Iterator[Pair]:
     """Columns that are equal but for the name, at the same position of one table."""
     missing = {(each.parent, each.position): each for each in wanted.of_kind(Column) if each.key not in live.objects}
-    for here in live.objects.values():
-        if isinstance(here, Column) and here.key not in wanted.objects:
-            should = missing.get((here.parent, here.position))
-            if should == here:
-                yield here, should
+    for old in live.objects.values():
+        if isinstance(old, Column) and old.key not in wanted.objects:
+            new = missing.get((old.parent, old.position))
+            if new == old:
+                yield old, new
 
 
-def _with_column_renamed(objects: Objects, here: SchemaObject, should: SchemaObject) -> Objects:
+def _with_column_renamed(objects: Objects, old: SchemaObject, new: SchemaObject) -> Objects:
     """The objects after the rename of a column, which constraints, indexes and triggers of its table follow."""
-    word = re.compile(rf"\b{re.escape(here.own_name)}\b")
+    word = re.compile(rf"\b{re.escape(old.own_name)}\b")
     moved = {}
-    for each in _with_renamed(objects, here, should).values():
-        follows = each.with_column_renamed(word, should.own_name) if each.parent == here.parent else each
+    for each in _with_renamed(objects, old, new).values():
+        follows = each.with_column_renamed(word, new.own_name) if each.parent == old.parent else each
         moved[follows.key] = follows
     return moved
 
 
-def _with_renamed(objects: Objects, here: SchemaObject, should: SchemaObject) -> Objects:
+def _with_renamed(objects: Objects, old: SchemaObject, new: SchemaObject) -> Objects:
     """The objects after the rename of one, with its children under their new parent."""
-    children = [each.with_parent_renamed(here, should) for each in objects.values() if each.parent == here.key]
-    moved = {key: each for key, each in objects.items() if key != here.key and each.parent != here.key}
-    return moved | {each.key: each for each in (should, *children)}
+    children = [each.with_parent_renamed(old, new) for each in objects.values() if each.parent == old.key]
+    moved = {key: each for key, each in objects.items() if key != old.key and each.parent != old.key}
+    return moved | {each.key: each for each in (new, *children)}
 
 
 def _renamed_others(wanted: Schema, live: Objects) -> Iterator[Pair]:
     """Constraints and indexes that are equal but for the name."""
-    extra = {here: here for key, here in live.items() if here.is_renamable and key not in wanted.objects}
-    for key, should in wanted.objects.items():
-        if should.is_renamable and key not in live and should in extra:
-            yield extra.pop(should), should
+    extra = {old: old for key, old in live.items() if old.is_renamable and key not in wanted.objects}
+    for key, new in wanted.objects.items():
+        if new.is_renamable and key not in live and new in extra:
+            yield extra.pop(new), new

@@ -28,10 +28,10 @@ class Table(SqliteObject):
         return {"options": table_options(row["sql"])}
 
     def change(self, live: Self, attribute: str, sides: Sides) -> list[Statement]:
-        should, here = (side.of_kind(Column, self.key) for side in (sides.wanted, sides.live))
-        known, existing = ({column.own_name for column in columns} for columns in (should, here))
-        extra = [column for column in here if column.own_name not in known]
-        kept = [column for column in (*should, *extra) if column.own_name in existing and not column.generated]
+        wanted, existing = (side.of_kind(Column, self.key) for side in (sides.wanted, sides.live))
+        wanted_names, existing_names = ({column.own_name for column in columns} for columns in (wanted, existing))
+        extra = [column for column in existing if column.own_name not in wanted_names]
+        kept = [column for column in (*wanted, *extra) if column.own_name in existing_names and not column.generated]
         names = ", ".join(column.identifier for column in kept)
         new, old = quoted(f"multidb_{self.name}"), self.identifier
         head = re.compile(rf"^(\s*CREATE\s+TABLE\s+)({NAME})", re.IGNORECASE)
@@ -40,7 +40,7 @@ class Table(SqliteObject):
             head.sub(lambda match: match[1] + new, self.sql, count=1),
             *(f"ALTER TABLE {new} ADD COLUMN {column.definition}" for column in extra),
             f"INSERT INTO {new} ({names}) SELECT {names} FROM {old}",
-            *(self._keep_sequence() if any(column.autoincrement for column in here) else ()),
+            *(self._keep_sequence() if any(column.autoincrement for column in existing) else ()),
             f"DROP TABLE {old}",
             f"ALTER TABLE {new} RENAME TO {old}",
             "PRAGMA legacy_alter_table = OFF",
