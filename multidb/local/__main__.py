@@ -16,7 +16,6 @@ from multidb.config.configuration import ADMIN_VARIABLE, SERVER_VARIABLE
 from multidb.database import provision
 from multidb.database.probe import start_probes
 from multidb.errors import explain
-from multidb.local.packages import need_programs, newest_installation
 from multidb.local.server import Server
 from multidb.output import NAME_WIDTH, revisions_text
 
@@ -67,19 +66,15 @@ def down(root: Path, *, wipe: bool) -> None:
 
 
 def main() -> int:
-    """`python -m multidb.local up`, `down`, or `prepare` (what the tests need), from the checkout's root."""
+    """Run `python -m multidb.local up` or `down` from the checkout's root."""
     parser = argparse.ArgumentParser(prog="python -m multidb.local")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up")
-    commands.add_parser("prepare").add_argument("programs", nargs="*", help="that the tests run")
     commands.add_parser("down").add_argument("--wipe", action="store_true", help="remove its data, too")
     options = parser.parse_args()
     try:
         if options.command == "up":
             up(Path.cwd())
-        elif options.command == "prepare":
-            newest_installation()
-            need_programs(options.programs)
         else:
             down(Path.cwd(), wipe=options.wipe)
     except (Exception, KeyboardInterrupt) as error:

@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL, make_url
 
 from multidb.config.configuration import ADMIN_VARIABLE, SERVER_VARIABLE
 from multidb.errors import MigrationError
-from multidb.local.packages import Installation, installation_of, newest_installation
+from multidb.local.installations import Installation, installation_of, newest_installation
 
 ROLE = "neighbor"
 # A two-phase commit needs slots for prepared transactions, and PostgreSQL's default is none.

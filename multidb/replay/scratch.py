@@ -22,7 +22,7 @@ from multidb.database import connections
 from multidb.database.connections import Driver
 from multidb.database.quoting import literal, quoted
 from multidb.errors import MigrationError, explain
-from multidb.local.packages import installations
+from multidb.local.installations import installations
 from multidb.local.server import Server
 from multidb.logs import log
 

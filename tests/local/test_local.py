@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from multidb.errors import MigrationError
-from multidb.local import packages
-from multidb.local.packages import Installation
+from multidb.local import installations
+from multidb.local.installations import Installation
 from tests.support.project import NAMES, Postgres, Project, at_once
 
 
@@ -127,15 +127,7 @@ def test_a_failed_migration_ends_up_with_its_exit_code(clone: Project) -> None:
     assert "division by zero" in result.err
 
 
-def test_without_packages_and_without_root_it_says_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "installations", list[Installation])
-    monkeypatch.setattr(packages, "_sudo", lambda: None)
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    with pytest.raises(MigrationError, match=r"`apt-get install postgresql-\S+` as root, or set DATABASE_SERVER_URL"):
-        packages.newest_installation()
-
-
-def test_a_postgresql_without_postgis_gets_the_package_of_its_own_version() -> None:
-    there = packages.installations()
-    assert packages._package() == f"postgresql-{there[0].major}-postgis-3"
-    assert there[0].has_postgis
+def test_without_postgresql_the_error_names_the_script_that_installs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installations, "installations", list[Installation])
+    with pytest.raises(MigrationError, match="run `bin/packages postgresql`, or set DATABASE_SERVER_URL"):
+        installations.newest_installation()
