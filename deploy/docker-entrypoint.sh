@@ -1,6 +1,6 @@
 #!/bin/sh
-# Before an image's program starts, its databases are migrated, or are seen to be at head. Then `exec "$@"`.
-# README.md beside this file says what the variables mean. What fails here ends the start, with its exit code.
+# Migrates the databases, or checks that they are at head, and then starts the image's program: `exec "$@"`.
+# README.md in this folder describes the variables. A failure ends the start with the exit code of the command that failed.
 set -euf
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
@@ -13,21 +13,21 @@ fail() {
     exit 1
 }
 
-# This shell may be process 1, which gets no signal that it has no trap for.
+# As process 1, this shell gets only the signals that it has a trap for.
 stop() {
     stopped=yes
     [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || :
 }
 
-# In the project's folder, and in a session of its own: Ctrl-C at a terminal comes through `stop`, and so only once.
+# Runs a command in the project's folder, in a session of its own: Ctrl-C at a terminal reaches it once, through `stop`.
 run() {
     [ -x "$bin/python" ] || fail "$bin has no Python that runs here: see deploy/README.md, or run \`bin/venv constraints.txt\` in $root"
     (cd "$root" && exec setsid "$@") &
     child=$!
-    [ -z "$stopped" ] || stop # it came before there was a child
+    [ -z "$stopped" ] || stop # the signal came before the child
     code=0
     wait "$child" || code=$?
-    while kill -0 "$child" 2>/dev/null; do # a signal has ended `wait`, and not yet the child
+    while kill -0 "$child" 2>/dev/null; do # a signal ended `wait`, but not yet the child
         code=0
         wait "$child" || code=$?
     done
@@ -57,12 +57,12 @@ check() {
 trap stop TERM INT HUP
 names=''
 for name in $(printf '%s' "${MIGRATE_DATABASES:-}" | tr , ' '); do
-    case $name in -*) fail "MIGRATE_DATABASES: there is no database '$name'" ;; esac # but the command may have the option
+    case $name in -*) fail "MIGRATE_DATABASES: there is no database '$name'" ;; esac # the command would take it for an option
     names="$names${names:+ }$name"
 done
 [ -n "$names" ] || [ -z "${MIGRATE_DATABASES:-}" ] || fail "MIGRATE_DATABASES names no database"
 
-# Who starts no program is the migrator; a service never migrates unless it is told to.
+# Without a program, this is the migrator. A service migrates only with MIGRATE=upgrade.
 [ $# -eq 0 ] && default=upgrade || default=check
 case ${MIGRATE:-$default} in
 upgrade) upgrade ;;
