@@ -26,7 +26,7 @@ LOCKS = """
     WHERE locktype = 'advisory' AND datname = current_database()
 """
 SLEEPS = 'op.execute("SELECT pg_sleep(61)")'
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to make namespaces")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to make namespaces: run bin/test as root")
 
 
 @pytest.fixture

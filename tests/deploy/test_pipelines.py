@@ -15,7 +15,7 @@ from tests.support.project import NAMES, ROOT, Postgres, Project, Result
 
 CI = ROOT / "deploy/ci"
 # This is what runs these tests.
-TEST_COMMAND = "bin/test -e lint,types"
+TEST_COMMAND = "bin/test -e lint,imports,types"
 
 
 def commands(file: str) -> list[str]:
