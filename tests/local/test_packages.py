@@ -40,7 +40,7 @@ class System:
 
     def packages(self, *names: str) -> subprocess.CompletedProcess[str]:
         script = (ROOT / "bin/packages").read_text()
-        for place in ("/usr/lib/postgresql", "/usr/share/postgresql"):
+        for place in ("/usr/lib/postgresql", "/usr/share/postgresql", "/usr/sbin"):
             assert place in script
             script = script.replace(place, place.replace("/usr", str(self.folder)))
         command = ["/bin/sh", "-c", script, "bin/packages", *names]
