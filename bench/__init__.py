@@ -1,1 +1,1 @@
-"""How fast the project is. Run by hand: `python -m bench`."""
+"""Benchmarks, run by hand: `python -m bench`."""

@@ -1,4 +1,4 @@
-"""Measures whole processes, in turn within one run, and prints medians and ratios.
+"""Measure whole processes in turn within one run, and print medians and ratios.
 
     .venv/bin/python -m bench [--rounds N] [commands] [releases] [takeovers] [starts]
 
@@ -19,7 +19,7 @@ from bench.case import Case, Ratio
 from multidb.local.server import Server
 from tests.support.project import Postgres
 
-# As a production server has it, but for the disk, which on a shared machine would measure its neighbours.
+# The settings of a production server, except for the disk: on a shared machine its speed depends on the neighbours.
 SETTINGS = {"fsync": "off", "max_connections": "100"}
 GROUPS = {"commands": commands, "releases": releases, "takeovers": takeovers, "starts": starts}
 

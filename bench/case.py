@@ -1,4 +1,4 @@
-"""One thing to measure: whole processes, timed from outside."""
+"""A case: commands that are measured as whole processes, timed from outside."""
 
 import os
 import statistics
@@ -12,7 +12,7 @@ from pathlib import Path
 ALEMBIC = [sys.executable, "-m", "alembic"]
 IMPORTS = [sys.executable, "-c", "import alembic, sqlalchemy, psycopg2"]
 
-# A small process in between: a child starts with the peak of the process that it was forked from.
+# Through a small process: a child starts with the peak memory of the process that it was forked from.
 PEAK = """
 import os, sys
 pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
@@ -24,7 +24,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 @dataclass
 class Case:
-    """Something to measure: commands that run one after the other, and what has to be done before each round."""
+    """Commands that run one after the other, and the preparation of each round."""
 
     name: str
     commands: Sequence[Sequence[str | Path]]
@@ -35,7 +35,7 @@ class Case:
     peak: float = 0.0
 
     def measure(self) -> None:
-        """Run it once, counted."""
+        """Run the commands once, and count the run."""
         self.before()
         started = time.perf_counter()
         for command in self.commands:
@@ -43,13 +43,13 @@ class Case:
         self.seconds.append(time.perf_counter() - started)
 
     def warm_up(self) -> None:
-        """Run it once, not counted, and note the memory of its largest process."""
+        """Run the commands once without counting, and note the peak memory of the largest process."""
         self.before()
         said = [self._run([sys.executable, "-I", "-S", "-c", PEAK, *command]) for command in self.commands]
         self.peak = max(int(each.split()[-1]) for each in said) / 1024
 
     def _run(self, command: Sequence[str | Path]) -> str:
-        # Bytecode is cached, as it is for whoever runs a command twice, or from an image.
+        # With cached bytecode, as in a second run or in an image.
         dropped = ("_URL", "PYTHONDONTWRITEBYTECODE")
         kept = {key: value for key, value in os.environ.items() if not key.endswith(dropped)}
         environment = kept | dict(self.variables)
@@ -65,7 +65,7 @@ class Case:
 
 @dataclass
 class Ratio:
-    """Two cases compared, round by round, and what there is to reach."""
+    """Two cases, compared round by round, and the goal for their ratio."""
 
     name: str
     above: str

@@ -31,7 +31,7 @@ with engine.connect() as connection:
 
 
 def cases(folder: Path, postgres: Postgres, _running: ExitStack) -> dict[str, Case]:
-    """What is measured.
+    """The cases of this group.
 
     Args:
         folder: for the checkouts.
@@ -63,7 +63,7 @@ def cases(folder: Path, postgres: Postgres, _running: ExitStack) -> dict[str, Ca
 
 
 def checkout(root: Path, postgres: Postgres, revisions: int) -> Project:
-    """A checkout with so many revisions in each branch: the first, and then a column each."""
+    """A checkout with a number of revisions in each branch: the first, and then one column each."""
     project = Project.copied(root, {f"{name.upper()}_URL": postgres.url(name) for name in ON_POSTGRESQL})
     for name in NAMES:
         first = next((root / "migrations/versions" / name).glob("*.py")).read_text()
@@ -85,7 +85,7 @@ def with_databases(project: Project, postgres: Postgres, prefix: str) -> Project
 
 
 def emptied(project: Project, postgres: Postgres) -> None:
-    """Make its databases anew."""
+    """Recreate the databases of a checkout."""
     for name in ON_POSTGRESQL:
         database = project.variables[f"{name.upper()}_URL"].rpartition("/")[2]
         postgres.as_admin(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')

@@ -1,4 +1,4 @@
-"""A TCP proxy that makes a server look far away: every byte takes its time, in each direction.
+"""A TCP proxy that makes a server look distant: every byte is delayed, in each direction.
 
     python -m bench.delay PORT TO_PORT MILLISECONDS
 
@@ -31,7 +31,7 @@ def _connected(near: socket.socket, to_port: int, one_way: float) -> None:
 
 
 def _pump(source: socket.socket, target: socket.socket, delay: float) -> None:
-    """Carry what the source says to the target, later; many things may be under way at the same time."""
+    """Forward data with a delay; several packets may be under way at the same time."""
     under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
 
     def take() -> None:

@@ -1,4 +1,4 @@
-"""A release with so many jobs, here and far away, against separate processes side by side; what two phases cost."""
+"""An upgrade with several jobs, local and distant, against separate processes; the cost of the two-phase commit."""
 
 import shlex
 import socket
@@ -38,7 +38,7 @@ RATIOS = [
 
 
 def cases(folder: Path, postgres: Postgres, running: ExitStack) -> dict[str, Case]:
-    """What is measured.
+    """The cases of this group.
 
     Args:
         folder: for the checkouts.
@@ -94,7 +94,7 @@ def _far(postgres: Postgres, running: ExitStack) -> int:
 
 
 def _move(project: Project, port: int) -> None:
-    """Let the databases of a checkout be reached by another port."""
+    """Let a checkout reach its databases through another port."""
     for key, url in project.variables.items():
         project.variables[key] = make_url(url).set(port=port).render_as_string(hide_password=False)
 

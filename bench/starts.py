@@ -1,4 +1,4 @@
-"""What the entrypoint's `check` costs each start of a service, alone and when a hundred start at the same moment."""
+"""The cost of the entrypoint's `check` for one service, and for a hundred that start at the same moment."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +20,7 @@ RATIOS = [
 
 
 def cases(folder: Path, postgres: Postgres, _running: ExitStack) -> dict[str, Case]:
-    """What is measured.
+    """The cases of this group.
 
     Args:
         folder: for the checkouts.

@@ -1,4 +1,4 @@
-"""`adopt` and `drift` over the ten, and how much of it the scratch databases take."""
+"""`adopt` and `drift` over the ten databases, and the share of the scratch databases."""
 
 import sqlite3
 import sys
@@ -21,7 +21,7 @@ RATIOS = [
     Ratio(f"adopt --dry-run, {MANY} revisions each / one", "dry-run many", "dry-run"),
     Ratio("an upgrade that looks for drift / one that doesn't", "looks", "looks not"),
 ]
-# What `drift` does, but for the replays and all that is compared.
+# What `drift` does, without the replays and the comparison.
 SCRATCH = """
 from pathlib import Path
 from sqlalchemy.engine import make_url
@@ -46,7 +46,7 @@ server.close()
 
 
 def cases(folder: Path, postgres: Postgres, _running: ExitStack) -> dict[str, Case]:
-    """What is measured.
+    """The cases of this group.
 
     Args:
         folder: for the checkouts.
@@ -98,7 +98,7 @@ def _legacy(project: Project, postgres: Postgres, prefix: str) -> Project:
 
 
 def _made_legacy(project: Project, postgres: Postgres) -> None:
-    """Make its databases anew, as the former services left them."""
+    """Recreate the databases of a checkout, as the former services left them."""
     emptied(project, postgres)
     for name in ON_POSTGRESQL:
         query(project.variables[f"{name.upper()}_URL"], (LEGACY / f"{name}.sql").read_text())

@@ -1,4 +1,4 @@
-"""auth_db: who may sign in."""
+"""auth_db: user accounts."""
 
 import uuid
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What columns of several databases have in common."""
+"""Column types and defaults that several databases share."""
 
 import uuid
 from datetime import UTC, datetime

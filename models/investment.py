@@ -1,4 +1,4 @@
-"""investment_db: what people can put money into. Runs on SQLite and on PostgreSQL."""
+"""investment_db: investment offers. Runs on SQLite and on PostgreSQL."""
 
 from sqlalchemy import String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column

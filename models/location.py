@@ -1,4 +1,4 @@
-"""location_db: where people live and the places that they saved. Needs PostGIS."""
+"""location_db: addresses, and saved places. Needs PostGIS."""
 
 import uuid
 from datetime import datetime
@@ -25,7 +25,7 @@ class UserAddress(Base):
     state: Mapped[str] = mapped_column(String(50))
     postal_code: Mapped[str] = mapped_column(String(20))
     country: Mapped[str] = mapped_column(String(100), server_default="USA")
-    # GeoAlchemy2 makes its GiST index, idx_user_addresses_location, by itself.
+    # GeoAlchemy2 creates the GiST index of the column, idx_user_addresses_location.
     location: Mapped[WKBElement] = mapped_column(Geography("POINT", srid=4326))
     is_within_service_area: Mapped[bool | None] = mapped_column(server_default="true")
     is_primary: Mapped[bool | None] = mapped_column(server_default="false")

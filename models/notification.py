@@ -1,4 +1,4 @@
-"""notification_db: what people are told, and what they write to each other."""
+"""notification_db: notifications, and messages between users."""
 
 import uuid
 from datetime import datetime
@@ -57,7 +57,7 @@ class Notification(Base):
     notification_type: Mapped[NotificationType] = mapped_column(text_enum(NotificationType))
     title: Mapped[str] = mapped_column(String(255))
     content: Mapped[str | None] = mapped_column(Text)
-    related_id: Mapped[uuid.UUID | None]  # the row that it is about, in the database of its type, by value
+    related_id: Mapped[uuid.UUID | None]  # the related row, in the database of its type, by value
     delivery_method: Mapped[DeliveryMethod] = mapped_column(text_enum(DeliveryMethod))
     delivery_status: Mapped[DeliveryStatus | None] = mapped_column(text_enum(DeliveryStatus), server_default="pending")
     is_read: Mapped[bool | None] = mapped_column(server_default="false")

@@ -1,4 +1,4 @@
-"""payment_db: who paid whom for what, and what was given back."""
+"""payment_db: payments, refunds and payment methods."""
 
 import uuid
 from datetime import datetime

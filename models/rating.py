@@ -1,4 +1,4 @@
-"""rating_db: how people rated each other, a rating per person and request."""
+"""rating_db: ratings between users, one per user and request."""
 
 import uuid
 from datetime import datetime

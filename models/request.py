@@ -1,4 +1,4 @@
-"""request_db: who needs help, who took it on, and how it went."""
+"""request_db: service requests, their assignments and ratings."""
 
 from datetime import datetime
 from enum import Enum as PythonEnum
@@ -84,7 +84,7 @@ class ServiceAssignment(Base):
 
 
 class Rating(Base):
-    """A rating of one assignment; rating_db has a table of this name, too, and it is another one."""
+    """A rating of one assignment, not to be confused with the table of the same name in rating_db."""
 
     __tablename__ = "ratings"
 

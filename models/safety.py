@@ -1,4 +1,4 @@
-"""safety_db: incidents, disputes, and the platform's figures."""
+"""safety_db: incidents, disputes, and platform metrics."""
 
 import datetime as dt
 import uuid

@@ -1,4 +1,4 @@
-"""user_db: profiles of the people, and of those who offer help."""
+"""user_db: profiles of users and of service providers."""
 
 import uuid
 from datetime import datetime
@@ -22,7 +22,7 @@ class UserMode(StrEnum):
 
 class UserProfile(Base):
     __tablename__ = "user_profiles"
-    # unique=True beside index=True would make one unique index; the database has a constraint and an index.
+    # unique=True with index=True makes one unique index; the database has a constraint and an index.
     __table_args__ = (UniqueConstraint("user_id"),)
 
     profile_id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
