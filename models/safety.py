@@ -1,4 +1,4 @@
-"""safety_db: incidents, disputes, and platform metrics."""
+"""safety_db: safety reports, disputes, and platform metrics."""
 
 import datetime as dt
 import uuid
