@@ -104,7 +104,7 @@ def test_check_finds(migrated: Project, change: str) -> None:
     result = migrated.alembic("-x", f"db={name}", "check")
     assert result.out.splitlines()[0] == name
     assert f"    {sentence}" in result.out.splitlines()
-    assert result.error == f"error: {name}: not like the models, as the lines above say"
+    assert result.found == f"error: {name}: not like the models, as the lines above say"
 
 
 def test_check_finds_a_missing_enum_value(migrated: Project) -> None:

@@ -78,7 +78,8 @@ def test_what_is_not_quite_its_revision_is_refused_with_the_differences_and_can_
     was, before, version = schema(old, database), contents(old), old.versions()
     rows_before = values(old, database)
     refused = old.multidb("adopt", database)
-    assert refused.error.startswith(f"error: {database}: it is not {database.removesuffix('_db')}_0001, the nearest: ")
+    nearest = f"{database.removesuffix('_db')}_0001"
+    assert refused.error.startswith(f"error: {database}: it is not {nearest}, the nearest revision: ")
     assert said(refused, database) == expected
     if risky:
         assert f"of which {len(risky)} risky" in old.multidb("adopt", database, "--reconcile").error
@@ -205,7 +206,7 @@ def test_the_nearest_revision_is_found_and_the_first_of_those_that_say_the_same(
     assert "equals auth_0002 (and auth_0003, whose schema is identical)" in first
     old.rows("auth_db", "CREATE TABLE more (x bigint)")
     refused = old.multidb("adopt", "auth_db")
-    assert "it is not auth_0004, the nearest: 1 difference" in refused.error
+    assert "it is not auth_0004, the nearest revision: 1 difference" in refused.error
     assert said(refused, "auth_db") == [("risky", "column more.x is bigint, auth_0004 says integer")]
 
 
@@ -253,7 +254,7 @@ def test_a_version_table_that_names_another_branch_is_refused(old: Project) -> N
     old.rows(
         "auth_db", "UPDATE alembic_version SET version_num = '0001'; INSERT INTO alembic_version VALUES ('auth_0001')"
     )
-    assert "of which auth_0001 is of this branch" in old.multidb("adopt", "auth_db").error
+    assert "of which only auth_0001 is of this branch" in old.multidb("adopt", "auth_db").error
 
 
 def test_an_empty_database_needs_no_takeover(few: Project, postgres: Postgres) -> None:
@@ -436,7 +437,7 @@ def test_an_sqlite_file_that_is_not_there_is_not_taken_for_an_empty_one(old: Pro
 def test_it_waits_for_a_run_in_progress(old: Project) -> None:
     with closing(psycopg2.connect(old.variables["AUTH_DB_URL"])) as other:
         other.cursor().execute("SELECT pg_advisory_lock(%s)", [locks.KEY])
-        error = old.multidb("-x", "lock_wait=300ms", "adopt", "auth_db").error
+        error = old.multidb("-x", "lock_wait=300ms", "adopt", "auth_db").retry
     assert "auth_db: locked by pid" in error
     assert old.multidb("adopt", "auth_db").code == 0
 

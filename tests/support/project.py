@@ -61,6 +61,11 @@ class Result:
         return self.error.removesuffix("; no database was changed")
 
     @property
+    def found(self) -> str:
+        """The same of a command that found a difference."""
+        return self._line(2)
+
+    @property
     def retry(self) -> str:
         """The same of a command that may succeed later; nothing was changed."""
         return self._line(75)
