@@ -15,7 +15,7 @@ for place in $SHOWN; do mkdir -p "$VOLUME/.shown$place" && mount --bind "$place"
 for folder in $CLOSED; do mount -t tmpfs -o mode=755 none "$folder"; done
 for place in $SHOWN; do mkdir -p "$place" && mount --bind "$VOLUME/.shown$place" "$place"; done
 mount --bind "$VOLUME" "$VOLUME"
-mount -o remount,bind,ro /
+for place in / "$(stat -c %m "$PWD")"; do mount -o remount,bind,ro "$place"; done
 if touch "$PWD/x" 2>/dev/null; then exit 99; fi
 exec setpriv --reuid USER --regid USER --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
 """.replace("USER", str(USER))

@@ -18,6 +18,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from sqlalchemy.engine import make_url
 
 from multidb.local.server import Server
+from tests.support import forkserver
 
 ROOT = Path(__file__).parents[2]
 NAMES = [
@@ -36,9 +37,11 @@ ON_POSTGRESQL = NAMES[:-1]
 # By name, as they are locked: three to prepare, and the one on SQLite to decide.
 FEW = ["auth_db", "user_db", "content_db", "investment_db"]
 LEGACY = ROOT / "tests/legacy"
-PARTS = (
-    "alembic.ini", "databases.yaml", "migrations", "models", "multidb", "bin", "deploy", "README.md", "constraints.txt"
-)  # fmt: skip
+# A frozen copy of branches, models and what has to agree with them, for the tests of the engine: it stays as it is when
+# the project's own get a revision, a table or a database.
+EXAMPLE = ROOT / "tests/example"
+ENGINE = ("alembic.ini", "migrations/env.py", "migrations/script.py.mako")
+REST = ("bin", "deploy", "README.md", "constraints.txt")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Result:
 
 @dataclass
 class Project:
-    """A copy of the checkout. Commands run in it as a user would type them."""
+    """A copy of the checkout, with the example's branches and models. Commands run in it as a user would type them."""
 
     root: Path
     variables: dict[str, str] = field(default_factory=dict)
@@ -93,19 +96,26 @@ class Project:
 
     @classmethod
     def copied(cls, root: Path, variables: Mapping[str, str], names: Sequence[str] = NAMES) -> "Project":
+        """A new one, in which the engine is a link to the working tree's: see `complete`."""
         root.mkdir(parents=True)
-        for part in PARTS:
-            source = ROOT / part
-            if source.is_dir():
-                shutil.copytree(source, root / part)  # with the bytecode, which is not made again then
-            elif source.exists():
-                shutil.copy(source, root / part)
+        for part in ("databases.yaml", "migrations", "models"):
+            _copy(EXAMPLE / part, root / part)
+        for part in ENGINE:
+            _copy(ROOT / part, root / part)
+        (root / "multidb").symlink_to(ROOT / "multidb")
         project = cls(root, dict(variables), names)
         for name in set(NAMES) - set(names):
             shutil.rmtree(root / "migrations/versions" / name)
         kept = [line for line in (root / "databases.yaml").read_text().splitlines() if not project._leaves_out(line)]
         project.write("databases.yaml", "\n".join(kept) + "\n")
         return project
+
+    def complete(self) -> None:
+        """Give it all that a checkout has, for what is run by its path or as another user."""
+        (self.root / "multidb").unlink()
+        for part in ("multidb", *REST):
+            _copy(ROOT / part, self.root / part)
+        _copy(EXAMPLE / "deploy", self.root / "deploy")
 
     def _leaves_out(self, line: str) -> bool:
         name = line.strip().partition(":")[0]
@@ -131,8 +141,18 @@ class Project:
         )
         return Result(done.stdout, done.stderr, done.returncode)
 
+    def python(self, *arguments: str | Path) -> Result:
+        """Run a module, or a file, in a fork of a Python that has imported the libraries already."""
+        environment = self.environment
+        if any(name.startswith("PYTHON") for name in self.variables):  # which Python reads as it starts
+            return self.run(sys.executable, *arguments)
+        done = forkserver.run([str(each) for each in arguments], str(self.root), environment, None, timeout=120)
+        return Result(done.stdout, done.stderr, done.returncode)
+
     def lend_venv(self) -> None:
-        """Give it a .venv, which is the one that the tests run in, so that nothing is installed again."""
+        """Make it complete, with a .venv: the one that the tests run in, so that nothing is installed again."""
+        if (self.root / "multidb").is_symlink():
+            self.complete()
         venv = self.root / ".venv"
         venv.mkdir()
         for part in ("bin", "lib", "pyvenv.cfg"):
@@ -140,7 +160,7 @@ class Project:
         (venv / "installed-constraints.txt").write_text((ROOT / "constraints.txt").read_text())
 
     def alembic(self, *arguments: str) -> Result:
-        return self.run(sys.executable, "-m", "alembic", *arguments)
+        return self.python("-m", "alembic", *arguments)
 
     def done(self, *arguments: str) -> Result:
         """Run an Alembic command that has to succeed."""
@@ -149,7 +169,7 @@ class Project:
         return result
 
     def multidb(self, *arguments: str) -> Result:
-        return self.run(sys.executable, "-m", "multidb", *arguments)
+        return self.python("-m", "multidb", *arguments)
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.root / file
@@ -200,6 +220,9 @@ class Project:
 
     def has_version_table(self, database: str) -> bool:
         return self.rows(database, "SELECT to_regclass('alembic_version')") != [(None,)]
+
+
+_kept: dict[str, psycopg2.extensions.connection] = {}
 
 
 @dataclass(frozen=True)
@@ -273,10 +296,27 @@ class Postgres:
         return self.url(database)
 
     def clone(self, template: str, name: str) -> None:
-        self.as_admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER neighbor')
+        self._manage(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER neighbor STRATEGY file_copy')
 
     def drop(self, name: str) -> None:
-        self.as_admin(f'DROP DATABASE "{name}" WITH (FORCE)')
+        self._manage(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def _manage(self, sql: str) -> None:
+        """Run it on a connection that is kept: a new one takes longer than the statement."""
+        try:
+            self._execute(sql)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            if not _kept[self.admin_url].closed:
+                raise
+            self._execute(sql)  # the server was stopped in between, which only a statement finds out
+
+    def _execute(self, sql: str) -> None:
+        kept = _kept.get(self.admin_url)
+        if kept is None or kept.closed:
+            kept = _kept[self.admin_url] = psycopg2.connect(self.admin_url)
+            kept.autocommit = True
+        with kept.cursor() as cursor:
+            cursor.execute(sql)
 
     def as_admin(self, sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         return query(self.url(database, admin=True), sql)
@@ -300,6 +340,13 @@ class Postgres:
             rows.fill(self.url(f"legacy_{name}"))
         # The last to be made: it tells the other workers that all is there.
         shutil.move(self.folder / "checkout" / "investment.db", self.folder / "investment.db")
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)  # with the bytecode, which is not made again then
+    else:
+        shutil.copy(source, target)
 
 
 def at_once(*actions: Callable[[], Result]) -> list[Result]:

@@ -57,7 +57,7 @@ def until(process: "subprocess.Popen[str]", text: str) -> str:
 
 def interrupt(project: Project, how: Sequence[str], *command: str) -> Result:
     """Run a command, with a signal at a point: see interrupted.py."""
-    return project.run(sys.executable, ROOT / "tests/support/interrupted.py", *how, *command)
+    return project.python(ROOT / "tests/support/interrupted.py", *how, *command)
 
 
 def prepared(project: Project) -> list[tuple[str, ...]]:
