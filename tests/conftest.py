@@ -7,14 +7,13 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from itertools import count
 from pathlib import Path
 
 import pytest
 
 from multidb.local.server import Server
 from tests.support import forkserver, rows
-from tests.support.project import FEW, LEGACY, NAMES, ON_POSTGRESQL, ROOT, Postgres, Project
+from tests.support.project import FEW, LEGACY, NAMES, ON_POSTGRESQL, ROOT, Postgres, Project, unique
 from tests.support.runs import MORE
 
 FOLDER = "NEIGHBOR_TEST_SERVER"
@@ -25,7 +24,6 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", 
 # A server and a thousand checkouts are made several times faster in memory.
 MEMORY = Path("/dev/shm")
 ENOUGH = 4 << 30
-_numbers = count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -171,7 +169,7 @@ def checkout(tmp_path: Path) -> Project:
 @pytest.fixture
 def spare(postgres: Postgres) -> Iterator[str]:
     """The name of an empty database of the role's."""
-    name = f"spare_{os.getpid()}_{next(_numbers)}"
+    name = unique()
     postgres.clone("template_empty", name)
     yield name
     postgres.drop(name)
@@ -190,7 +188,7 @@ def _with_legacy_file(project: Project, postgres: Postgres) -> Project:
 def _project(
     tmp_path: Path, postgres: Postgres, templates: dict[str, str], names: Sequence[str] | None = None
 ) -> Iterator[Project]:
-    prefix = f"t{os.getpid()}_{next(_numbers)}"
+    prefix = unique()
     urls = {}
     for name, template in templates.items():
         postgres.clone(template, f"{prefix}_{name}")

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from multidb.config import reader, urls
 from multidb.config.configuration import Configuration, Database, Scalar, revision_prefix
 from multidb.errors import ConfigError
-from tests.support.project import ROOT
+from tests.support.project import EXAMPLE
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 PASSWORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
@@ -104,7 +104,7 @@ def test_any_yaml_is_a_configuration_or_one_line_of_error(folder: Path, document
 
 
 def test_the_default_server_is_the_one_on_this_machine(folder: Path) -> None:
-    text = (ROOT / "databases.yaml").read_text()
+    text = (EXAMPLE / "databases.yaml").read_text()
     assert _one(folder, text).url == make_url("postgresql+psycopg2://neighbor:password@localhost:5432/auth_db")
     assert _one(folder, text, "investment_db").url == make_url(f"sqlite+pysqlite:///{folder}/investment.db")
 
@@ -122,7 +122,7 @@ def test_the_environment_overrides_any_entry(folder: Path, monkeypatch: pytest.M
 
 def test_a_server_url_keeps_its_options_for_each_database(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_SERVER_URL", "postgresql://u:p@h:6?sslmode=require")
-    text = (ROOT / "databases.yaml").read_text()
+    text = (EXAMPLE / "databases.yaml").read_text()
     assert _one(folder, text).url == make_url("postgresql+psycopg2://u:p@h:6/auth_db?sslmode=require")
 
 

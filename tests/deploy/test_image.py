@@ -34,13 +34,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the build stage makes, by its own instructions: its copies, and its commands as written."""
     folder = tmp_path_factory.mktemp("image") / "migrations"
     folder.mkdir()
+    checkout = Project.copied(folder.parent / "checkout", {})
+    checkout.complete()
     python = folder.parent / "python"
     python.symlink_to(Path(sys.base_prefix) / "bin/python3")
     for word, rest in instructions(BUILD):
         if word == "COPY":
             *sources, target = shlex.split(rest)
             for source in sources:
-                _copy(ROOT / source, folder / target / ("" if (ROOT / source).is_dir() else Path(source).name))
+                found = checkout.root / source
+                _copy(found, folder / target / ("" if found.is_dir() else found.name))
         elif word == "RUN":
             subprocess.run(["sh", "-ec", f'PATH="{folder.parent}:$PATH"; {rest}'], cwd=folder, check=True)
     return folder

@@ -217,8 +217,8 @@ def test_it_says_the_same_as_databases_yaml(manifests: list[Manifest]) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "  pet_db: {models: models.pet}\n",
-        '  pet_db: {models: models.pet, url: "sqlite:///pet.db"}\n',
+        "  eleventh_db: {models: models.eleventh}\n",
+        '  eleventh_db: {models: models.eleventh, url: "sqlite:///eleventh.db"}\n',
     ],
 )
 def test_an_eleventh_database_without_a_manifest_is_found(
@@ -249,7 +249,8 @@ def test_the_role_is_managed_and_no_superuser(manifests: list[Manifest]) -> None
 
 def test_the_server_can_commit_in_two_phases_and_lose_a_node(production: list[Manifest]) -> None:
     cluster = one(production, "Cluster")["spec"]
-    assert int(cluster["postgresql"]["parameters"]["max_prepared_transactions"]) >= len(NAMES)
+    databases = config.load(ROOT / "databases.yaml").names
+    assert int(cluster["postgresql"]["parameters"]["max_prepared_transactions"]) >= len(databases)
     assert cluster["instances"] == 3
     assert cluster["postgresql"]["synchronous"]["number"] == 1
     assert cluster["plugins"][0]["parameters"]["barmanObjectName"] == one(production, "ObjectStore")["metadata"]["name"]

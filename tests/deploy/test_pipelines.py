@@ -11,7 +11,7 @@ import pytest
 import yaml
 from sqlalchemy.engine import make_url
 
-from tests.support.project import NAMES, ROOT, Postgres, Project, Result
+from tests.support.project import EXAMPLE, NAMES, ROOT, Postgres, Project, Result
 
 CI = ROOT / "deploy/ci"
 # This is what runs these tests.
@@ -30,10 +30,13 @@ def commands(file: str) -> list[str]:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Project:
-    """A repository with one commit, which is this checkout as it is."""
+    """A repository with one commit, which is this checkout with the example's branches and models."""
     root = tmp_path / "repository"
     left_out = shutil.ignore_patterns(".git", ".venv", ".tox", ".local", ".*_cache", ".hypothesis", "*.db*", "sql")
     shutil.copytree(ROOT, root, ignore=left_out)
+    for part in ("models", "migrations/versions"):
+        shutil.rmtree(root / part)
+    shutil.copytree(EXAMPLE, root, dirs_exist_ok=True, ignore=left_out)
     made = Project(
         root, {f"GIT_{who}_{what}": "somebody" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     )

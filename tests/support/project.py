@@ -10,13 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+import yaml
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from sqlalchemy.engine import make_url
 
+from multidb.config import configuration as config
 from multidb.local.server import Server
 from tests.support import forkserver
 
@@ -110,6 +113,17 @@ class Project:
         project.write("databases.yaml", "\n".join(kept) + "\n")
         return project
 
+    @classmethod
+    def real(cls, root: Path, variables: Mapping[str, str]) -> "Project":
+        """One with the branches and models of the working tree in place of the example's."""
+        project = cls.copied(root, variables)
+        for part in ("models", "migrations/versions"):
+            shutil.rmtree(root / part)
+            _copy(ROOT / part, root / part)
+        _copy(ROOT / "databases.yaml", root / "databases.yaml")
+        project.names = config.load(root / "databases.yaml").names
+        return project
+
     def complete(self) -> None:
         """Give it all that a checkout has, for what is run by its path or as another user."""
         (self.root / "multidb").unlink()
@@ -199,10 +213,15 @@ class Project:
 
     def rows(self, database: str, sql: str) -> list[tuple[Any, ...]]:
         """Ask, or change, a database directly."""
-        if database == "investment_db" and "INVESTMENT_DB_URL" not in self.variables:
-            with closing(sqlite3.connect(self.root / "investment.db")) as connection, connection:
+        if f"{database.upper()}_URL" not in self.variables:
+            with closing(sqlite3.connect(self._file(database))) as connection, connection:
                 return list(connection.execute(sql))
         return query(self.variables[f"{database.upper()}_URL"], sql)
+
+    def _file(self, database: str) -> Path:
+        """The file of a database on SQLite, as databases.yaml names it."""
+        url = yaml.safe_load((self.root / "databases.yaml").read_text())["databases"][database]["url"]
+        return self.root / str(make_url(url).database)
 
     def versions(self) -> dict[str, list[str]]:
         """What each database's `alembic_version` holds; nothing for one without the table."""
@@ -222,6 +241,7 @@ class Project:
         return self.rows(database, "SELECT to_regclass('alembic_version')") != [(None,)]
 
 
+_numbers = count()
 _kept: dict[str, psycopg2.extensions.connection] = {}
 
 
@@ -347,6 +367,11 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, dirs_exist_ok=True)  # with the bytecode, which is not made again then
     else:
         shutil.copy(source, target)
+
+
+def unique() -> str:
+    """A prefix for the names of databases that no other test has."""
+    return f"t{os.getpid()}_{next(_numbers)}"
 
 
 def at_once(*actions: Callable[[], Result]) -> list[Result]:

@@ -1,14 +1,18 @@
 """A thousand rows in every table of a live database, and whether they are still the same.
 
-`python -m tests.support.rows` puts them into all databases of databases.yaml, for what has to be tried with rows.
+`python -m tests.support.rows` puts them into all databases of databases.yaml, for what has to be tried with rows;
+`python -m tests.support.rows files` prints the variables that name the files of SQLite, for a shell.
 """
 
+import shlex
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from multidb.config import reader
+from multidb.config.configuration import variable
 from multidb.database import journal
 from tests.support.project import query
 
@@ -55,11 +59,27 @@ def fill(url: str) -> None:
 
 
 def fill_file(connection: sqlite3.Connection) -> None:
-    """The same in the SQLite file's one table."""
-    connection.executemany(
-        "INSERT INTO investments VALUES (?, 'title', 'summary', 'impact', '4 %', ?, NULL, 'key')",
-        [(str(number), number) for number in range(ROWS)],
-    )
+    """The same in a SQLite file. A row refers to the row of its own number."""
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+    for (table,) in tables.fetchall():
+        columns = connection.execute(f'SELECT name, type FROM pragma_table_info("{table}")').fetchall()
+        if table not in _OURS:
+            names = ", ".join(f'"{name}"' for name, _ in columns)
+            rows = [[_affinity(kind.upper(), number) for _, kind in columns] for number in range(ROWS)]
+            connection.executemany(f'INSERT INTO "{table}" ({names}) VALUES ({", ".join("?" * len(columns))})', rows)
+
+
+def _affinity(kind: str, number: int) -> object:
+    """A value that a declared type takes, and SQLAlchemy's types can read."""
+    if "BOOL" in kind:
+        return number % 2
+    if "INT" in kind:
+        return number
+    if kind.startswith(("NUM", "DEC", "REAL", "FLOA", "DOUB")):
+        return number % 9
+    if kind.startswith("DATE"):
+        return f"2026-01-{number % 28 + 1:02}" + (" 12:00:00.000000" if kind == "DATETIME" else "")
+    return str(number)
 
 
 def contents(url: str) -> dict[str, tuple[Any, ...]]:
@@ -84,12 +104,17 @@ def _value(name: str, kind: str, modifier: int, table: str) -> str:
 
 
 def main() -> None:
-    """Fill the databases that databases.yaml names."""
+    """Fill the databases that databases.yaml names, or print the variables that name its files."""
     configuration = reader.load(Path("databases.yaml"))
     for database in configuration.databases(configuration.names):
-        if database.is_sqlite:
-            with closing(sqlite3.connect(database.url.database or "")) as connection, connection:
-                fill_file(connection)
+        if sys.argv[1:] == ["files"]:
+            if database.is_sqlite:
+                print(f"{variable(database.name)}={shlex.quote(f'sqlite:///{database.url.database}')}")
+        elif database.is_sqlite:
+            file = Path(database.url.database or "")
+            if file.exists():  # a database that is new has none yet
+                with closing(sqlite3.connect(file)) as connection, connection:
+                    fill_file(connection)
         else:
             fill(database.url.set(drivername="postgresql").render_as_string(hide_password=False))
 
