@@ -3,11 +3,14 @@
 import compileall
 import os
 import shutil
+import signal
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,13 +24,47 @@ FOLDER = "NEIGHBOR_TEST_SERVER"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"} | {
     "autovacuum": "off", "jit": "off", "wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "'128MB'"
 }  # fmt: skip
+# Fixtures of tests that `--quick` leaves out: servers, and whole copies of the repository.
+LONG = {"postgres", "another", "clone", "repository", "built", "manifests", "production"}
 # A server and a thousand checkouts are made several times faster in memory.
 MEMORY = Path("/dev/shm")
 ENOUGH = 4 << 30
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="a minute: unit tests, and a few of the rest")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--quick"):
+        left_out = [item for item in items if not _is_quick(item)]
+        items[:] = [item for item in items if _is_quick(item)]
+        config.hook.pytest_deselected(items=left_out)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # the last to end should not begin last
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    """Whether a test is marked as one of the few, or needs none of what takes long and is not known to be slow."""
+    if item.get_closest_marker("quick"):
+        return True
+    return not LONG & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("slow")
+
+
+def _hear_signals() -> None:
+    """Let signals interrupt the programs that the tests start: a background job inherits that they are ignored."""
+    handlers: dict[int, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGQUIT: signal.SIG_DFL,
+        signal.SIGHUP: lambda *_: None,  # is caught, so that a new program has the default; this one goes on
+    }
+    for number, handler in handlers.items():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The controller of the workers decides where the server is; they inherit the variable."""
+    _hear_signals()
     if not hasattr(config, "workerinput"):
         if "TMPDIR" not in os.environ and _is_roomy(MEMORY):
             os.environ["TMPDIR"] = str(MEMORY)
@@ -57,7 +94,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what a test has recorded to be read: which seed its chance had."""
+    """Print what a test has recorded, such as the seed of its chance, and in one line why tests were skipped."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.getreports("skipped")
+        if isinstance(report.longrepr, tuple)
+    )
+    if reasons:
+        each = "; ".join(f"{number}: {reason}" for reason, number in reasons.items())
+        terminalreporter.write_line(f"skipped {reasons.total()} tests ({each})")
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{name}: {value}")

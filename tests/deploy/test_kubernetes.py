@@ -249,7 +249,7 @@ def test_the_role_is_managed_and_no_superuser(manifests: list[Manifest]) -> None
 
 def test_the_server_can_commit_in_two_phases_and_lose_a_node(production: list[Manifest]) -> None:
     cluster = one(production, "Cluster")["spec"]
-    databases = config.load(ROOT / "databases.yaml").names
+    databases = reader.load(ROOT / "databases.yaml").names
     assert int(cluster["postgresql"]["parameters"]["max_prepared_transactions"]) >= len(databases)
     assert cluster["instances"] == 3
     assert cluster["postgresql"]["synchronous"]["number"] == 1

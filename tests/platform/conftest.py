@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from multidb.config import configuration as config
+from multidb.config import reader
+from multidb.config.configuration import variable
 from tests.support import catalog
 from tests.support.project import ROOT, Postgres, Project, unique
 
-CONFIGURATION = config.load(ROOT / "databases.yaml")
+CONFIGURATION = reader.load(ROOT / "databases.yaml")
 ON_SQLITE = [name for name, entry in CONFIGURATION.entries.items() if entry.url and entry.url.text.startswith("sqlite")]
 ON_SERVER = [name for name in CONFIGURATION.names if name not in ON_SQLITE]
 
@@ -31,7 +32,7 @@ def read(name: str, ask: catalog.Ask) -> Schema:
 def _created(factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Project]:
     prefix = unique()
     databases = {name: f"{prefix}_{name}" for name in ON_SERVER}
-    urls = {config.variable(name): postgres.url(database) for name, database in databases.items()}
+    urls = {variable(name): postgres.url(database) for name, database in databases.items()}
     project = Project.real(factory.mktemp("real") / "checkout", urls | postgres.scratch)
     project.variables["DATABASE_ADMIN_URL"] = postgres.admin_url
     created = project.multidb("create")

@@ -19,7 +19,7 @@ import yaml
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from sqlalchemy.engine import make_url
 
-from multidb.config import configuration as config
+from multidb.config import reader
 from multidb.local.server import Server
 from tests.support import forkserver
 
@@ -121,7 +121,7 @@ class Project:
             shutil.rmtree(root / part)
             _copy(ROOT / part, root / part)
         _copy(ROOT / "databases.yaml", root / "databases.yaml")
-        project.names = config.load(root / "databases.yaml").names
+        project.names = reader.load(root / "databases.yaml").names
         return project
 
     def complete(self) -> None:
