@@ -24,8 +24,9 @@ FOLDER = "NEIGHBOR_TEST_SERVER"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"} | {
     "autovacuum": "off", "jit": "off", "wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "'128MB'"
 }  # fmt: skip
-# Fixtures of tests that `--quick` leaves out: servers, and whole copies of the repository.
-LONG = {"postgres", "another", "clone", "repository", "built", "manifests", "production"}
+# Fixtures of tests that `--quick` leaves out: servers, whole copies of the repository, and what Kubernetes renders.
+SERVERS = {"postgres", "another", "manifests", "production"}
+WHOLE = {"clone", "repository", "built"}
 # A server and a thousand checkouts are made several times faster in memory.
 MEMORY = Path("/dev/shm")
 ENOUGH = 4 << 30
@@ -40,14 +41,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if not _is_quick(item)]
         items[:] = [item for item in items if _is_quick(item)]
         config.hook.pytest_deselected(items=left_out)
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # the last to end should not begin last
+    items.sort(key=lambda item: not _is_slow(item))  # what takes long should not begin last
 
 
 def _is_quick(item: pytest.Item) -> bool:
     """Whether a test is marked as one of the few, or needs none of what takes long and is not known to be slow."""
     if item.get_closest_marker("quick"):
         return True
-    return not LONG & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("slow")
+    return not _is_slow(item) and not SERVERS & set(getattr(item, "fixturenames", ()))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return bool(item.get_closest_marker("slow") or WHOLE & set(getattr(item, "fixturenames", ())))
 
 
 def _hear_signals() -> None:

@@ -91,6 +91,7 @@ def test_check_finds_nothing_in_a_freshly_upgraded_database(migrated: Project, n
     assert not result.err
 
 
+@pytest.mark.quick
 def test_check_of_all_ten_is_quiet_when_nothing_differs(migrated: Project) -> None:
     result = migrated.done("check")
     assert result.out == "No new upgrade operations detected.\n"

@@ -17,6 +17,7 @@ from tests.support.changes import CHANGES
 from tests.support.project import LEGACY, NAMES, ON_POSTGRESQL, Postgres, Project, Result, at_once, query
 
 
+@pytest.mark.slow
 def test_ten_live_databases_are_taken_over_in_one_release_and_no_row_changes(legacy: Project) -> None:
     before, was = contents(legacy), legacy.versions()
     assert all(table[0] == rows.ROWS for name in ON_POSTGRESQL for table in before[name].values())

@@ -11,6 +11,7 @@ HEADS = {name: [f"{name.removesuffix('_db')}_0001"] for name in NAMES}
 BASE: dict[str, list[str]] = {name: [] for name in NAMES}
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("destination", ["heads", "head"])
 def test_upgrade_brings_all_ten_to_head(project: Project, destination: str) -> None:
     result = project.done("upgrade", destination)
@@ -35,6 +36,7 @@ def test_every_log_line_of_a_migration_names_its_database(project: Project) -> N
     assert result.err.splitlines()[-1] == "INFO  [multidb] committed in 10 databases"
 
 
+@pytest.mark.quick
 def test_a_failure_in_one_database_rolls_all_back(project: Project) -> None:
     project.add_revision("rating_db", 2, 'op.execute("SELECT 1/0")')
     result = project.alembic("upgrade", "heads")

@@ -20,6 +20,7 @@ def waiting(project: Project, *arguments: str) -> "subprocess.Popen[str]":
     return begun(project, sys.executable, "-m", "multidb", *arguments)
 
 
+@pytest.mark.quick
 def test_at_head_it_ends_at_once_and_says_nothing(migrated: Project) -> None:
     result = migrated.multidb("ready")
     assert (result.code, result.out, result.err) == (0, "", "")

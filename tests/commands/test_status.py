@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import psycopg2
+import pytest
 
 from tests.support.project import Postgres, Project
 from tests.support.runs import interrupt, prepared
@@ -56,6 +57,7 @@ def test_status_prints_what_an_operator_could_do_by_hand(pair: Project) -> None:
     assert pair.multidb("status").code == 0
 
 
+@pytest.mark.quick
 def test_recover_says_what_it_did(pair: Project) -> None:
     gid = in_doubt(pair)[0][0]
     result = pair.multidb("recover")
@@ -100,6 +102,7 @@ def test_what_others_have_prepared_is_never_touched(pair: Project) -> None:
     pair.rows("auth_db", f"ROLLBACK PREPARED 'theirs:{own}'")
 
 
+@pytest.mark.slow
 def test_a_locked_journal_holds_up_nobody_for_long(pair: Project) -> None:
     with closing(psycopg2.connect(pair.variables["AUTH_DB_URL"])) as other:
         other.cursor().execute("LOCK TABLE multidb_journal")

@@ -70,6 +70,7 @@ def nobody(another: Postgres) -> Postgres:
     return another
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_service_that_runs(nobody: Postgres, tmp_path: Path) -> None:
     """As Compose would start them: by their own commands and variables, with the secrets as files."""
     project = Project.copied(tmp_path / "image", {})

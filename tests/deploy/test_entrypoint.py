@@ -206,6 +206,7 @@ def test_an_image_without_the_packages_is_told_so(image: Project) -> None:
     assert result.out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["upgrade", "check"])
 def test_a_server_that_comes_ten_seconds_late_is_waited_for(fragile: Project, another: Postgres, mode: str) -> None:
     fragile.lend_venv()
@@ -257,6 +258,7 @@ def test_the_tools_exit_code_is_its_own(behind: Project) -> None:
     assert "started" not in result.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["upgrade", "check"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_can_be_stopped_while_it_waits_for_the_server(image: Project, mode: str, number: signal.Signals) -> None:

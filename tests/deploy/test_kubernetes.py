@@ -468,6 +468,7 @@ def sidecar(production: list[Manifest], tmp_path: Path) -> Iterator[str]:
         assert server.wait(30) == 0
 
 
+@pytest.mark.slow
 def test_what_the_pods_run_does_what_it_should(
     production: list[Manifest], platform: Postgres, cluster: Mapping[str, str], sidecar: str, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ def test_each_folder_of_revisions_is_a_database_of_databases_yaml() -> None:
     assert folders == set(NAMES)
 
 
+@pytest.mark.quick
 def test_the_models_are_what_the_heads_make(at_head: Project) -> None:
     assert at_head.done("check").out == "No new upgrade operations detected.\n"
 
@@ -76,6 +77,7 @@ def unnumbered(columns: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return sorted(((row[0], *row[2:]) for row in columns), key=repr)
 
 
+@pytest.mark.quick
 def test_all_go_down_and_up_again(at_head: Project, nothing: Mapping[str, Schema]) -> None:
     before = {name: schema(at_head, name) for name in NAMES}
     at_head.done("-x", "allow=downgrade", "downgrade", "base")

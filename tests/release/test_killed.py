@@ -142,6 +142,7 @@ def test_missing_evidence_is_never_a_rollback(second: Project) -> None:
     assert_whole(second, 2)
 
 
+@pytest.mark.slow
 def test_random_kills_leave_no_mixture(second: Project, record_property: Callable[[str, object], None]) -> None:
     seed = random.randrange(10**6)
     record_property("runs killed at random", f"{RANDOM_KILLS}, with the seed {seed}")

@@ -97,6 +97,7 @@ def test_a_role_that_a_revision_took_on_prepares_nothing(pair: Project, postgres
 # Protected, and the report
 
 
+@pytest.mark.quick
 def test_the_table_says_what_became_of_each_database(pair: Project) -> None:
     found = table(pair.done("upgrade", "heads").out)
     assert found["auth_db"][:3] == ["auth_0001", "auth_0002", "1"]
@@ -116,6 +117,7 @@ def test_a_failure_in_the_seventh_of_ten_changes_none(migrated: Project) -> None
     assert found["auth_db"][-2:] == ["rolled", "back"]
 
 
+@pytest.mark.quick
 def test_a_failure_in_sqlite_changes_none(pair: Project) -> None:
     pair.add_revision("investment_db", 2, 'op.execute("CREATE TABLE x (y)"); op.execute("SELECT nothing")')
     assert "investment_db: " in pair.alembic("upgrade", "heads").reason
