@@ -150,7 +150,7 @@ def test_check_waits_for_the_migrator(behind: Project) -> None:
 
 def test_check_gives_up_after_its_time_and_starts_nothing(behind: Project) -> None:
     result = start(behind, "echo", "started", MIGRATE="check", MIGRATE_DATABASES="auth_db", MIGRATE_CHECK_WAIT="500ms")
-    assert result.error.startswith("error: auth_db is at auth_0001 and not at auth_0002, where ")
+    assert result.error.startswith("error: timed out after 0.5 s: auth_db is at auth_0001 and not at auth_0002: ")
     assert result.out == ""
     assert behind.versions() == behind.at(1)
 
