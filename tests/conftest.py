@@ -22,8 +22,10 @@ from tests.support.runs import MORE
 FOLDER = "NEIGHBOR_TEST_SERVER"
 # The data are gone when the run ends: nothing needs to survive a crash.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"} | {
-    "autovacuum": "off", "jit": "off", "wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "'128MB'"
+    "autovacuum": "off", "jit": "off", "max_wal_size": "'128MB'"
 }  # fmt: skip
+# With these, no commit waits for a standby, as tests on the other server have it.
+ALONE = {"wal_level": "minimal", "max_wal_senders": "0"}
 # Fixtures of tests that `--quick` leaves out: servers, whole copies of the repository, and what Kubernetes renders.
 SERVERS = {"postgres", "another", "manifests", "production"}
 WHOLE = {"clone", "repository", "built"}
@@ -116,15 +118,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Postgres:
     """The server, with a template for an empty database and one for each database at head."""
-    return Postgres.started(Path(os.environ[FOLDER]), FAST)
+    return Postgres.started(Path(os.environ[FOLDER]), FAST | ALONE)
 
 
 @pytest.fixture(scope="session")
-def another() -> Iterator[Postgres]:
+def another(postgres: Postgres) -> Iterator[Postgres]:
     """Another server, that a test may stop and set up differently; it starts again for the next one."""
     folder = Path(tempfile.mkdtemp(prefix="neighbor-another-"))
     folder.chmod(0o755)
-    yield Postgres.started(folder, FAST)
+    yield postgres.twin(folder, {"wal_level": "replica", "max_wal_senders": "10"})
     Server(folder).remove()
 
 

@@ -20,7 +20,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from sqlalchemy.engine import make_url
 
 from multidb.config import reader
-from multidb.local.server import Server
+from multidb.local.server import Server, _free_port
 from tests.support import forkserver
 
 ROOT = Path(__file__).parents[2]
@@ -263,7 +263,28 @@ class Postgres:
             postgres = cls(folder, *server.variables.values())
             if not (folder / "investment.db").exists():
                 postgres._make_templates()
-        return postgres
+        return cls(folder, *server.variables.values())  # it may have another port after its restart
+
+    def twin(self, folder: Path, settings: Mapping[str, str]) -> "Postgres":
+        """Start a copy of this server, as it was when its templates were made.
+
+        Args:
+            folder: where the copy is to be.
+            settings: lines of postgresql.conf that differ.
+        """
+        server = Server(folder)
+        server._make_home()
+        subprocess.run(["cp", "-a", self._seed, server.data], check=True)
+        with (server.data / "postgresql.conf").open("a") as file:
+            file.writelines(f"{key} = {value}\n" for key, value in settings.items())
+        server._write_variables(_free_port(), self.password, make_url(self.admin_url).password or "")
+        server.start()
+        shutil.copy(self.folder / "investment.db", folder)
+        return Postgres(folder, *server.variables.values())
+
+    @property
+    def _seed(self) -> Path:
+        return Server(self.folder).home / "seed"
 
     def url(self, database: str, *, admin: bool = False) -> str:
         url = make_url(self.admin_url if admin else self.role_url).set(database=database)
@@ -358,6 +379,10 @@ class Postgres:
             self.clone(self.empty_template(name), f"legacy_{name}")
             query(self.url(f"legacy_{name}"), (LEGACY / f"{name}.sql").read_text())
             rows.fill(self.url(f"legacy_{name}"))
+        # At rest, its files are a server that can be copied.
+        self.stop("fast")
+        subprocess.run(["cp", "-a", Server(self.folder).data, self._seed], check=True)
+        self.start()
         # The last to be made: it tells the other workers that all is there.
         shutil.move(self.folder / "checkout" / "investment.db", self.folder / "investment.db")
 
