@@ -213,7 +213,7 @@ def alone(tmp_path: Path, postgres: Postgres) -> Iterator[Callable[[str], Projec
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Project:
-    """A checkout whose databases nobody made and no server has: nothing listens on port 1."""
+    """A checkout without databases: its URLs name port 1, on which nothing listens."""
     nowhere = {f"{name.upper()}_URL": f"postgresql://neighbor:s3cret@127.0.0.1:1/{name}" for name in ON_POSTGRESQL}
     return Project.copied(tmp_path / "checkout", nowhere)
 

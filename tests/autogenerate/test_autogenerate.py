@@ -1,4 +1,4 @@
-"""`check` and `revision`: what differs between models and databases, and the files that mend it."""
+"""`check` and `revision`: what differs between models and databases, and the revisions that remove the difference."""
 
 import re
 

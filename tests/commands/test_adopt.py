@@ -18,7 +18,7 @@ from tests.support.project import LEGACY, NAMES, ON_POSTGRESQL, Postgres, Projec
 
 
 @pytest.mark.slow
-def test_ten_live_databases_are_taken_over_in_one_release_and_no_row_changes(legacy: Project) -> None:
+def test_ten_live_databases_are_adopted_in_one_run_and_no_row_changes(legacy: Project) -> None:
     before, was = contents(legacy), legacy.versions()
     assert all(table[0] == rows.ROWS for name in ON_POSTGRESQL for table in before[name].values())
     planned = legacy.multidb("adopt", "--dry-run")
@@ -70,7 +70,7 @@ def test_databases_that_create_all_made_lack_defaults_and_get_them(legacy: Proje
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_what_is_not_quite_its_revision_is_refused_with_the_differences_and_can_be_mended(
+def test_a_database_unlike_its_revision_is_refused_with_the_differences_and_can_be_repaired(
     alone: Callable[[str], Project], what: str
 ) -> None:
     database, sql, expected, risky = CHANGES[what]
@@ -99,7 +99,7 @@ def test_what_is_not_quite_its_revision_is_refused_with_the_differences_and_can_
 
 
 def inject(project: Project, sql: str, *arguments: str) -> Result:
-    """Run `adopt`, with a statement of somebody else's between its look and its record."""
+    """Run `adopt`, with another session's statement between its comparison and its stamp."""
     program = f"""
 import os, sys, psycopg2
 from multidb import cli
@@ -119,13 +119,13 @@ cli.main(["adopt", *sys.argv[1:]])
     return project.run(sys.executable, "-c", program, *arguments)
 
 
-def test_a_schema_that_changes_between_the_look_and_the_record_is_not_recorded(old: Project) -> None:
+def test_a_schema_that_changes_between_the_comparison_and_the_stamp_is_not_adopted(old: Project) -> None:
     result = inject(old, "ALTER TABLE users ADD nickname text")
     assert result.reason == "error: auth_db: the schema changed after it was compared: run again"
     assert old.versions()["user_db"] == ["0001"]
 
 
-def test_a_row_that_comes_between_the_look_and_the_mending_is_not_cut(alone: Callable[[str], Project]) -> None:
+def test_a_row_inserted_between_the_probe_and_the_repair_is_not_truncated(alone: Callable[[str], Project]) -> None:
     old = alone("auth_db")
     old.rows("auth_db", "ALTER TABLE users ALTER full_name TYPE text")
     long = "UPDATE users SET full_name = repeat('x', 300) WHERE email = (SELECT min(email) FROM users)"
@@ -134,7 +134,9 @@ def test_a_row_that_comes_between_the_look_and_the_mending_is_not_cut(alone: Cal
     assert old.rows("auth_db", "SELECT max(length(full_name)) FROM users") == [(300,)]
 
 
-def test_rows_that_nobody_can_count_are_not_risked(alone: Callable[[str], Project], postgres: Postgres) -> None:
+def test_a_repair_whose_violating_rows_cannot_be_counted_is_risky(
+    alone: Callable[[str], Project], postgres: Postgres
+) -> None:
     old = alone("auth_db")
     name = old.variables["AUTH_DB_URL"].rpartition("/")[2]
     old.rows("auth_db", "ALTER TABLE users ALTER full_name TYPE text")
@@ -143,7 +145,7 @@ def test_rows_that_nobody_can_count_are_not_risked(alone: Callable[[str], Projec
     assert "; the rows that would break can't be counted yet  --risky auth_db.users.full_name.type" in refused.out
 
 
-def test_rows_that_mending_would_break_are_counted_and_it_is_refused(old: Project) -> None:
+def test_a_repair_that_rows_would_violate_is_refused_with_their_number(old: Project) -> None:
     change(
         old,
         "auth_db",
@@ -258,7 +260,7 @@ def test_a_version_table_that_names_another_branch_is_refused(old: Project) -> N
     assert "of which only auth_0001 is of this branch" in old.multidb("adopt", "auth_db").error
 
 
-def test_an_empty_database_needs_no_takeover(few: Project, postgres: Postgres) -> None:
+def test_an_empty_database_needs_no_adoption(few: Project, postgres: Postgres) -> None:
     few.variables |= postgres.scratch
     few.done("downgrade", "auth_db@base")
     result = few.multidb("adopt")
@@ -266,7 +268,7 @@ def test_an_empty_database_needs_no_takeover(few: Project, postgres: Postgres) -
     assert "auth_db          is empty: `alembic upgrade auth_db@head` creates its tables" in result.out
 
 
-def test_a_takeover_can_be_taken_back(old: Project) -> None:
+def test_an_adoption_can_be_reverted(old: Project) -> None:
     was = old.versions()
     assert old.multidb("adopt").code == 0
     assert old.multidb("rollback", "--yes").code == 0
@@ -275,7 +277,7 @@ def test_a_takeover_can_be_taken_back(old: Project) -> None:
     assert old.versions() == old.at(1)
 
 
-def test_two_at_the_same_moment_take_over_once(old: Project) -> None:
+def test_of_two_adoptions_at_once_one_adopts(old: Project) -> None:
     results = at_once(*[lambda: old.multidb("adopt")] * 2)
     assert old.versions() == old.at(1)
     assert 0 in [result.code for result in results]
@@ -285,7 +287,7 @@ def test_two_at_the_same_moment_take_over_once(old: Project) -> None:
     assert old.multidb("adopt").out.count("of its branch already") == 4
 
 
-def test_one_that_cannot_be_reached_means_that_none_is_taken_over(old: Project) -> None:
+def test_one_database_that_cannot_be_reached_means_that_none_is_adopted(old: Project) -> None:
     there = old.variables["USER_DB_URL"]
     old.variables["USER_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/user_db"
     assert "user_db: connection to server" in old.multidb("adopt").error
@@ -293,7 +295,7 @@ def test_one_that_cannot_be_reached_means_that_none_is_taken_over(old: Project) 
     assert old.versions()["auth_db"] == ["0001"]
 
 
-def test_a_difference_that_is_not_there_cannot_be_mended(old: Project) -> None:
+def test_a_repair_for_which_there_is_no_difference_is_refused(old: Project) -> None:
     old.rows("auth_db", "ALTER TABLE users ALTER full_name TYPE text")
     error = old.multidb("adopt", "auth_db", "--reconcile", "--risky", "auth_db.users.full_nam.type").error
     assert error == (
@@ -303,14 +305,16 @@ def test_a_difference_that_is_not_there_cannot_be_mended(old: Project) -> None:
     assert "--risky is for --reconcile" in old.multidb("adopt", "--risky", "x").error
 
 
-def test_what_databases_yaml_says_is_somebody_elses_is_no_difference(old: Project) -> None:
+def test_objects_that_databases_yaml_ignores_are_no_difference(old: Project) -> None:
     old.rows("auth_db", "CREATE TABLE audit_log (x int); CREATE INDEX audit_by_name ON users (full_name)")
     old.edit("databases.yaml", "databases:", "drift: {ignore: [audit_*]}\n\ndatabases:")
     assert old.multidb("adopt", "auth_db").code == 0
     assert old.multidb("drift", "auth_db").code == 0
 
 
-def test_an_sqlite_files_own_things_survive_its_table_being_built_anew(alone: Callable[[str], Project]) -> None:
+def test_indexes_triggers_and_views_of_sqlite_survive_a_rebuild_of_their_table(
+    alone: Callable[[str], Project],
+) -> None:
     old = alone("investment_db")
     change(
         old,

@@ -103,7 +103,7 @@ def test_one_that_cannot_be_read_and_one_that_drifted_do_not_stop_the_rest(few: 
     assert few.multidb("drift", "content_db").code == 0
 
 
-def test_what_is_somebody_elses_is_ignored_and_what_a_revision_made_is_not(rich: Project, postgres: Postgres) -> None:
+def test_ignore_hides_objects_that_no_revision_made_and_no_others(rich: Project, postgres: Postgres) -> None:
     own = rich.variables["AUTH_DB_URL"].rpartition("/")[2]
     postgres.as_admin(
         "CREATE TABLE audit_log (id serial); CREATE VIEW audit_view AS SELECT 1; CREATE SCHEMA monitoring; "
@@ -164,7 +164,7 @@ def test_a_run_in_progress_is_waited_for(rich: Project) -> None:
     assert "auth_db          FAILED: locked by pid" in result.out
 
 
-def test_a_run_that_is_told_to_looks_before_it_migrates(few: Project, postgres: Postgres) -> None:
+def test_a_run_with_check_drift_compares_before_it_migrates(few: Project, postgres: Postgres) -> None:
     few.variables |= postgres.scratch
     few.add_revision("auth_db", 2, 'op.create_table("more", sa.Column("x", sa.Integer))')
     few.add_revision("investment_db", 2, 'op.create_table("more", sa.Column("x", sa.Integer))')

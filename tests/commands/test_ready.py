@@ -26,7 +26,7 @@ def test_at_head_it_ends_at_once_and_says_nothing(migrated: Project) -> None:
     assert (result.code, result.out, result.err) == (0, "", "")
 
 
-def test_behind_it_waits_for_whoever_migrates(pair: Project) -> None:
+def test_behind_head_it_waits_for_the_migration(pair: Project) -> None:
     waiting, migrating = at_once(
         lambda: pair.multidb("ready", "auth_db", "user_db"), lambda: pair.alembic("upgrade", "heads")
     )
@@ -58,7 +58,7 @@ def test_a_newer_database_will_do_only_if_that_is_allowed(few: Project, revision
 
 
 @pytest.mark.parametrize("revision", ["0001", "user_0002", "auth_0001a", "auth_", "0abcdef12345"])
-def test_what_only_looks_newer_is_not(few: Project, revision: str) -> None:
+def test_a_revision_that_only_resembles_a_newer_one_is_not(few: Project, revision: str) -> None:
     few.rows("auth_db", f"UPDATE alembic_version SET version_num = '{revision}'")
     result = few.multidb("ready", "auth_db", "--newer", "--timeout", "0")
     assert f"auth_db is at {revision} and not at auth_0001: `alembic upgrade auth_db@head`" in result.error
@@ -68,7 +68,7 @@ def test_older_than_the_files_is_not_newer(pair: Project) -> None:
     assert "is at auth_0001 and not at auth_0002" in pair.multidb("ready", "auth_db", "--newer", "--timeout", "0").error
 
 
-def test_a_file_that_nobody_has_made_yet_is_at_base(few: Project) -> None:
+def test_a_sqlite_file_that_does_not_exist_is_at_base(few: Project) -> None:
     (few.root / "investment.db").unlink()
     error = few.multidb("ready", "investment_db", "--timeout", "0").error
     assert "investment_db is at <base> and not at investment_0001" in error
@@ -94,7 +94,7 @@ def test_a_wrong_password_is_not_waited_for(few: Project, postgres: Postgres) ->
 
 
 @pytest.mark.parametrize("arguments", [["--timeout", "soon"], ["nowhere_db"]])
-def test_what_it_is_told_has_to_make_sense(few: Project, arguments: list[str]) -> None:
+def test_arguments_that_make_no_sense_are_refused(few: Project, arguments: list[str]) -> None:
     assert few.multidb("ready", *arguments).error.startswith("error: ")
 
 

@@ -51,7 +51,7 @@ def test_the_sql_makes_exactly_what_the_online_run_makes(
 
 
 def test_the_sqlite_script_makes_exactly_what_the_online_run_makes(migrated: Project) -> None:
-    """Also where SQLite has to build a table anew, for which Alembic alone refuses --sql."""
+    """Also where SQLite has to rebuild a table, for which Alembic alone refuses --sql."""
     migrated.add_revision(
         "investment_db",
         2,

@@ -31,7 +31,7 @@ def test_status_says_where_every_database_is_and_exits_by_it(pair: Project) -> N
     assert pair.multidb("status", "auth_db").code == 0
 
 
-def test_who_reads_no_further_gets_no_error(few: Project) -> None:
+def test_a_reader_that_closes_the_pipe_gets_no_error(few: Project) -> None:
     result = few.run("sh", "-c", f"{sys.executable} -m multidb status --json | true")
     assert (result.out, result.err) == ("", "")
 
@@ -103,7 +103,7 @@ def test_what_others_have_prepared_is_never_touched(pair: Project) -> None:
 
 
 @pytest.mark.slow
-def test_a_locked_journal_holds_up_nobody_for_long(pair: Project) -> None:
+def test_a_locked_journal_delays_status_by_its_timeout_only(pair: Project) -> None:
     with closing(psycopg2.connect(pair.variables["AUTH_DB_URL"])) as other:
         other.cursor().execute("LOCK TABLE multidb_journal")
         status = pair.multidb("status")

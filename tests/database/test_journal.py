@@ -1,4 +1,4 @@
-"""The journal: what a run writes into every database, and how it is read, checked, and taken back."""
+"""The journal: what a run writes into every database, and how it is read, verified, and reverted."""
 
 import json
 import subprocess

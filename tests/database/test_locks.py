@@ -31,7 +31,7 @@ def busy(few: Project) -> Project:
 
 @contextmanager
 def session(project: Project, database: str, *statements: str) -> Iterator[Any]:
-    """Somebody else's session, in a transaction that has run these statements."""
+    """Another session, in a transaction that has run these statements."""
     with closing(psycopg2.connect(project.variables[f"{database.upper()}_URL"], application_name="somebody")) as other:
         for statement in statements:
             other.cursor().execute(statement)

@@ -64,7 +64,7 @@ def test_foreign_keys_are_off_while_migrating_and_on_otherwise(
         assert driver.execute("PRAGMA foreign_keys").fetchone() == (expected,)
 
 
-def test_what_a_crash_left_is_rolled_back_by_whoever_comes_next(migrated: Project) -> None:
+def test_the_journal_file_of_a_crash_is_rolled_back_by_the_next_connection(migrated: Project) -> None:
     crash = (
         "import os, sqlite3; c = sqlite3.connect('investment.db', isolation_level=None); "
         "c.execute('PRAGMA cache_size = 1'); c.execute('BEGIN'); c.execute('CREATE TABLE half (x)'); "

@@ -64,18 +64,18 @@ def test_each_waits_for_the_one_before() -> None:
 
 
 @pytest.fixture
-def nobody(another: Postgres) -> Postgres:
-    """A server on which nobody has made anything: no role and no database of ours."""
+def bare(another: Postgres) -> Postgres:
+    """A server without the project's role and databases."""
     another.restart("max_prepared_transactions", "synchronous_standby_names")
     return another
 
 
 @pytest.mark.slow
-def test_from_nothing_to_a_service_that_runs(nobody: Postgres, tmp_path: Path) -> None:
+def test_from_nothing_to_a_service_that_runs(bare: Postgres, tmp_path: Path) -> None:
     """As Compose would start them: by their own commands and variables, with the secrets as files."""
     project = Project.copied(tmp_path / "image", {})
     project.lend_venv()
-    admin = make_url(nobody.admin_url)
+    admin = make_url(bare.admin_url)
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     (secrets / "admin_url").write_text(f"postgresql://postgres:{admin.password}@{admin.host}:{admin.port}/postgres\n")
@@ -96,8 +96,8 @@ def test_from_nothing_to_a_service_that_runs(nobody: Postgres, tmp_path: Path) -
         assert (run("create").code, run("migrate").code) == (0, 0)  # `docker compose up` once more
     finally:
         for name in ON_POSTGRESQL:
-            nobody.as_admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        nobody.as_admin("DROP ROLE IF EXISTS composed")
+            bare.as_admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        bare.as_admin("DROP ROLE IF EXISTS composed")
 
 
 def environment(name: str) -> dict[str, str]:

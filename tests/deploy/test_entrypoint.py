@@ -84,7 +84,7 @@ def test_upgrade_may_name_some_databases_and_the_release(behind: Project) -> Non
     assert "  2026.12  `upgrade heads`" in behind.multidb("log", "user_db").out
 
 
-def test_unless_it_is_told_it_never_migrates_before_a_program(behind: Project) -> None:
+def test_without_its_variable_it_never_migrates_before_a_program(behind: Project) -> None:
     del behind.variables["MIGRATE"]
     result = start(behind, "echo", "started", MIGRATE_CHECK_WAIT="0")
     assert "auth_db is at auth_0001 and not at auth_0002" in result.error
@@ -347,7 +347,7 @@ def test_many_services_that_start_at_once_take_no_lock_and_write_nothing(image: 
     image.variables["PGOPTIONS"] = "-c default_transaction_read_only=on"
     before = query(url, "SELECT xmin, version_num FROM alembic_version")
     held = set()
-    # Somebody has the lock that a run would wait for.
+    # Another session holds the lock that a run would wait for.
     with session(image, "auth_db", f"SELECT pg_advisory_lock({locks.KEY})"), ThreadPoolExecutor(20) as pool:
         starts = [pool.submit(start, image, "echo", "started") for _ in range(20)]
         while not all(each.done() for each in starts):

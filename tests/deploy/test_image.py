@@ -50,7 +50,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """As from the checkout of somebody who leaves nothing to others."""
+    """As from a checkout with a umask of 077."""
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
@@ -100,7 +100,7 @@ def test_it_is_healthy_while_its_databases_are_at_head(image: Project) -> None:
     assert image.run(*command).code == 0
 
 
-def test_whoever_runs_it_may_read_it_and_not_change_it(built: Path) -> None:
+def test_every_user_may_read_its_files_and_only_the_owner_may_change_them(built: Path) -> None:
     for path in built.rglob("*"):
         if not path.is_symlink():
             readable = 0o055 if path.is_dir() else 0o044
@@ -127,7 +127,7 @@ def test_the_build_sends_what_is_copied_and_nothing_else() -> None:
     assert {line[1:] for line in lines if line.startswith("!")} == sources
 
 
-def test_it_runs_as_nobody_in_particular_from_pinned_images() -> None:
+def test_it_runs_as_an_unprivileged_user_from_pinned_images() -> None:
     final = list(instructions(FINAL))
     users = [rest for word, rest in final if word == "USER"]
     assert users == ["10001:10001"]

@@ -31,7 +31,7 @@ from tests.support.project import NAMES, ROOT, Postgres, Project, Result
 Manifest = dict[str, Any]
 K8S = ROOT / "deploy/k8s"
 OVERLAYS = ["development", "staging", "production"]
-# What somebody may add to an overlay.
+# The components that an overlay may add.
 EXTRA = ["investment-on-postgresql", "before-takeover", "argo-cd", "helm-hooks"]
 CHOICES = [list(some) for number in range(len(EXTRA) + 1) for some in itertools.combinations(EXTRA, number)]
 # The oldest that has native sidecars by default, and the newest that is known here.
@@ -344,7 +344,7 @@ def test_argo_cd_does_one_after_the_other(k8s: Path) -> None:
     assert notes["helm.sh/hook"] == "post-install,post-upgrade"  # neither component takes the other's away
 
 
-def test_without_a_file_there_is_no_volume_and_everybody_may_run_anywhere(k8s: Path) -> None:
+def test_without_a_sqlite_file_there_is_no_volume_and_no_affinity(k8s: Path) -> None:
     manifests = rendered(k8s / f"overlays/choice-{CHOICES.index(['investment-on-postgresql'])}")
     assert not of_kind(manifests, "PersistentVolumeClaim")
     assert "investment-volume" not in json.dumps(manifests)

@@ -149,7 +149,7 @@ def test_a_pull_request_that_does_not_go_up_down_and_up_fails(
     assert reason in result.err.splitlines()[-1]
 
 
-def test_a_pull_request_without_a_new_revision_passes_and_touches_nobodys_databases(repository: Project) -> None:
+def test_a_pull_request_without_a_new_revision_passes_and_connects_to_no_named_database(repository: Project) -> None:
     somebodys = "postgresql://somebody@127.0.0.1:1"
     repository.variables |= {
         "DATABASE_SERVER_URL": somebodys,

@@ -96,7 +96,7 @@ def test_an_empty_variable_is_as_good_as_none(clone: Project) -> None:
     assert clone.run(".venv/bin/alembic", "current").code == 0
 
 
-def test_what_a_killed_first_start_left_is_made_anew(clone: Project) -> None:
+def test_the_files_of_a_killed_first_start_are_replaced(clone: Project) -> None:
     clone.run("bin/up")
     clone.run("bin/down")
     data = (clone.root / ".local/postgres/data").resolve()

@@ -100,13 +100,13 @@ def test_a_run_killed_when_the_index_is_there_can_be_run_again(cut: Project, job
     assert cut.rows("auth_db", VALID) == [(True,)]
 
 
-def test_an_index_that_somebody_else_made_is_left_alone(cut: Project) -> None:
+def test_an_index_of_that_name_that_another_session_made_is_kept(cut: Project) -> None:
     cut.rows("auth_db", "CREATE INDEX ix_users_full_name ON users (email)")
     assert 'relation "ix_users_full_name" already exists' in cut.alembic("upgrade", "heads").partly
     assert cut.rows("auth_db", "SELECT pg_get_indexdef('ix_users_full_name'::regclass)")[0][0].endswith("(email)")
 
 
-def test_building_an_index_waits_longer_than_lock_timeout_because_it_blocks_nobody(cut: Project) -> None:
+def test_create_index_concurrently_waits_longer_than_lock_timeout(cut: Project) -> None:
     url = cut.variables["AUTH_DB_URL"]
     with closing(psycopg2.connect(url)) as old:
         old.cursor().execute("LOCK TABLE users IN ROW EXCLUSIVE MODE")  # as one that has written
@@ -187,7 +187,7 @@ def test_the_sql_script_of_a_cut_branch_commits_around_it(cut: Project) -> None:
     assert cut.versions()["auth_db"] == ["auth_0004"]
 
 
-def test_a_kill_in_the_second_release_leaves_the_first(cut: Project) -> None:
+def test_a_kill_in_the_second_stage_leaves_the_first(cut: Project) -> None:
     how = ["SIGKILL:coordinator", "before", "commit", "auth_db"]
     assert interrupt(cut, how, "alembic", "-x", "jobs=1", "-x", "db=auth_db", "upgrade", "heads").code == -9
     assert cut.versions() == cut.at(1)
@@ -218,7 +218,7 @@ def test_a_failure_of_sqlite_outside_a_transaction_says_the_same(few: Project) -
     assert "syntax error; the revision ran outside a transaction" in error
 
 
-def test_a_lock_that_a_revision_let_go_of_is_taken_again(cut: Project) -> None:
+def test_an_advisory_lock_that_a_revision_released_is_taken_again(cut: Project) -> None:
     file = cut.root / "migrations/versions/auth_db/auth_0003_by_hand.py"
     count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
     file.write_text(file.read_text().replace(INDEX, 'op.execute("DISCARD ALL")'))
@@ -227,14 +227,14 @@ def test_a_lock_that_a_revision_let_go_of_is_taken_again(cut: Project) -> None:
     assert cut.rows("auth_db", "SELECT * FROM held") == [(1,)]
 
 
-def test_a_signal_between_two_releases_says_who_is_where(cut: Project) -> None:
+def test_a_signal_between_two_stages_reports_the_revision_of_each_database(cut: Project) -> None:
     how = ["SIGTERM:coordinator", "after", "commit", "user_db"]
     result = interrupt(cut, how, "alembic", "-x", "jobs=1", "upgrade", "heads")
     assert result.partly == "error: interrupted by SIGTERM; committed in part: auth_db; committed: user_db"
     assert cut.versions() == cut.at(1) | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
 
 
-def test_a_lock_outside_a_transaction_that_is_never_had(cut: Project) -> None:
+def test_a_lock_timeout_outside_a_transaction_is_not_retried_for_ever(cut: Project) -> None:
     cut.done("upgrade", "auth_db@+1")
     with closing(psycopg2.connect(cut.variables["AUTH_DB_URL"])) as old:
         old.cursor().execute("LOCK TABLE users IN ROW EXCLUSIVE MODE")

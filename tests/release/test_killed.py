@@ -1,4 +1,4 @@
-"""A run that is killed: when it is settled, every database is where it was, or every one is where it should be."""
+"""A run that is killed: once it is resolved, all databases have changed or none has."""
 
 import random
 import signal
@@ -83,7 +83,7 @@ def test_a_worker_is_killed(second: Project, point: str) -> None:
     assert_whole(second, {"old": 1, "new": 2}[expected])
 
 
-def test_a_downgrade_in_doubt_is_settled_before_the_upgrade(second: Project) -> None:
+def test_a_downgrade_in_doubt_is_resolved_before_the_upgrade(second: Project) -> None:
     second.done("upgrade", "heads")
     how = ["SIGKILL:coordinator", "after", "commit", DECIDER]
     assert interrupt(second, how, "alembic", "-x", "jobs=1", "downgrade", "-1").code == -signal.SIGKILL

@@ -42,7 +42,7 @@ def test_a_revision_that_would_end_the_transaction_is_refused(
         ("raise KeyboardInterrupt", "KeyboardInterrupt was raised; no database was changed"),
     ],
 )
-def test_whatever_a_revision_raises_is_one_line(migrated: Project, upgrade: str, expected: str) -> None:
+def test_any_exception_of_a_revision_is_one_line(migrated: Project, upgrade: str, expected: str) -> None:
     migrated.add_revision("auth_db", 2, upgrade)
     migrated.add_revision("user_db", 2, "pass")
     before = migrated.versions()
@@ -129,7 +129,7 @@ def test_a_thread_that_it_leaves_behind(pair: Project) -> None:
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_wait_that_nobody_can_cancel_ends_with_the_second_signal(pair: Project, jobs: str) -> None:
+def test_a_statement_that_cannot_be_cancelled_ends_with_the_second_signal(pair: Project, jobs: str) -> None:
     url = pair.variables["AUTH_DB_URL"]
     pair.add_revision(
         "user_db", 3, f"import psycopg2; psycopg2.connect({url!r}).cursor().execute('SELECT pg_sleep(60)')"

@@ -64,7 +64,7 @@ def test_the_connections_of_one_database_are_cut(second: Project, another: Postg
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_the_deciders_connection_is_cut_and_somebody_recovers_beside_it(
+def test_the_deciders_connection_is_cut_and_recover_runs_beside_it(
     second: Project, another: Postgres, when: str
 ) -> None:
     recover = f'cd "{second.root}" && "{sys.executable}" -m multidb recover'

@@ -204,7 +204,7 @@ def test_a_signal_after_the_decision_lets_the_run_finish(pair: Project, jobs: st
 # What is in the way of saying so
 
 
-def test_a_report_that_nobody_can_read_changes_nothing(pair: Project) -> None:
+def test_a_closed_stdout_changes_nothing(pair: Project) -> None:
     closed = f'exec "{sys.executable}" -m alembic upgrade heads >&-'
     assert pair.run("sh", "-c", closed).code == 0
     assert pair.versions()["auth_db"] == ["auth_0002"]

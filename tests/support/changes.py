@@ -7,7 +7,7 @@ NIN_TEXT = "default 'NIN'::text"
 
 
 class Changed(NamedTuple):
-    """What somebody did to a live database, and what `adopt` says of it."""
+    """A change to a live database, and the differences that `adopt` reports."""
 
     database: str
     sql: str

@@ -1,4 +1,4 @@
-"""A branch with one of everything, what somebody may do to its database, and the sentences that say so."""
+"""A branch with every kind of object, changes to its database, and the differences that `drift` reports."""
 
 RICH = """
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
@@ -43,12 +43,12 @@ GRANT EXECUTE ON PROCEDURE tidied() TO reporting;
 GRANT SELECT, UPDATE (name) ON pets TO reporting;
 """
 FK = "CONSTRAINT pets_owner_id_fkey"
-ANEW = f"ALTER TABLE pets DROP {FK}, ADD {FK} FOREIGN KEY (owner_id)"
+FK_AGAIN = f"ALTER TABLE pets DROP {FK}, ADD {FK} FOREIGN KEY (owner_id)"
 BARRIER = "check_option=local, security_barrier={}"
 TO_OWNERS = "FOREIGN KEY (owner_id) REFERENCES public.owners(owner_id)"
 OPTIONS = "START 1, INCREMENT {}, MINVALUE 1, MAXVALUE 2147483647, CACHE 1, NO CYCLE"
 LOWER = "USING btree (lower((name)::text) DESC)"
-# What somebody did to it, and the sentences that say so.
+# Changes to the database, and the differences that `drift` reports.
 DRIFTS: dict[str, dict[str, list[str]]] = {
     "a table is gone, with the views of it": {
         "DROP TABLE pets CASCADE": [
@@ -120,7 +120,7 @@ DRIFTS: dict[str, dict[str, list[str]]] = {
             "constraint pets.weighs_something is CHECK ((weight > 1)), auth_0002 says CHECK ((weight > 0))",
             "comment on pets.weighs_something is missing: or it is a ghost",
         ],
-        f"{ANEW} REFERENCES owners": [
+        f"{FK_AGAIN} REFERENCES owners": [
             f"constraint pets.pets_owner_id_fkey is {TO_OWNERS}, auth_0002 says {TO_OWNERS} ON DELETE CASCADE"
         ],
         "ALTER TABLE pets DROP CONSTRAINT one_name_each, ADD CONSTRAINT one_name_each UNIQUE (name, owner_id)": [
@@ -132,7 +132,7 @@ DRIFTS: dict[str, dict[str, list[str]]] = {
     },
     "keys": {
         "ALTER TABLE pets DROP CONSTRAINT pets_pkey": ["constraint pets.pets_pkey is missing: PRIMARY KEY (pet_id)"],
-        f"{ANEW} REFERENCES owners ON DELETE CASCADE NOT VALID": [
+        f"{FK_AGAIN} REFERENCES owners ON DELETE CASCADE NOT VALID": [
             "constraint pets.pets_owner_id_fkey is not valid, auth_0002 says it is valid"
         ],
     },
