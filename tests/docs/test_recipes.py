@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests import rows
-from tests.project import Postgres, Project
+from tests.support import rows
+from tests.support.project import Postgres, Project
 from tests.support.pages import Page, write
 
 PAGE = Page.named("docs/writing-revisions.md")

@@ -6,7 +6,7 @@ Of a page's code blocks, by their language:
 - `console`: commands behind `$ `, each followed by its real output, stdout and stderr as a terminal shows them. A line
   `...` stands for any number of lines. What differs from run to run (ids, times, ports, paths) is not compared.
 - `diff`: a change to the file that the text before names.
-- `python`, `yaml`: the file that the text before names. It is appended where the text says "at the end of". A
+- `python`: the file that the text before names. Where the text says "at the end of", any language is appended. A
   revision without `revision = ` gets the header that `alembic revision` writes.
 
 Blocks of any other language, and those that name no file, are only read. With REFRESH_PAGES=1 in the environment,
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from tests.project import ROOT, Project
+from tests.support.project import ROOT, Project
 
 REFRESH = bool(os.environ.get("REFRESH_PAGES"))
 HOME = "/home/you/neighbor-migrations"
@@ -120,7 +120,7 @@ def follow(project: Project, page: Page, heading: str | None = None) -> None:
             assert result.code == 0, (block.code, result)
         elif block.language == "console":
             _compare(project, page, block)
-        elif block.file is not None and block.language in ("python", "yaml", "diff"):
+        elif block.file is not None and (block.is_appended or block.language in ("python", "diff")):
             write(project, block)
 
 
