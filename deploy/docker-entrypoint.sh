@@ -1,6 +1,6 @@
 #!/bin/sh
 # Migrates the databases, or checks that they are at head, and then starts the image's program: `exec "$@"`.
-# README.md in this folder describes the variables. A failure ends the start with the exit code of the command that failed.
+# docs/deployment.md describes the variables. A failure ends the start with the exit code of the command that failed.
 set -euf
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
@@ -21,7 +21,7 @@ stop() {
 
 # Runs a command in the project's folder, in a session of its own: Ctrl-C at a terminal reaches it once, through `stop`.
 run() {
-    [ -x "$bin/python" ] || fail "$bin has no Python that runs here: see deploy/README.md, or run \`bin/venv constraints.txt\` in $root"
+    [ -x "$bin/python" ] || fail "$bin has no Python that runs here: see docs/deployment.md, or run \`bin/venv constraints.txt\` in $root"
     (cd "$root" && exec setsid "$@") &
     child=$!
     [ -z "$stopped" ] || stop # the signal came before the child

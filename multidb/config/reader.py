@@ -24,7 +24,7 @@ def load(path: Path) -> Configuration:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(f"{path} is not there: it lists the databases, see README.md") from error
+        raise ConfigError(f"{path} is not there: it lists the databases, see docs/configuration.md") from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"{path} can't be read: {reason}") from error

@@ -139,7 +139,7 @@ def test_a_url_with(checkout: Project, problem: str) -> None:
 def test_no_databases_yaml(checkout: Project) -> None:
     (checkout.root / "databases.yaml").unlink()
     assert checkout.alembic("current").error == (
-        f"error: {checkout.root}/databases.yaml is not there: it lists the databases, see README.md"
+        f"error: {checkout.root}/databases.yaml is not there: it lists the databases, see docs/configuration.md"
     )
 
 
