@@ -1,5 +1,6 @@
 """The pages, followed from top to bottom as they are written: files are written, commands run, output compared."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -7,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from multidb.config import configuration as config
-from tests.support.project import ROOT, Postgres, Project
-from tests.support.pages import Page, follow, revision
-from tests.support.runs import interrupt
 from tests.deploy.test_kubernetes import assert_says_the_same, rendered
+from tests.deploy.test_pipelines import repository
 from tests.local.test_local import clone
+from tests.support.pages import Page, follow, revision, typed
+from tests.support.project import NAMES, ROOT, Postgres, Project
+from tests.support.runs import interrupt
 
-__all__ = ["clone"]
+__all__ = ["clone", "repository"]
 
 
 def test_the_quick_start_of_the_readme(clone: Project) -> None:
@@ -97,4 +99,72 @@ OUTSIDE = "depends_on = None\noutside_transaction = True"
 def add_column(project: Project, database: str, slug: str, table: str, column: str) -> None:
     """Write a revision that adds a column."""
     up = f'op.add_column("{table}", sa.Column("{column}", sa.String(50)))'
-    project.write(f"migrations/versions/{database}/{slug}.py", revision(slug, up, f'op.drop_column("{table}", "{column}")'))
+    project.write(
+        f"migrations/versions/{database}/{slug}.py", revision(slug, up, f'op.drop_column("{table}", "{column}")')
+    )
+
+
+# What takes a container engine or a cluster.
+ELSEWHERE = re.compile(r"^(docker (build|compose)|kubectl (create|apply|-n))\b", re.MULTILINE)
+
+
+def follow_here(project: Project, page: Page) -> list[str]:
+    """Type a page's `sh` blocks, and check the syntax of those for elsewhere. Returns what each printed."""
+    printed = []
+    for block in page.blocks():
+        if block.language != "sh":
+            continue
+        if ELSEWHERE.search(block.code) or ("kubectl" in block.code and not shutil.which("kubectl")):
+            assert project.run("sh", "-n", "-c", block.code).code == 0
+            continue
+        printed.append(typed(project, block.code).out)
+    return printed
+
+
+def test_deployment(repository: Project) -> None:
+    for command in (["remote", "add", "origin", "."], ["fetch", "--quiet", "origin"]):
+        assert repository.run("git", *command).code == 0
+    try:
+        printed = follow_here(repository, Page.named("docs/deployment.md"))
+        assert "the service starts\n" in printed[0]
+        secrets = repository.root / "deploy/secrets"
+        assert secrets.stat().st_mode & 0o777 == 0o700
+        password = (secrets / "admin_password").read_text().strip()
+        assert (secrets / "admin_url").read_text() == f"postgresql://postgres:{password}@postgres:5432/postgres\n"
+        assert repository.run("git", "status", "--porcelain", "deploy/secrets").out == ""
+        if shutil.which("kubectl"):
+            assert "  name: migrate-2026-12-01\n" in printed
+    finally:
+        repository.run("bin/down", "--wipe")
+
+
+WAY = Page.named("docs/migrating-from-per-service-alembic.md")
+TABLES = {"auth_db": "users", "payment_db": "payments", "investment_db": "investments"}
+
+
+def test_migrating_from_per_service_alembic(legacy: Project) -> None:
+    legacy.lend_venv()
+    before = {name: legacy.rows(name, f"SELECT count(*) FROM {table}") for name, table in TABLES.items()}
+    dry, taken, _, _, service, _ = follow_here(legacy, WAY)
+    assert dry.count("would be recorded at") == dry.count("equals") == len(NAMES)
+    assert taken.count(": no drift") == taken.count("takeover (adopt)") == len(NAMES)
+    assert service == "the service starts\n"
+    assert legacy.versions() == legacy.at(1)
+    assert {name: legacy.rows(name, f"SELECT count(*) FROM {table}") for name, table in TABLES.items()} == before
+
+
+def test_what_the_way_says_of_an_old_service_is_what_alembic_says(legacy: Project) -> None:
+    """Why migrations stop running from the services before the databases are adopted."""
+    [said] = re.findall(r"`(Can't locate[^`]+)`", WAY.text)
+    service = Project(legacy.root / "service", {})
+    service.root.mkdir()
+    service.done("init", "alembic")
+    service.write("alembic/versions/0001.py", 'revision = "0001"\ndown_revision = None\n')
+    url = legacy.variables["AUTH_DB_URL"].replace("postgresql:", "postgresql+psycopg2:").replace("%", "%%")
+    text = (service.root / "alembic.ini").read_text()
+    service.write("alembic.ini", re.sub(r"^sqlalchemy.url = .*$", f"sqlalchemy.url = {url}", text, flags=re.MULTILINE))
+    service.done("upgrade", "head")
+    assert legacy.multidb("adopt").code == 0
+    assert said in service.alembic("upgrade", "head").out
+    assert legacy.multidb("rollback", "--yes").code == 0
+    service.done("upgrade", "head")

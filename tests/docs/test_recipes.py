@@ -5,8 +5,8 @@ import re
 import pytest
 
 from tests.support import rows
-from tests.support.project import Postgres, Project
 from tests.support.pages import Page, write
+from tests.support.project import Postgres, Project
 
 PAGE = Page.named("docs/writing-revisions.md")
 RECIPES = re.findall(r"^### (.*)$", PAGE.section("Recipes"), re.MULTILINE)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from tests.support.project import ROOT, Project
+from tests.support.project import ROOT, Project, Result
 
 REFRESH = bool(os.environ.get("REFRESH_PAGES"))
 HOME = "/home/you/neighbor-migrations"
@@ -116,12 +116,18 @@ def follow(project: Project, page: Page, heading: str | None = None) -> None:
     for number in range(len(page.blocks(heading))):
         block = page.blocks(heading)[number]  # read again: output may have been refreshed
         if block.language == "sh":
-            result = project.run("sh", "-ec", _with_venv(project, block.code))
-            assert result.code == 0, (block.code, result)
+            typed(project, block.code)
         elif block.language == "console":
             _compare(project, page, block)
         elif block.file is not None and (block.is_appended or block.language in ("python", "diff")):
             write(project, block)
+
+
+def typed(project: Project, commands: str) -> Result:
+    """Type commands that have to succeed, with the project's virtual environment activated."""
+    result = project.run("sh", "-ec", _with_venv(project, commands))
+    assert result.code == 0, (commands, result)
+    return result
 
 
 def write(project: Project, block: Block) -> None:
