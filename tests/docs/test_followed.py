@@ -57,10 +57,10 @@ def test_the_commands(migrated: Project, postgres: Postgres) -> None:
     follow(migrated, Page.named("docs/commands.md"))
 
 
-def test_drift(migrated: Project, postgres: Postgres) -> None:
-    migrated.variables |= postgres.scratch
-    migrated.lend_venv()
-    follow(migrated, Page.named("docs/drift.md"))
+def test_drift(few: Project, postgres: Postgres) -> None:
+    few.variables |= postgres.scratch
+    few.lend_venv()
+    follow(few, Page.named("docs/drift.md"))
 
 
 def test_adopting_existing_databases(legacy: Project) -> None:

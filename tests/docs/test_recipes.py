@@ -1,4 +1,4 @@
-"""The recipes of docs/writing-revisions.md: each goes up, down and up again on rows, and works as a `--sql` script."""
+"""The recipes of docs/writing-revisions.md: each goes up and down on rows, and up again as a `--sql` script."""
 
 import re
 
@@ -21,37 +21,28 @@ WRONG = {
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_recipe(migrated: Project, postgres: Postgres, recipe: str) -> None:
-    migrated.variables |= postgres.scratch
-    name, last = _written(migrated, recipe)
+def test_the_recipe(few: Project, postgres: Postgres, recipe: str) -> None:
+    few.variables |= postgres.scratch
+    name, last = _written(few, recipe)
     prefix = name.removesuffix("_db")
     if name == "investment_db":
-        migrated.rows(name, "INSERT INTO investments VALUES ('1', 't', 's', 'i', '4 %', 5, NULL, 'key')")
+        few.rows(name, "INSERT INTO investments VALUES ('1', 't', 's', 'i', '4 %', 5, NULL, 'key')")
     else:
-        rows.fill(migrated.variables[f"{name.upper()}_URL"])
+        rows.fill(few.variables[f"{name.upper()}_URL"])
     if name == "auth_db":
-        migrated.rows(name, "UPDATE users SET is_active = NULL, email = upper(email) WHERE email < '8'")
-    for command in (
-        "upgrade heads",
-        "check",
-        f"downgrade {name}@{prefix}_0001",
-        "upgrade heads",
-        f"downgrade {name}@{prefix}_0001",
-    ):
-        migrated.done(*command.split())
-        if command == "upgrade heads" and recipe in WRONG:
-            assert migrated.rows(name, WRONG[recipe]) == [(0,)]
-    script = migrated.done("upgrade", f"{name}@{prefix}_0001:{last}", "--sql").out
+        few.rows(name, "UPDATE users SET is_active = NULL, email = upper(email) WHERE email < '8'")
+    few.done("upgrade", "heads")
+    few.done("check")
+    if recipe in WRONG:
+        assert few.rows(name, WRONG[recipe]) == [(0,)]
+    few.done("downgrade", f"{name}@{prefix}_0001")
+    script = few.done("upgrade", f"{name}@{prefix}_0001:{last}", "--sql").out
     if name == "investment_db":
-        applied = migrated.run("sqlite3", "-bail", "investment.db", stdin=script)
+        applied = few.run("sqlite3", "-bail", "investment.db", stdin=script)
     else:
-        applied = migrated.run(
-            "psql", "-qv", "ON_ERROR_STOP=1", migrated.variables[f"{name.upper()}_URL"], stdin=script
-        )
+        applied = few.run("psql", "-qv", "ON_ERROR_STOP=1", few.variables[f"{name.upper()}_URL"], stdin=script)
     assert applied.code == 0, applied
-    migrated.done("current", "--check-heads")
-    migrated.done("check")
-    assert migrated.multidb("drift", name).out == f"{name:16} {last}: no drift\n"
+    assert few.multidb("drift", name).out == f"{name:16} {last}: no drift\n"
 
 
 def _written(project: Project, recipe: str) -> tuple[str, str]:

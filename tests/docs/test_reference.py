@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from alembic.config import CommandLine
 
 from multidb.config import configuration as config
 from multidb.config import settings
@@ -48,6 +49,19 @@ def test_every_option_of_a_command_is_on_its_page() -> None:
             assert f"`{option}" in COMMANDS.section(command), (command, option)
     for option in set(re.findall(r"(?<![\w-])--?[a-z]+", _help().partition("commands:")[0])) - {"--help", "-h", "-m"}:
         assert f"`{option}" in COMMANDS.section("python -m multidb"), option
+
+
+def test_the_everyday_commands_of_the_readme_can_be_typed() -> None:
+    [block] = Page.named("README.md").blocks("Everyday commands")
+    lines = block.code.splitlines()
+    assert len(lines) == 10
+    for line in lines:
+        program, *words = shlex.split(line, comments=True)
+        if program == "alembic":
+            assert CommandLine().parser.parse_args(words).cmd, line
+        else:
+            assert words[:2] == ["-m", "multidb"], line
+            assert words[2] in _commands(), line
 
 
 @pytest.mark.parametrize("name", ["upgrade", "downgrade", "stamp", "current", "check", "history", "revision", "merge"])
