@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from multidb.config import configuration as config
+from multidb.config import reader
 from tests.deploy.test_kubernetes import assert_says_the_same, rendered
 from tests.deploy.test_pipelines import repository
 from tests.local.test_local import clone
@@ -40,7 +40,7 @@ def test_a_step_by_step_page(clone: Project, page: str, heading: str | None) -> 
     assert clone.run(".venv/bin/alembic", "check").out == "No new upgrade operations detected.\n"
     if shutil.which("kubectl") and heading != "Add a database on SQLite":
         manifests = rendered(clone.root / "deploy/k8s/overlays/production")
-        assert_says_the_same(manifests, config.load(clone.root / "databases.yaml"))
+        assert_says_the_same(manifests, reader.load(clone.root / "databases.yaml"))
 
 
 def test_writing_revisions(migrated: Project) -> None:

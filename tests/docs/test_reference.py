@@ -10,8 +10,7 @@ import pytest
 import yaml
 from alembic.config import CommandLine
 
-from multidb.config import configuration as config
-from multidb.config import settings
+from multidb.config import reader, settings
 from multidb.database import journal
 from tests.support.pages import Page
 from tests.support.project import ROOT
@@ -107,7 +106,7 @@ def test_the_configuration_examples_can_be_read(tmp_path: Path) -> None:
     assert len(examples) >= 4
     for example in examples:
         whole.write_text(example if "databases:" in example else f"{example}\ndatabases: {{a_db: {{models: m}}}}\n")
-        assert config.load(whole).names, example
+        assert reader.load(whole).names, example
         assert yaml.safe_load(example)
 
 
