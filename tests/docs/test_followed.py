@@ -168,3 +168,13 @@ def test_what_the_way_says_of_an_old_service_is_what_alembic_says(legacy: Projec
     assert said in service.alembic("upgrade", "head").out
     assert legacy.multidb("rollback", "--yes").code == 0
     service.done("upgrade", "head")
+
+
+def test_adding_a_command(checkout: Project) -> None:
+    [block] = [
+        block for block in Page.named("docs/architecture.md").blocks("Add a command") if block.language == "python"
+    ]
+    checkout.write("multidb/commands/names.py", block.code)
+    result = checkout.multidb("names", "auth_db", "user_db")
+    assert (result.out, result.code) == ("auth_db\nuser_db\n", 0), result
+    assert "print the databases of databases.yaml" in checkout.multidb("--help").out
