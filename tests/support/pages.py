@@ -108,6 +108,7 @@ class Page:
         """Write a block's text anew."""
         text = self.text
         start, end = block.span
+        assert textwrap.dedent(text[start:end]) == block.code, f"{self.path.name} was changed meanwhile"
         self.path.write_text(text[:start] + textwrap.indent(code, block.indent) + text[end:], encoding="utf-8")
 
 
