@@ -169,15 +169,15 @@ def _comparable(text: str) -> Sequence[str]:
         text = re.sub(pattern, replacement, text)
     lines = [" ".join(line.split()) for line in text.splitlines()]
     found: list[str] = []
-    running: list[str] = []
-    for line in lines:  # of databases that are migrated side by side, any may be the first
-        if " Running " in line:
-            running.append(line)
+    unordered: list[str] = []
+    for line in lines:  # databases are migrated side by side, and Alembic lists branches in any order
+        if " Running " in line or line.startswith("-> "):
+            unordered.append(line)
             continue
-        found += sorted(running)
-        running = []
+        found += sorted(unordered)
+        unordered = []
         found.append(line)
-    return [*found, *sorted(running)]
+    return [*found, *sorted(unordered)]
 
 
 def _compare(project: Project, page: Page, block: Block) -> None:
