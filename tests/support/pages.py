@@ -37,6 +37,7 @@ _VARYING = (
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
     (r"since \d\d:\d\d:\d\d", "since TIME"),
     (r"\b\d+\.\d+ s\b", "SECONDS"),
+    (r"blocked by .*…$", "blocked by …"),  # cut at a width, behind numbers of any width
     (r"\bpid \d+", "pid PID"),
     (r"127\.0\.0\.1:\d+", "HOST"),
     (r"\bby \w+ on \S+", "by YOU"),
@@ -166,7 +167,7 @@ def matches(expected: str, actual: str) -> bool:
 
 def _comparable(text: str) -> Sequence[str]:
     for pattern, replacement in _VARYING:
-        text = re.sub(pattern, replacement, text)
+        text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
     lines = [" ".join(line.split()) for line in text.splitlines()]
     found: list[str] = []
     unordered: list[str] = []
