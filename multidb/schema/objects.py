@@ -20,7 +20,14 @@ OWNER = "@owner"
 Key = tuple[str, str]
 """An object's kind and name."""
 
-_ASPECTS = {"not_null": "null", "valid": "validity"}  # attributes with another name on the command line
+# Attributes with another name on the command line.
+_ASPECTS = {
+    "not_null": "null",
+    "valid": "validity",
+    "state": "enabled",
+    "cycling": "cycle",
+    "enforcing_foreign_keys": "foreign keys enforced",
+}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
