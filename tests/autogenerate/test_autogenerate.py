@@ -252,7 +252,7 @@ def test_a_failed_comparison_leaves_no_file_behind(migrated: Project) -> None:
 def test_a_revision_that_cannot_be_written_takes_the_others_with_it(migrated: Project) -> None:
     for module in ("auth", "payment"):
         migrated.edit(f"models/{module}.py", "String(255)", "String(256)")
-    migrated.edit("migrations/script.py.mako", "${message}", "${message}${1 // ('payment' not in up_revision)}")
+    migrated.edit("migrations/script.py.mako", "${create_date}", "${1 // ('payment' not in up_revision)}")
     migrated.alembic("revision", "--autogenerate", "-m", "half")
     assert sum(len(migrated.revisions(name)) for name in NAMES) == 10
 

@@ -328,8 +328,8 @@ def test_indexes_triggers_and_views_of_sqlite_survive_a_rebuild_of_their_table(
     )
     named = ["--risky", "investment_db.investments.cover_key.type"]
     assert old.multidb("adopt", "--reconcile", *named).code == 0
-    found = old.rows("investment_db", "SELECT DISTINCT label, note = 'X' FROM investments")
-    assert found == [("title!", 1)]
+    found = old.rows("investment_db", "SELECT DISTINCT label = title || '!', note = 'X' FROM investments")
+    assert found == [(1, 1)]
     assert len(old.rows("investment_db", "SELECT * FROM titles")) == rows.ROWS
     old.rows("investment_db", "DELETE FROM investments WHERE investment_id = '1'")
     assert old.rows("investment_db", "SELECT * FROM counted") == [(1,)]

@@ -116,7 +116,7 @@ def test_missing_evidence_is_never_a_rollback(second: Project) -> None:
     gone = second.multidb("recover", "auth_db")
     assert gone.code == 3
     assert "in doubt" in gone.out
-    assert "the file of investment_db is not there" in gone.out
+    assert "the file of investment_db does not exist" in gone.out
     assert not file.exists()  # looking created nothing
 
     second.variables["INVESTMENT_DB_URL"] = "sqlite:///other/place.db"
