@@ -282,7 +282,7 @@ def test_of_two_adoptions_at_once_one_adopts(old: Project) -> None:
     assert old.versions() == old.at(1)
     assert 0 in [result.code for result in results]
     for result in results:
-        late = "to auth_0001 while planning: run again" in result.err
+        late = "_0001 while planning: run again" in result.err  # of whichever database it came to first
         assert result.code == (1 if late else 0), result
     assert old.multidb("adopt").out.count("of its branch already") == 4
 
