@@ -59,7 +59,6 @@ def compare(environment: Environment, database: Database, arguments: dict[str, A
     """Compare one database with its models. Alembic's context has to be on its branch.
 
     Args:
-        environment: the command and its databases.
         database: which; it has to be at the head of its branch.
         arguments: of the revision that removes the differences, as Alembic's RevisionContext takes them.
 

@@ -50,8 +50,6 @@ def _wait_until_ready(
     """Wait until every database is at the head of its branch.
 
     Args:
-        script: Alembic's script directory.
-        databases: which.
         wait: seconds to retry while a server can't be reached.
         timeout: seconds to wait, once the servers answer, until the databases are migrated.
         accepts_newer: whether a database may be at a revision that these files do not have yet.

@@ -117,7 +117,6 @@ def value(key: str, text: str, where: str) -> Any:
     """Parse a setting.
 
     Args:
-        key: which setting.
         text: as it was written.
         where: its origin, for messages.
 
@@ -134,7 +133,6 @@ def check_keys(x_arguments: Sequence[str], known: Sequence[str]) -> None:
     """Refuse an `-x` whose key is unknown.
 
     Args:
-        x_arguments: the values of `-x`, as `key=value`.
         known: the keys that exist.
 
     Raises:

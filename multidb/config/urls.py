@@ -22,7 +22,6 @@ def parse(text: str, where: str) -> URL:
     SQLAlchemy 2.1 takes `postgresql://` for psycopg 3 and does not know `postgres://`; both are common.
 
     Args:
-        text: the URL.
         where: its origin, for messages.
 
     Raises:

@@ -24,7 +24,6 @@ class BlockerMonitor:
     """Logs the blockers of a session while its statement takes long.
 
     Args:
-        database: which.
         backend: the session's server process; None for SQLite, where there are no such locks.
         lock_timeout: seconds after which the session gives up.
 

@@ -53,7 +53,6 @@ def open_to_read(url: URL, run: str = "") -> Driver:
     """A driver's connection that creates nothing, not even an SQLite file, and begins no transaction by itself.
 
     Args:
-        url: of the database.
         run: the id of the run that the session belongs to, if to one.
 
     Raises:

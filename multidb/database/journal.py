@@ -108,8 +108,6 @@ def begin(connection: Connection, run: Run, attempt: Attempt, change: Change, *,
 
     Args:
         connection: in a transaction.
-        run: the run.
-        attempt: the attempt.
         change: what is about to be done.
         exists: whether the journal's table exists.
     """
@@ -124,8 +122,6 @@ def finish(
 
     Args:
         connection: in that transaction.
-        run: the run.
-        attempt: the attempt.
         change: what was done.
         exists: whether the journal's table exists.
         has_begun: whether the attempt has a row `begun`, which is then updated.
@@ -180,7 +176,6 @@ def applied(revision: str, path: Path | None, *, upgrade: bool) -> dict[str, Any
     """Describe an applied revision.
 
     Args:
-        revision: its id.
         path: its file, or None where the revision is only stamped.
         upgrade: its direction.
     """

@@ -58,7 +58,6 @@ class ProbeResult:
     """What a database answered.
 
     Args:
-        database: which.
         identity: what distinguishes the database from every other; None for an SQLite file that does not exist.
         has_journal: whether the journal's table exists.
         in_doubt: the prepared transactions that runs of this project left.
@@ -109,7 +108,6 @@ class Probe:
     """The session that probes one database, in a thread; the session stays open until `close`.
 
     Args:
-        database: which.
         wait: seconds to retry while the server is unreachable, starts up or has no room, or has no such database.
         run: the id of the run that the session belongs to, if to one.
     """
@@ -235,7 +233,6 @@ def start_probes(databases: Iterable[Database], wait: float = 0, run: str = "") 
     """Ask all databases at the same time. The caller closes the probes.
 
     Args:
-        databases: which.
         wait: seconds to retry while a server is unreachable, starts up or has no room, or has no such database.
         run: the id of the run that the sessions belong to, if to one.
     """

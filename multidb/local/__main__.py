@@ -23,9 +23,6 @@ from multidb.output import NAME_WIDTH, revisions_text
 def up(root: Path) -> None:
     """Bring the databases to head on the private server, or on the server that the environment names.
 
-    Args:
-        root: the checkout.
-
     Raises:
         MigrationError: something is missing; names it.
     """
@@ -52,7 +49,6 @@ def down(root: Path, *, wipe: bool) -> None:
     """Stop the private server; with `wipe`, remove it and its data.
 
     Args:
-        root: the checkout.
         wipe: whether to remove it, too.
     """
     scratch, server = Server(root / ".local/scratch"), Server(root / ".local")

@@ -101,7 +101,6 @@ def run_env(config: Config, extra_options: Mapping[str, Any]) -> None:
     that ignores the extra options changes nothing.
 
     Args:
-        config: Alembic's.
         extra_options: options for our own env.py.
     """
     script = ScriptDirectory.from_config(config)

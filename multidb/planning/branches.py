@@ -25,7 +25,6 @@ class Branch:
     """The revisions of one database.
 
     Args:
-        script: Alembic's script directory.
         database: the database's name, which is the branch's label and its folder's name.
 
     Raises:
@@ -156,7 +155,6 @@ def check_folders(script: ScriptDirectory, names: Iterable[str]) -> None:
     """Check that every database has a folder, and every folder a database.
 
     Args:
-        script: Alembic's script directory.
         names: the databases of databases.yaml.
 
     Raises:

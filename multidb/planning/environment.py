@@ -136,8 +136,6 @@ class Environment:
         """Set Alembic's context to run migrations in a database.
 
         Args:
-            database: which.
-            connection: to it.
             work: gives the steps, instead of the command's own work.
             on_version_apply: called after each revision.
             transactional_ddl: whether the migrations run in a transaction.
@@ -164,8 +162,6 @@ class Environment:
         """Set Alembic's context to read a database; not even `alembic_version` is created.
 
         Args:
-            database: which.
-            connection: to it.
             work: what to do instead of the command's own work.
             metadata: of the models, where they are compared.
             comparison: options of autogenerate.
@@ -220,11 +216,6 @@ class Environment:
 
 @contextmanager
 def without_env_py(config: Config, script: ScriptDirectory) -> Iterator[Environment]:
-    """The environment of a command that is not Alembic's, and runs no migration in the databases.
-
-    Args:
-        config: Alembic's.
-        script: Alembic's script directory.
-    """
+    """The environment of a command that is not Alembic's, and runs no migration in the databases."""
     with EnvironmentContext(config, script, fn=alembic_internals.no_steps, destination_rev="heads"):
         yield Environment()

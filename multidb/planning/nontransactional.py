@@ -53,7 +53,6 @@ def around(work: Work, before: Callable[[], None], after: Callable[[], None]) ->
     """Alembic's work, with calls around each revision that runs outside a transaction.
 
     Args:
-        work: Alembic's.
         before: called before the revision.
         after: called after the revision, before it is recorded in `alembic_version`.
     """

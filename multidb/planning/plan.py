@@ -36,7 +36,6 @@ class Plan:
     """What a run does in one database.
 
     Args:
-        database: which.
         before: the revisions that it is at.
         stages: what to do, in order.
         work: Alembic's work, where the command is none that takes steps.

@@ -27,7 +27,6 @@ def plans(environment: Environment, results: Sequence[ProbeResult], *, may_downg
     """What the command does in the databases that it would change.
 
     Args:
-        environment: the command and its databases.
         results: of probing them.
         may_downgrade: whether protected databases may go back.
 

@@ -22,8 +22,6 @@ def addressed(symbols: Sequence[str], x_arguments: Sequence[str], names: Sequenc
 
     Args:
         symbols: the revisions that the command names: `heads`, `auth_db@head`, `auth_0001`, `+1`.
-        x_arguments: the values of `-x`, as `key=value`.
-        names: of all databases.
 
     Raises:
         MigrationError: a name is unknown, an `-x` is unknown, or `-x db=` contradicts the symbols.

@@ -54,10 +54,6 @@ class Targets:
     def run(self, config: Config, x_arguments: Sequence[str]) -> None:
         """Bring the databases to their targets, by env.py and as one run.
 
-        Args:
-            config: Alembic's.
-            x_arguments: the values of `-x`.
-
         Raises:
             MigrationError: the run failed.
         """

@@ -83,7 +83,6 @@ class Coordinator:
     Args:
         executor: performs the operations of the participants.
         databases: those that take part, by their names.
-        interruption: the signals of the run.
     """
 
     def __init__(self, executor: Executor, databases: Mapping[str, Database], interruption: Interruption) -> None:
@@ -199,8 +198,6 @@ class Coordinator:
         """What a commit of unknown outcome came to, by the database's journal.
 
         Args:
-            name: of the database.
-            attempt: the attempt.
             outcome: gets the reason, if the journal can't be read.
             without_row: what follows if the journal has no row of the attempt.
         """

@@ -186,7 +186,6 @@ def executor_for(participants: Sequence[Participant], jobs: int, interruption: I
     Args:
         participants: the databases that have work.
         jobs: how many of them may be worked on at the same time.
-        interruption: the signals of the run.
     """
     if min(jobs, len(participants)) > 1 and can_fork():
         return ProcessExecutor(participants, jobs, interruption)

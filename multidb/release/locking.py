@@ -40,10 +40,6 @@ class Locked:
 def lock_and_plan(environment: Environment, probes: Sequence[Probe]) -> Locked:
     """Resolve what is in doubt, plan, lock the databases that have work, and check that the plan still holds.
 
-    Args:
-        environment: the command and its databases.
-        probes: of the databases, started.
-
     Raises:
         InDoubtLeftError: a prepared transaction can't be resolved.
         RetryError: another run held a lock for longer than `lock_wait`, or other runs keep changing the databases.

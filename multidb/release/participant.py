@@ -78,9 +78,6 @@ class ParticipantError(MigrationError):
     """The failure of an operation in one database.
 
     Args:
-        reason: one line for people.
-        database: the database's name.
-        kind: what follows from the failure.
         trace: the traceback, if the failure happened in another process; for `--raiseerr`.
     """
 
@@ -115,13 +112,9 @@ class Participant:
     """A database that has work.
 
     Args:
-        plan: what to do in it.
-        result: of probing it.
         driver: a PostgreSQL session that holds the database's lock, and belongs to the participant from here on; None
             for SQLite.
-        migrate: runs the migrations.
         run: the run, as the journal describes it.
-        settings: of the run.
     """
 
     def __init__(

@@ -30,8 +30,6 @@ class Resolution:
     """What became of a prepared transaction.
 
     Args:
-        database: where it is.
-        prepared: the transaction.
         committed: True if it was committed, False if it was rolled back, None if it is still in doubt.
         reason: why it is still in doubt.
     """
@@ -103,8 +101,6 @@ def finish(database: Database, gid: str, *, commit: bool, broken: float | None =
     """Commit or roll back a prepared transaction over a session of its own; another session may have done so already.
 
     Args:
-        database: where it is.
-        gid: its name.
         commit: which of the two.
         broken: where the session that prepared it has just broken: seconds to wait until that session has ended and
             given its lock back, before which the server may still be about to prepare.
@@ -144,7 +140,6 @@ def sql_by_hand(prepared: Prepared, committed: bool | None) -> str:
     """The SQL with which an operator can finish a transaction, in its database.
 
     Args:
-        prepared: the transaction.
         committed: as its decider says, or None if the decider can't say.
     """
     if committed is None:

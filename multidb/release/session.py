@@ -56,7 +56,6 @@ class Session:
     """The session of a database that has work.
 
     Args:
-        database: which.
         driver: a PostgreSQL session that holds the lock and is in no transaction; None for SQLite, whose file is
             opened when it is needed.
         limits: how long the session may block others.

@@ -58,9 +58,6 @@ def find_drift(
     """Find the drift of each database; a database that can't be read or replayed does not stop the others.
 
     Args:
-        environment: the command and its databases.
-        replays: scratch databases.
-        probes: of the databases, started.
         is_locked: whether the calling run holds the locks, in sessions of its own.
     """
     seconds = None if is_locked else environment.settings.lock_wait

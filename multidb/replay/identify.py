@@ -82,8 +82,6 @@ def identify(
     """Find the nearest position of each database on its own branch, and whether another branch fits as well.
 
     Args:
-        environment: the command and its databases.
-        replays: scratch databases.
         unknown: the databases, by their names.
         probes: of the databases, by their names.
         print_line: prints a line for a branch that can't be compared.

@@ -52,11 +52,7 @@ class ReplayRequest:
 
 
 class Replays:
-    """Scratch databases on as many servers as needed, and the replays in them.
-
-    Args:
-        environment: the command and its databases.
-    """
+    """Scratch databases on as many servers as needed, and the replays in them."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment

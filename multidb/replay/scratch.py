@@ -169,8 +169,6 @@ def server_for(configuration: Configuration, database: Database, driver: Driver)
     extensions, else the private one of `bin/up`.
 
     Args:
-        configuration: of all databases.
-        database: which.
         driver: a session in it.
 
     Returns:

@@ -22,7 +22,6 @@ def reconciler(
 
     Args:
         wanted: the schema of the revision.
-        revision: its id.
         planned: the differences that were found before; all that are not extra are repaired.
         ignored: patterns of names, as `differences` takes them.
     """

@@ -36,7 +36,6 @@ def read(probe: Probe, seconds: float | None) -> Snapshot:
     """Read a database; nothing in it is changed.
 
     Args:
-        probe: of the database, started.
         seconds: how long to wait for a run in progress; None where that run is our own.
 
     Raises:

@@ -43,7 +43,6 @@ def run(environment: Environment, migrate: Migrate) -> None:
     """Bring the databases that the command addresses to its destination: all of them, or none.
 
     Args:
-        environment: the command and its databases.
         migrate: runs the migrations of one database.
 
     Raises:

@@ -84,9 +84,6 @@ class SqlScript:
 def scripts(environment: Environment) -> Iterator[list[SqlScript]]:
     """A script per database; at the end of the block one script goes to stdout, several go to files.
 
-    Args:
-        environment: the command and its databases.
-
     Raises:
         MigrationError: a file can't be written. None is left half-written.
     """

@@ -14,8 +14,6 @@ def line_on_failure(environment: Environment, name: str, failed: list[str]) -> I
     """Work on a database; if that fails, print why in one line, and go on.
 
     Args:
-        environment: the command and its databases.
-        name: of the database.
         failed: gets the name if the database fails.
     """
     try:

@@ -65,7 +65,6 @@ def recorded(environment: Environment, database: Database, start: str, output: T
     """Alembic's context in an empty database in memory, whose changes are recorded.
 
     Args:
-        environment: the command and its databases.
         database: an SQLite database; it is not touched.
         start: the revision that the script starts from; `base` is an empty database.
         output: where the SQL goes.
