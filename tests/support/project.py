@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -130,6 +131,9 @@ class Project:
         for part in ("multidb", *REST):
             _copy(ROOT / part, self.root / part)
         _copy(EXAMPLE / "deploy", self.root / "deploy")
+        manifest = self.root / "deploy/k8s/base/migrations.yaml"
+        lines = manifest.read_text().splitlines(keepends=True)
+        manifest.write_text("".join(line for line in lines if not _is_url_of_another(line)))
 
     def _leaves_out(self, line: str) -> bool:
         name = line.strip().partition(":")[0]
@@ -385,6 +389,12 @@ class Postgres:
         self.start()
         # The last to be made: it tells the other workers that all is there.
         shutil.move(self.folder / "checkout" / "investment.db", self.folder / "investment.db")
+
+
+def _is_url_of_another(line: str) -> bool:
+    """Whether a line of a manifest is the URL of a database that the example does not have."""
+    name = re.match(r"\s+(\w+_DB)_URL:", line)
+    return bool(name) and name[1].lower() not in NAMES
 
 
 def _copy(source: Path, target: Path) -> None:
