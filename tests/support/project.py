@@ -393,8 +393,8 @@ class Postgres:
 
 def _is_url_of_another(line: str) -> bool:
     """Whether a line of a manifest is the URL of a database that the example does not have."""
-    name = re.match(r"\s+(\w+_DB)_URL:", line)
-    return bool(name) and name[1].lower() not in NAMES
+    found = re.match(r"\s+(\w+_DB)_URL:", line)
+    return found is not None and found[1].lower() not in NAMES
 
 
 def _copy(source: Path, target: Path) -> None:

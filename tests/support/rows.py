@@ -26,11 +26,17 @@ _TABLES = """
     )
     ORDER BY c.oid
 """
+# The server has values of its own for serial, identity and generated columns.
 _COLUMNS = """
     SELECT attname, format_type(atttypid, NULL), atttypmod,
-           coalesce(confrelid::regclass::text, attrelid::regclass::text)
+           coalesce(confrelid::regclass::text, attrelid::regclass::text),
+           confrelid IS NOT NULL OR EXISTS (
+               SELECT FROM pg_index WHERE indrelid = attrelid AND indisunique AND attnum = ANY (indkey)
+           )
     FROM pg_attribute a LEFT JOIN pg_constraint ON contype = 'f' AND conrelid = attrelid AND conkey = ARRAY[attnum]
-    WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+    LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+    WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = '' AND attgenerated = ''
+    AND coalesce(pg_get_expr(adbin, adrelid), '') NOT LIKE 'nextval(%%'
 """
 # What a type's value is made of; `number` is the row's.
 _VALUES = {
@@ -46,16 +52,23 @@ _VALUES = {
     "timestamp with time zone": "timestamptz '2026-01-01' + number * interval '1 hour'",
     "jsonb": "jsonb_build_object('number', number)",
     "geography": "ST_Point(number % 180, number % 90)::geography",
+    "geometry": "ST_Point(number % 180, number % 90)::geometry",
+    "json": "json_build_object('number', number)",
+    "bytea": "decode(md5({table} || number), 'hex')",
+    "interval": "number * interval '1 hour'",
+    "time without time zone": "time '00:00' + number * interval '1 minute'",
 }
+_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 
 
 def fill(url: str) -> None:
     """Put rows into every table; those that refer to others refer to theirs."""
     for table in _tables(url):
         columns = query(url, _COLUMNS, [table])
-        names = ", ".join(name for name, *_ in columns)
+        names = ", ".join(f'"{name}"' for name, *_ in columns)
         values = ", ".join(_value(*column) for column in columns)
-        query(url, f"INSERT INTO {table} ({names}) SELECT {values} FROM generate_series(1, {ROWS}) AS number")
+        into = f"{table} ({names})" if names else table
+        query(url, f"INSERT INTO {into} SELECT {values} FROM generate_series(1, {ROWS}) AS number")
 
 
 def fill_file(connection: sqlite3.Connection) -> None:
@@ -98,7 +111,12 @@ def _tables(url: str) -> list[str]:
     return [table for (table,) in query(url, _TABLES) if table not in _OURS]
 
 
-def _value(name: str, kind: str, modifier: int, table: str) -> str:
+def _value(name: str, kind: str, modifier: int, table: str, is_key: bool) -> str:
+    """A column's value in the row of a number; that of a key is the number's alone."""
+    if kind.endswith("[]"):
+        return "'{}'"
+    if kind in _NUMBERS and (is_key or kind not in _VALUES):
+        return "number"
     template = _VALUES.get(kind, f"(enum_range(NULL::{kind}))[number % 2 + 1]")
     return template.format(name=name, table=f"'{table}'", length=max(modifier - 4, 1) if modifier > 0 else 32)
 
