@@ -27,12 +27,7 @@ _TRANSIENT = {*_BUSY, _SUCCESS, "3D000"}  # 3D000, invalid_catalog_name: the dat
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a connection failed.
-
-    Args:
-        sqlstate: of the server's refusal; None if the server did not refuse.
-        is_reachable: whether a PostgreSQL server answers at all.
-    """
+    """Why a connection failed: the SQLSTATE if a server refused it, and whether a PostgreSQL server answers at all."""
 
     sqlstate: str | None
     is_reachable: bool
@@ -49,11 +44,7 @@ class Refusal:
 
 
 def refusal(arguments: dict[str, Any]) -> Refusal:
-    """Try a connection that has failed once more, to find out why it failed.
-
-    Args:
-        arguments: of `psycopg2.connect`.
-    """
+    """Try a connection that has failed once more, with the arguments of `psycopg2.connect`, to find out why."""
     until = time.monotonic() + _TIMEOUT
     connection = None
     try:
@@ -68,19 +59,24 @@ def refusal(arguments: dict[str, Any]) -> Refusal:
         match = re.search(r"\b([0-9A-Z]{5})\s*$", str(error))
         if match:
             return Refusal(match[1], is_reachable=True)
-        return Refusal(None, is_reachable=_answers(arguments.get("host"), int(arguments.get("port") or 5432)))
+        return Refusal(None, is_reachable=_answers(arguments.get("host"), arguments.get("port") or ""))
     finally:
         if connection is not None:
             connection.close()
 
 
-def _answers(host: Any, port: int) -> bool:
-    """Whether a PostgreSQL server answers there; of a Unix socket it is not asked."""
-    if not isinstance(host, str) or host.startswith("/"):
+def _answers(hosts: Any, ports: Any) -> bool:
+    """Whether a PostgreSQL server answers there, or at the first of several; the default Unix socket is not asked."""
+    host, port = str(hosts or "").partition(",")[0], str(ports).partition(",")[0] or "5432"
+    if not host:
         return False
+    is_local = host.startswith("/")
     try:
-        with socket.create_connection((host, port), timeout=_TIMEOUT) as connection:
-            connection.sendall(_SSL_REQUEST)
-            return bool(connection.recv(1))
+        with socket.socket(socket.AF_UNIX) if is_local else socket.create_connection((host, port), _TIMEOUT) as asked:
+            asked.settimeout(_TIMEOUT)
+            if is_local:
+                asked.connect(f"{host}/.s.PGSQL.{port}")
+            asked.sendall(_SSL_REQUEST)
+            return bool(asked.recv(1))
     except OSError:
         return False

@@ -3,10 +3,13 @@
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from threading import Thread
 
 import psycopg2
 import pytest
 
+from multidb.config import urls
 from multidb.config.urls import parse
 from multidb.database.connections import connect_arguments
 from multidb.database.refusal import Refusal, refusal
@@ -55,6 +58,31 @@ def test_what_only_the_client_refuses_does_not_pass(postgres: Postgres) -> None:
     url = postgres.url("template_empty")
     assert why(url, sslmode="require") == Refusal(None, is_reachable=True)
     assert not why(url, sslmode="require").is_transient
+
+
+def test_a_server_on_a_unix_socket_answers(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / ".s.PGSQL.5432"))
+        listening.listen()
+
+        def answer() -> None:
+            for _ in range(2):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(1024)
+                    connection.sendall(b"N")
+
+        thread = Thread(target=answer, daemon=True)
+        thread.start()
+        assert why(f"postgresql://u@/d?host={tmp_path}") == Refusal(None, is_reachable=True)
+        thread.join(10)
+    assert why(f"postgresql://u@/d?host={tmp_path / 'nowhere'}") == Refusal(None, is_reachable=False)
+
+
+def test_of_several_hosts_the_first_is_asked(postgres: Postgres) -> None:
+    assert why("postgresql://u@/d?host=127.0.0.1:1&host=127.0.0.1:2") == Refusal(None, is_reachable=False)
+    host = urls.server_text(parse(postgres.url("template_empty"), "the test"))
+    assert why(f"postgresql://u@/d?host={host}&host=127.0.0.1:1&sslmode=require").is_reachable
 
 
 def test_a_connection_that_succeeds_now_is_worth_a_retry(postgres: Postgres) -> None:
