@@ -15,9 +15,12 @@ from multidb.config import urls
 from multidb.config.configuration import ADMIN_VARIABLE, Database
 from multidb.database import connections
 from multidb.database.quoting import quoted
+from multidb.database.refusal import refusal
 from multidb.errors import MigrationError, in_database
 from multidb.output import Print
 
+# invalid_catalog_name, and the two of a role that does not exist: invalid_authorization_specification, invalid_password
+_MISSING = {"3D000", "28000", "28P01"}
 # Another run was faster: duplicate_database, duplicate_object, unique_violation.
 _ALREADY_EXISTS = {"42P04", "42710", "23505"}
 
@@ -26,7 +29,6 @@ def create(databases: Iterable[Database], admin: URL | None, print_line: Print) 
     """Create what is missing.
 
     Args:
-        databases: which; those on SQLite need nothing.
         admin: of a role that may create roles, databases and extensions; None where nothing should be missing.
         print_line: prints a line for each object created.
 
@@ -54,12 +56,14 @@ def create(databases: Iterable[Database], admin: URL | None, print_line: Print) 
 
 
 def _problem(database: Database) -> str | None:
-    """Why the role can't use its database, in the server's words, or which extension is missing."""
+    """What is missing, in the server's words, or which extension is."""
     try:
         with connections.connect(database.url) as connection:
             extensions = _missing_extensions(connection, database)
     except DBAPIError as error:
-        return str(error.orig).strip().splitlines()[0]
+        if refusal(connections.connect_arguments(database.url)).sqlstate in _MISSING:
+            return str(error.orig).strip().splitlines()[0]
+        raise
     return f"extension {extensions[0]} is missing" if extensions else None
 
 

@@ -78,6 +78,14 @@ def test_create_without_an_administrator_says_what_is_missing(bare: Project) -> 
     assert error.endswith("to create what is missing, set DATABASE_ADMIN_URL")
 
 
+def test_create_does_not_take_a_server_that_is_down_for_something_missing(bare: Project) -> None:
+    del bare.variables["DATABASE_ADMIN_URL"]
+    bare.variables["AUTH_DB_URL"] = "postgresql://bare@127.0.0.1:1/auth_db"
+    error = bare.multidb("create", "auth_db").error
+    assert "Connection refused" in error
+    assert error.endswith("start the server, or correct host and port in the URL; bin/up starts a private one")
+
+
 def test_an_administrators_password_goes_to_no_other_server(bare: Project) -> None:
     bare.variables["DATABASE_ADMIN_URL"] = "postgresql://postgres:s3cret@db.example/postgres"
     error = bare.multidb("create").error
