@@ -234,6 +234,20 @@ def test_a_signal_between_two_stages_reports_the_revision_of_each_database(cut: 
     assert cut.versions() == cut.at(1) | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
 
 
+def test_a_signal_between_two_attempts_does_not_claim_that_nothing_was_changed(few: Project) -> None:
+    statements = 'op.execute("CREATE TABLE IF NOT EXISTS half (x int)"); op.execute("VACUUM users")'
+    declared(few.add_revision("auth_db", 2, statements))
+    with closing(psycopg2.connect(few.variables["AUTH_DB_URL"])) as old:
+        old.cursor().execute("LOCK TABLE users")
+        with started(few, "-x", "lock_timeout=300ms", "upgrade", "heads") as process:
+            until(process, "attempt 2 of")
+            process.terminate()
+            _, err = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert "interrupted by SIGTERM; the revision ran outside a transaction" in err.splitlines()[-1]
+    assert few.rows("auth_db", "SELECT to_regclass('half')") == [("half",)]
+
+
 def test_a_lock_timeout_outside_a_transaction_is_not_retried_for_ever(cut: Project) -> None:
     cut.done("upgrade", "auth_db@+1")
     with closing(psycopg2.connect(cut.variables["AUTH_DB_URL"])) as old:

@@ -186,8 +186,14 @@ class _Stages:
                 raise failure
             pause = min(2.0 ** (number - 1), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
             log.info("%s; all rolled back, attempt %d of %d in %.1f s", explain(failure), number + 1, tries, pause)
-            with self._interruption.interruptible():
-                time.sleep(pause)
+            try:
+                with self._interruption.interruptible():
+                    time.sleep(pause)
+            except Interrupted as error:
+                if nontransactional:
+                    reason = f"interrupted by {self._interruption.received}; {STATEMENTS_STAY}"
+                    raise NontransactionalError(reason, failure.name) from error
+                raise
 
     def _attempt(self, attempt: Attempt) -> ParticipantError | None:
         """Try to commit one stage. Returns the failure if a retry may succeed, None if the stage is committed."""
