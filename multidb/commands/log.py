@@ -68,10 +68,9 @@ def _state(rows: Sequence[tuple[str, JournalRow]], names: set[str]) -> str:
 
 
 def _row(database: str, row: JournalRow) -> dict[str, Any]:
-    found = row.as_json()
     state = row.state if row.is_committed else "not committed"
     keys = ("attempt", "before", "after", "revisions", "started_at", "seconds")
-    return {"database": database, "state": state} | {key: found[key] for key in keys}
+    return {"database": database, "state": state} | {key: getattr(row, key) for key in keys}
 
 
 def _movement(row: Mapping[str, Any]) -> str:

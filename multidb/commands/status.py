@@ -111,5 +111,4 @@ def _in_doubt(configuration: Configuration, database: Database, prepared: Prepar
 
 
 def _last_run(row: JournalRow) -> dict[str, Any]:
-    found = row.as_json()
-    return {key: found[key] for key in _LAST_RUN}
+    return {key: getattr(row, key) for key in _LAST_RUN}

@@ -9,8 +9,8 @@ first revision and after the last downgrade.
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,73 +78,59 @@ class JournalRow:
         """Whether the run only recorded revisions."""
         return all(each["sha256"] is None for each in self.revisions)
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 Journals = Mapping[str, list[JournalRow]]
 """The rows of each database, oldest first, by the databases' names."""
 
 
-@dataclass(frozen=True)
-class Change:
-    """What one attempt does in one database.
-
-    Args:
-        before: the revisions that the database was at.
-        after: the revisions that it is at afterwards.
-        revisions: the applied ones in order, as `applied` describes them.
-        seconds: how long it took.
-    """
-
-    before: tuple[str, ...]
-    revisions: Sequence[Mapping[str, Any]]
-    after: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-
-def begin(connection: Connection, run: Run, attempt: Attempt, change: Change, *, exists: bool) -> None:
-    """Write an attempt's row as `begun`, before the attempt has done anything. The caller commits it.
-
-    Args:
-        connection: in a transaction.
-        change: what is about to be done.
-        exists: whether the journal's table exists.
-    """
-    row = _columns(run, attempt, change) | {"state": BEGUN, "revisions": json.dumps(change.revisions)}
-    _insert(connection, row, exists=exists)
+def row_of(run: Run, attempt: Attempt, before: Iterable[str], revisions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of an attempt's row as `begun`; `applied` describes each revision that it is about to apply."""
+    return {
+        "attempt": attempt.id,
+        "run": run.id,
+        "state": BEGUN,
+        "release": run.release,
+        "command": run.command,
+        "before": ",".join(sorted(before)),
+        "revisions": json.dumps(revisions),
+        "participants": json.dumps(attempt.databases),
+        "who": run.who,
+        "host": run.host,
+        "started_at": attempt.started_at,
+        "versions": _versions(),
+    }
 
 
-def finish(
-    connection: Connection, run: Run, attempt: Attempt, change: Change, *, exists: bool, has_begun: bool
-) -> None:
-    """Write an attempt's row as `committed`, in the transaction that the row describes.
+def committed(after: Iterable[str], seconds: float) -> dict[str, Any]:
+    """The columns that a row gets in the transaction that it describes."""
+    return {"state": COMMITTED, "after": ",".join(sorted(after)), "seconds": round(seconds, 3)}
 
-    Args:
-        connection: in that transaction.
-        change: what was done.
-        exists: whether the journal's table exists.
-        has_begun: whether the attempt has a row `begun`, which is then updated.
+
+def insert(connection: Connection, row: Mapping[str, Any], *, exists: bool) -> None:
+    """Insert a row, and create the journal's table unless it exists."""
+    if not exists:
+        connection.exec_driver_sql(_CREATE)
+    values = ", ".join(_placeholder(connection, column) for column in row)
+    connection.exec_driver_sql(
+        f"INSERT INTO {NAME} (id, {', '.join(row)}) "  # noqa: S608 - ours
+        f"VALUES ((SELECT coalesce(max(id), 0) + 1 FROM {NAME}), {values})",
+        dict(row),
+    )
+
+
+def update(connection: Connection, attempt: str, changes: Mapping[str, Any]) -> None:
+    """Update the row of an attempt.
 
     Raises:
-        MigrationError: the row `begun` is missing.
+        MigrationError: the row is missing.
     """
-    done: dict[str, Any] = {
-        "after": ",".join(sorted(change.after)),
-        "revisions": json.dumps(change.revisions),
-        "seconds": round(change.seconds, 3),
-        "state": COMMITTED,
-    }
-    if not has_begun:
-        _insert(connection, _columns(run, attempt, change) | done, exists=exists)
-        return
-    changes = ", ".join(f"{column} = {_placeholder(connection, column)}" for column in done)
+    assignments = ", ".join(f"{column} = {_placeholder(connection, column)}" for column in changes)
     found = connection.exec_driver_sql(
-        f"UPDATE {NAME} SET {changes} WHERE attempt = {_placeholder(connection, 'attempt')}",  # noqa: S608 - ours
-        done | {"attempt": attempt.id},
+        f"UPDATE {NAME} SET {assignments} WHERE attempt = {_placeholder(connection, 'attempt')}",  # noqa: S608 - ours
+        {**changes, "attempt": attempt},
     )
     if found.rowcount != 1:  # prepared transactions in other databases would be resolved by this row
-        raise MigrationError(f"{NAME} has {found.rowcount} rows of {attempt.id}, where it should have one")
+        raise MigrationError(f"{NAME} has {found.rowcount} rows of {attempt}, where it should have one")
 
 
 def rows(connection: Connection) -> list[JournalRow]:
@@ -173,12 +159,7 @@ def read_all(databases: Sequence[Database]) -> Journals:
 
 
 def applied(revision: str, path: Path | None, *, upgrade: bool) -> dict[str, Any]:
-    """Describe an applied revision.
-
-    Args:
-        path: its file, or None where the revision is only stamped.
-        upgrade: its direction.
-    """
+    """Describe an applied revision; one that is only stamped has no file."""
     return {"revision": revision, "sha256": digest(path) if path else None, "upgrade": upgrade}
 
 
@@ -187,55 +168,19 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _insert(connection: Connection, row: Mapping[str, Any], *, exists: bool) -> None:
-    if not exists:
-        connection.exec_driver_sql(_CREATE)
-    values = ", ".join(_placeholder(connection, column) for column in row)
-    connection.exec_driver_sql(
-        f"INSERT INTO {NAME} (id, {', '.join(row)}) "  # noqa: S608 - ours
-        f"VALUES ((SELECT coalesce(max(id), 0) + 1 FROM {NAME}), {values})",
-        dict(row),
-    )
-
-
 def _placeholder(connection: Connection, column: str) -> str:
     return f":{column}" if connection.dialect.name == "sqlite" else f"%({column})s"
 
 
-def _columns(run: Run, attempt: Attempt, change: Change) -> dict[str, Any]:
-    return {
-        "attempt": attempt.id,
-        "run": run.id,
-        "release": run.release,
-        "command": run.command,
-        "before": ",".join(sorted(change.before)),
-        "participants": json.dumps(attempt.databases),
-        "who": run.who,
-        "host": run.host,
-        "started_at": attempt.started_at,
-        "versions": _versions(),
-    }
-
-
-def _row(columns: Mapping[str, Any]) -> JournalRow:
-    values = dict(columns)
-    values["before"] = tuple(filter(None, columns["before"].split(",")))
-    values["after"] = tuple(filter(None, (columns["after"] or "").split(",")))
-    values["revisions"] = tuple(json.loads(columns["revisions"] or "[]"))
-    values["participants"] = tuple(json.loads(columns["participants"]))
-    values["versions"] = json.loads(columns["versions"])
-    return JournalRow(**values)
+def _row(columns: dict[str, Any]) -> JournalRow:
+    columns |= {name: tuple(filter(None, (columns[name] or "").split(","))) for name in ("before", "after")}
+    columns |= {name: tuple(json.loads(columns[name] or "[]")) for name in ("revisions", "participants")}
+    return JournalRow(**columns | {"versions": json.loads(columns["versions"])})
 
 
 @cache
 def _versions() -> str:
     """The versions of Python and the libraries, as JSON."""
-    psycopg2_version = str(vars(psycopg2)["__version__"]).partition(" ")[0]  # build options follow the version
-    return json.dumps(
-        {
-            "python": platform.python_version(),
-            "alembic": alembic.__version__,
-            "sqlalchemy": sqlalchemy.__version__,
-            "psycopg2": psycopg2_version,
-        }
-    )
+    modules = {module.__name__: vars(module)["__version__"] for module in (alembic, sqlalchemy, psycopg2)}
+    modules["psycopg2"] = modules["psycopg2"].partition(" ")[0]  # build options follow the version
+    return json.dumps({"python": platform.python_version()} | modules)

@@ -18,6 +18,8 @@ from multidb.release.executor import Executor
 from multidb.release.participant import Applied, FailureKind, Operation, ParticipantError
 from multidb.signals import Interruption
 
+# After these failures, a retry by this run or a later run is all that a revision outside a transaction needs.
+_RETRIED = (FailureKind.LOCK, FailureKind.BUSY, FailureKind.MOVED)
 _LOCK_WAIT = 15.0  # seconds to wait for the lock of a database whose session has just broken
 
 STATEMENTS_STAY = (
@@ -38,13 +40,7 @@ class State(StrEnum):
 
 @dataclass
 class Outcome:
-    """What became of the databases of an attempt.
-
-    Attributes:
-        applied: what was done in each.
-        states: COMMITTED, ROLLED_BACK or IN_DOUBT.
-        reasons: why a database is not committed, or its outcome is not known.
-    """
+    """What was applied in the databases of an attempt, what became of each, and why some are not committed."""
 
     applied: dict[str, Applied] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
@@ -63,12 +59,7 @@ class NontransactionalError(MigrationError):
 
 
 class InDoubtError(MigrationError):
-    """An attempt failed, and not every database could be rolled back.
-
-    Args:
-        reason: why it failed.
-        outcome: what became of the databases.
-    """
+    """An attempt failed, and not every database could be rolled back."""
 
     exit_code = ExitCode.PARTIAL
 
@@ -78,12 +69,7 @@ class InDoubtError(MigrationError):
 
 
 class Coordinator:
-    """Commits stages.
-
-    Args:
-        executor: performs the operations of the participants.
-        databases: those that take part, by their names.
-    """
+    """Commits stages in the databases that take part."""
 
     def __init__(self, executor: Executor, databases: Mapping[str, Database], interruption: Interruption) -> None:
         self._executor, self._databases, self._interruption = executor, databases, interruption
@@ -91,14 +77,11 @@ class Coordinator:
     def commit(self, attempt: Attempt) -> Outcome:
         """Migrate and commit the databases of an attempt.
 
-        Args:
-            attempt: which databases, and how.
-
         Returns:
             What became of each; not the same for all only if a commit failed.
 
         Raises:
-            MigrationError: a database failed; all were rolled back.
+            ParticipantError: a database failed; all were rolled back.
             Interrupted: a signal came before the decision; all were rolled back.
             NontransactionalError: a revision outside a transaction failed.
             InDoubtError: a database failed, and another could not be rolled back.
@@ -114,12 +97,11 @@ class Coordinator:
                 self._executor.run(Operation.PREPARE, others, attempt)
         except BaseException as error:
             self._roll_back(attempt, prepared, error)
-            retries = isinstance(error, ParticipantError) and error.kind in (FailureKind.LOCK, FailureKind.MOVED)
-            if attempt.nontransactional and not retries:
+            if attempt.nontransactional and not (isinstance(error, ParticipantError) and error.kind in _RETRIED):
                 raise self._nontransactional_failure(attempt, error) from error
             raise
         # From here on a signal changes nothing: what has been begun is finished.
-        outcome = Outcome({name: reply.value for name, reply in replies.items()})
+        outcome = Outcome({name: reply.applied for name, reply in replies.items() if reply.applied})
         if attempt.two_phase:
             self._decide(attempt, others, outcome)
         else:
@@ -133,10 +115,11 @@ class Coordinator:
         outcome = Outcome(reasons={name: reason_of(error)})
         state = self._state_after_failure(name, attempt, outcome, without_row=State.ROLLED_BACK)
         text = {
-            State.COMMITTED: "the revision ran outside a transaction, completed, and is recorded",
-            State.ROLLED_BACK: STATEMENTS_STAY,
-        }.get(state, outcome.reasons[name])
-        return NontransactionalError(f"{reason_of(error)}; {text}", name)
+            State.COMMITTED: "; the revision ran outside a transaction, completed, and is recorded",
+            State.ROLLED_BACK: f"; {STATEMENTS_STAY}",
+            State.IN_DOUBT: "",
+        }[state]
+        return NontransactionalError(f"{outcome.reasons[name]}{text}", name)
 
     def _decide(self, attempt: Attempt, others: Sequence[str], outcome: Outcome) -> None:
         decider = attempt.decider
@@ -195,11 +178,9 @@ class Coordinator:
     def _state_after_failure(
         self, name: str, attempt: Attempt, outcome: Outcome, without_row: State = State.IN_DOUBT
     ) -> State:
-        """What a commit of unknown outcome came to, by the database's journal.
+        """What a commit of unknown outcome came to, by the database's journal, or by its having no row of the attempt.
 
-        Args:
-            outcome: gets the reason, if the journal can't be read.
-            without_row: what follows if the journal has no row of the attempt.
+        If the journal can't be read, the outcome gets the reason.
         """
         try:
             committed = recovery.decision(self._databases[name], attempt.id, _LOCK_WAIT)

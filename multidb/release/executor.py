@@ -14,7 +14,6 @@ from multiprocessing.connection import wait
 from typing import Any, Protocol
 
 from multidb.database.attempt import Attempt
-from multidb.errors import MigrationError
 from multidb.release import worker
 from multidb.release.participant import Operation, Participant, ParticipantError
 from multidb.release.processes import ForkedProcess, can_fork
@@ -32,7 +31,7 @@ class Executor(Protocol):
         """Perform an operation in some of the databases; if one fails, cancel the operation in the others.
 
         Raises:
-            MigrationError: the first failure.
+            ParticipantError: the first failure.
             Interrupted: a signal came.
         """
 
@@ -51,11 +50,12 @@ class SerialExecutor:
         self._interruption = interruption
 
     def run(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
-        replies = {}
+        replies: dict[str, Reply] = {}
         for name in names:
-            participant = self._participants[name]
-            with self._interruption.cancelling(participant.session.cancel):
-                replies[name] = Reply(name, participant.perform(operation, attempt), None)
+            with self._interruption.cancelling(self._participants[name].session.cancel):
+                replies |= self.run_all(operation, [name], attempt)
+            if (failure := replies[name].failure) is not None:
+                raise failure
         return replies
 
     def run_all(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
@@ -63,7 +63,7 @@ class SerialExecutor:
         for name in names:
             try:
                 replies[name] = Reply(name, self._participants[name].perform(operation, attempt), None)
-            except MigrationError as error:
+            except ParticipantError as error:
                 replies[name] = Reply(name, None, error)
         return replies
 
@@ -81,15 +81,14 @@ class ProcessExecutor:
         self._workers: list[_Worker] = []
         for own in _shares(participants, jobs):
             others = [each for each in participants if each not in own]
-            process = _Worker(own, others, [each.pipe for each in self._workers])
-            self._workers.append(process)
-            self._owners |= {each.name: process for each in own}
+            self._workers.append(_Worker(own, others, [each.pipe for each in self._workers]))
+            self._owners |= {each.name: self._workers[-1] for each in own}
         for participant in participants:
             worker.abandon_session(participant)
 
     def run(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
-        failure: MigrationError | None = None
+        failure: ParticipantError | None = None
         # A signal must not interrupt a message half-way: it is checked between two messages.
         with self._interruption.deferred():
             for reply in self._replies(operation, names, attempt):
@@ -145,14 +144,10 @@ class ProcessExecutor:
 
 
 class _Worker:
-    """The coordinator's side of a worker process.
-
-    Attributes:
-        unanswered: the names of the databases whose orders have no reply yet.
-    """
+    """The coordinator's side of a worker process."""
 
     def __init__(self, own: Sequence[Participant], others: Sequence[Participant], siblings: Sequence[Pipe]) -> None:
-        self.unanswered: list[str] = []
+        self.unanswered: list[str] = []  # the databases whose orders have no reply yet
         # SIGTERM is ignored: the coordinator decides whether the worker rolls back.
         self.process = ForkedProcess(lambda pipe: worker.work(pipe, own, others), siblings, signal.SIG_IGN)
         self.pipe = self.process.pipe
@@ -181,12 +176,7 @@ class _Worker:
 
 
 def executor_for(participants: Sequence[Participant], jobs: int, interruption: Interruption) -> Executor:
-    """The executor for so many participants.
-
-    Args:
-        participants: the databases that have work.
-        jobs: how many of them may be worked on at the same time.
-    """
+    """The executor for these participants, of which so many may be worked on at the same time."""
     if min(jobs, len(participants)) > 1 and can_fork():
         return ProcessExecutor(participants, jobs, interruption)
     return SerialExecutor(participants, interruption)

@@ -1,7 +1,7 @@
 """One database in a run: migrated in an open transaction, then prepared or committed, or rolled back."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -16,7 +16,6 @@ from multidb.database import journal
 from multidb.database.attempt import Attempt, Run
 from multidb.database.blockers import BlockerMonitor
 from multidb.database.connections import Driver
-from multidb.database.journal import Change
 from multidb.database.locks import LockedError
 from multidb.database.probe import ProbeResult
 from multidb.errors import ExitCode, MigrationError, explain, in_database, reason_of, revision_line
@@ -42,13 +41,21 @@ class Operation(Enum):
     """What a participant can do."""
 
     WAIT = auto()
+    """Wait until no other process writes to an SQLite file, before any other database is touched."""
     MIGRATE = auto()
+    """Migrate in a transaction that stays open, or outside one where the stage says so."""
     PREPARE = auto()
+    """The first phase of the commit: from here on the transaction survives the session, and the server."""
     COMMIT = auto()
+    """Commit in one phase; in the decider, this is the decision."""
     COMMIT_PREPARED = auto()
+    """The second phase of the commit."""
     ROLLBACK = auto()
+    """Roll back the open transaction."""
     ROLLBACK_PREPARED = auto()
+    """Roll back a transaction that may have been prepared."""
     CLOSE = auto()
+    """End the session, and with it the lock."""
 
     @property
     def is_interruptible(self) -> bool:
@@ -65,7 +72,9 @@ class FailureKind(Enum):
     """What follows from a failure."""
 
     LOCK = auto()
-    """A lock was not had: a retry may succeed."""
+    """A lock timeout or a deadlock: a retry may succeed."""
+    BUSY = auto()
+    """Another process held the lock for longer than the run waits: the run ends, and a later run may succeed."""
     MOVED = auto()
     """The database is no longer where it was when the run was planned: the run is planned again."""
     ENDED = auto()
@@ -75,16 +84,12 @@ class FailureKind(Enum):
 
 
 class ParticipantError(MigrationError):
-    """The failure of an operation in one database.
-
-    Args:
-        trace: the traceback, if the failure happened in another process; for `--raiseerr`.
-    """
+    """The failure of an operation in one database; for `--raiseerr` with the traceback, if from another process."""
 
     def __init__(self, reason: str, database: str, kind: FailureKind = FailureKind.OTHER, trace: str = "") -> None:
         super().__init__(reason, database)
         self.name, self.kind, self.trace = database, kind, trace
-        if kind is FailureKind.LOCK:
+        if kind in (FailureKind.LOCK, FailureKind.BUSY):
             self.exit_code = ExitCode.RETRY
         if trace:
             self.add_note(trace)
@@ -95,13 +100,7 @@ class ParticipantError(MigrationError):
 
 @dataclass(frozen=True)
 class Applied:
-    """What a stage did in one database.
-
-    Args:
-        after: the revisions that the database is at.
-        revisions: how many were applied.
-        seconds: how long it took.
-    """
+    """What a stage did in one database: where that is now, how many revisions were applied, and how long it took."""
 
     after: tuple[str, ...]
     revisions: int
@@ -111,10 +110,8 @@ class Applied:
 class Participant:
     """A database that has work.
 
-    Args:
-        driver: a PostgreSQL session that holds the database's lock, and belongs to the participant from here on; None
-            for SQLite.
-        run: the run, as the journal describes it.
+    The driver is a PostgreSQL session that holds the database's lock, and belongs to the participant from here on; None
+    for SQLite.
     """
 
     def __init__(
@@ -126,84 +123,68 @@ class Participant:
         self.session = Session(self.database, driver, self._limits, settings.lock_wait, result.dialect_cache_key)
         self._before = self._after = plan.before
         self._has_journal = result.has_journal
+        self._blockers = ""
 
-    def perform(self, operation: Operation, attempt: Attempt) -> Any:
-        """Perform an operation.
+    def perform(self, operation: Operation, attempt: Attempt) -> Applied | None:
+        """Perform an operation. Returns what MIGRATE applied.
 
         Raises:
             ParticipantError: the operation failed.
         """
-        methods: dict[Operation, Callable[[Attempt], Any]] = {
-            Operation.WAIT: self.wait,
-            Operation.MIGRATE: self.migrate,
-            Operation.PREPARE: self.prepare,
-            Operation.COMMIT: self.commit,
-            Operation.COMMIT_PREPARED: self.commit_prepared,
-            Operation.ROLLBACK: self.rollback,
-            Operation.ROLLBACK_PREPARED: self.rollback_prepared,
-            Operation.CLOSE: lambda _attempt: self.close(),
-        }
-        return methods[operation](attempt)
-
-    def wait(self, _attempt: Attempt) -> None:
-        """Wait until no other process writes to an SQLite file, before any other database is touched."""
-        with self._failing():
-            self.session.wait_for_writers()
-
-    def migrate(self, attempt: Attempt) -> Applied:
-        """Migrate in a transaction that stays open, or outside one where the stage says so.
-
-        The decider commits its journal row `begun` first, so that the row is there before any other is prepared.
-        """
-        stage, started = self.plan.stages[attempt.stages[self.name]], time.monotonic()
-        monitor = BlockerMonitor(self.database, self.session.backend, self._limits.lock_timeout)
-        with self._failing(monitor), monitor:
-            if stage.nontransactional:
-                self._migrate_nontransactional(attempt, stage)
-            else:
-                if attempt.decides(self.name):
-                    self._write_begun(attempt)
-                self.session.connection.begin()
-                with self.session.in_revision():
-                    self._run_migrations(attempt, stage)
-                self.session.verify()
-                self._write_committed(attempt, time.monotonic() - started)
-        return Applied(self._after, len(stage.steps), time.monotonic() - started)
-
-    def prepare(self, attempt: Attempt) -> None:
-        """The first phase of the commit: from here on the transaction survives the session, and the server."""
-        with self._failing():
-            self.session.end(f"PREPARE TRANSACTION '{attempt.gid(self.name)}'", "PREPARE TRANSACTION")
-
-    def commit(self, attempt: Attempt) -> None:
-        """Commit in one phase; in the decider, this is the decision."""
-        with self._failing():
-            if not self.plan.stages[attempt.stages[self.name]].nontransactional:  # that has committed itself
-                self.session.commit()
-            self._committed()
-
-    def commit_prepared(self, attempt: Attempt) -> None:
-        """The second phase of the commit."""
-        with self._failing():
-            recovery.finish_in(self.session.driver, attempt.gid(self.name), commit=True)
-            self._committed()
-
-    def rollback(self, _attempt: Attempt) -> None:
-        """Roll back the open transaction."""
-        with self._failing():
-            self._after = self._before
-            self.session.rollback()
-
-    def rollback_prepared(self, attempt: Attempt) -> None:
-        """Roll back a transaction that may have been prepared."""
-        with self._failing():
-            self._after = self._before
-            self.session.rollback()
-            recovery.finish_in(self.session.driver, attempt.gid(self.name), commit=False)
+        with self._failing(operation):
+            match operation:
+                case Operation.WAIT:
+                    self.session.wait_for_writers()
+                case Operation.MIGRATE:
+                    return self._migrated(attempt)
+                case Operation.PREPARE:
+                    self.session.end(f"PREPARE TRANSACTION '{attempt.gid(self.name)}'", "PREPARE TRANSACTION")
+                case Operation.COMMIT:
+                    if not self._stage(attempt).nontransactional:  # that has committed itself
+                        self.session.commit()
+                    self._note_commit()
+                case Operation.COMMIT_PREPARED:
+                    recovery.finish_in(self.session.driver, attempt.gid(self.name), commit=True)
+                    self._note_commit()
+                case Operation.ROLLBACK:
+                    self._roll_back()
+                case Operation.ROLLBACK_PREPARED:
+                    self._roll_back()
+                    recovery.finish_in(self.session.driver, attempt.gid(self.name), commit=False)
+                case Operation.CLOSE:
+                    self.close()
+        return None
 
     def close(self) -> None:
         """End the session, and with it the lock; an open transaction is rolled back."""
         self.session.close()
+
+    def _migrated(self, attempt: Attempt) -> Applied:
+        stage, started = self._stage(attempt), time.monotonic()
+        monitor = BlockerMonitor(self.database, self.session.backend, self._limits.lock_timeout)
+        try:
+            with monitor:
+                if stage.nontransactional:
+                    self._migrate_nontransactional(attempt, stage)
+                else:
+                    self._migrate_in_transaction(attempt)
+        finally:
+            self._blockers = monitor.seen
+        return Applied(self._after, len(stage.steps), time.monotonic() - started)
+
+    def _migrate_in_transaction(self, attempt: Attempt) -> None:
+        """Migrate in a transaction that stays open.
+
+        The decider commits its journal row `begun` first, so that the row is there before any other is prepared.
+        """
+        started = time.monotonic()
+        if attempt.decides(self.name):
+            self._write_begun(attempt)
+        self.session.connection.begin()
+        with self.session.in_revision():
+            self._run_migrations(attempt)
+        self.session.verify()
+        self._write_committed(attempt, started)
 
     def _migrate_nontransactional(self, attempt: Attempt, stage: Stage) -> None:
         """Run a revision whose statements commit by themselves, then record it together with its journal row."""
@@ -218,15 +199,15 @@ class Participant:
         if not self.database.is_sqlite:
             event.listen(session.connection, "before_cursor_execute", statements.before_execute)
         try:
-            with session.autocommit(), session.in_revision():
-                self._run_migrations(attempt, stage, lambda: self._write_committed(attempt, time.monotonic() - started))
+            with session.in_revision(autocommit=True):
+                self._run_migrations(attempt, lambda: self._write_committed(attempt, started))
             if session.in_transaction:
                 session.commit()
         finally:
             if not self.database.is_sqlite:
                 event.remove(session.connection, "before_cursor_execute", statements.before_execute)
 
-    def _run_migrations(self, attempt: Attempt, stage: Stage, applied: Callable[[], None] = lambda: None) -> None:
+    def _run_migrations(self, attempt: Attempt, applied: Callable[[], None] = lambda: None) -> None:
         def note(heads: set[str], **_: Any) -> None:
             self._after = tuple(sorted(heads))
             applied()
@@ -240,24 +221,23 @@ class Participant:
             self.session.connection,
             work=nontransactional.around(work, lambda: None, self.session.begin_recording),
             on_version_apply=note,
-            transactional_ddl=not stage.nontransactional,
+            transactional_ddl=not attempt.nontransactional,
             purge=purges,
         )
 
     def _write_begun(self, attempt: Attempt) -> None:
-        connection = self.session.connection
         with self._rolled_back_on_failure():
-            connection.begin()
-            change = Change(self._before, self._revisions(attempt))
-            journal.begin(connection, self._run, attempt, change, exists=self._has_journal)
+            self.session.connection.begin()
+            journal.insert(self.session.connection, self._row(attempt), exists=self._has_journal)
             self.session.commit()
         self._has_journal = True
 
-    def _write_committed(self, attempt: Attempt, seconds: float) -> None:
-        has_begun = attempt.nontransactional or attempt.decides(self.name)
-        change = Change(self._before, self._revisions(attempt), self._after, seconds)
-        connection = self.session.connection
-        journal.finish(connection, self._run, attempt, change, exists=self._has_journal, has_begun=has_begun)
+    def _write_committed(self, attempt: Attempt, started: float) -> None:
+        connection, committed = self.session.connection, journal.committed(self._after, time.monotonic() - started)
+        if attempt.nontransactional or attempt.decides(self.name):  # the row was written as `begun`
+            journal.update(connection, attempt.id, committed)
+        else:
+            journal.insert(connection, self._row(attempt) | committed, exists=self._has_journal)
 
     @contextmanager
     def _rolled_back_on_failure(self) -> Iterator[None]:
@@ -267,9 +247,13 @@ class Participant:
             self.session.rollback()
             raise
 
-    def _revisions(self, attempt: Attempt) -> list[Mapping[str, Any]]:
-        steps = files_of(self.plan.stages[attempt.stages[self.name]].steps)
-        return [journal.applied(revision, path, upgrade=upgrade) for revision, path, upgrade in steps]
+    def _stage(self, attempt: Attempt) -> Stage:
+        return self.plan.stages[attempt.stages[self.name]]
+
+    def _row(self, attempt: Attempt) -> dict[str, Any]:
+        steps = files_of(self._stage(attempt).steps)
+        revisions = [journal.applied(revision, path, upgrade=upgrade) for revision, path, upgrade in steps]
+        return journal.row_of(self._run, attempt, self._before, revisions)
 
     def _begun_before(self, stage: Stage) -> bool:
         """Whether an earlier run began this very stage and did not finish it."""
@@ -283,16 +267,16 @@ class Participant:
                 return not row.is_committed
         return False
 
-    def _committed(self) -> None:
+    def _note_commit(self) -> None:
         self._before, self._has_journal = self._after, True
 
-    @contextmanager
-    def _failing(self, monitor: BlockerMonitor | None = None) -> Iterator[None]:
-        """Turn every failure inside into a ParticipantError.
+    def _roll_back(self) -> None:
+        self._after = self._before
+        self.session.rollback()
 
-        Args:
-            monitor: of the blockers, where a lock that was not had may be had by a retry.
-        """
+    @contextmanager
+    def _failing(self, operation: Operation) -> Iterator[None]:
+        """Turn every failure inside into a ParticipantError."""
         try:
             with for_database(self.name), in_database(self.name):
                 yield
@@ -303,9 +287,9 @@ class Participant:
                 kind = FailureKind.MOVED
             elif any(isinstance(cause, EndedError) for cause in causes):
                 kind = FailureKind.ENDED
-            elif monitor and any(_is_lock(cause) for cause in causes):
-                kind = FailureKind.LOCK
-                text += f": blocked by {monitor.seen}" if monitor.seen else ""
+            elif any(_is_lock(cause) for cause in causes):
+                kind = FailureKind.LOCK if operation is Operation.MIGRATE else FailureKind.BUSY
+                text += f": blocked by {self._blockers}" if operation is Operation.MIGRATE and self._blockers else ""
             raise ParticipantError(text, self.name, kind) from error
         except Interrupted:
             raise

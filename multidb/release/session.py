@@ -60,19 +60,12 @@ class Session:
             opened when it is needed.
         limits: how long the session may block others.
         lock_wait: seconds to wait for another process that writes to an SQLite file.
-        dialect_cache_key: databases with equal keys share an initialised dialect of SQLAlchemy.
     """
 
     def __init__(
-        self,
-        database: Database,
-        driver: Driver,
-        limits: Limits,
-        lock_wait: float,
-        dialect_cache_key: Hashable | None,
+        self, database: Database, driver: Driver, limits: Limits, lock_wait: float, dialect_cache_key: Hashable | None
     ) -> None:
-        self.database = database
-        self.driver = driver
+        self.database, self.driver = database, driver
         self._limits, self._lock_wait, self._dialect_cache_key = limits, lock_wait, dialect_cache_key
         self._connection: Connection | None = None
         self._began: object = None  # when the last transaction began, as the server says
@@ -93,7 +86,7 @@ class Session:
 
     @property
     def backend(self) -> int | None:
-        """The PostgreSQL process that serves the session."""
+        """The PostgreSQL server process of the session."""
         return None if self.database.is_sqlite else int(self.driver.info.backend_pid)
 
     @property
@@ -106,15 +99,14 @@ class Session:
         return not self.driver.closed and self.driver.info.transaction_status != TRANSACTION_STATUS_IDLE
 
     @contextmanager
-    def in_revision(self) -> Iterator[None]:
-        """Refuse what would end the transaction, and detect what has ended it.
+    def in_revision(self, *, autocommit: bool = False) -> Iterator[None]:
+        """Refuse what would end the transaction, and detect what has ended it; or let each statement commit by itself.
 
         Raises:
             EndedError: the transaction has been ended.
         """
-        began, before = self._began, self._mode
-        if before is not _Mode.AUTOCOMMIT:
-            self._mode = _Mode.REVISION
+        began = self._began
+        self._mode = _Mode.AUTOCOMMIT if autocommit else _Mode.REVISION
         try:
             with _autocommit_block_explained():
                 yield
@@ -122,15 +114,6 @@ class Session:
             if not _sqlite_rolled_back(error) and self._transaction() not in (began, None):
                 raise EndedError(f"{reason_of(error)}; and {_ENDED}") from error
             raise
-        finally:
-            self._mode = before
-
-    @contextmanager
-    def autocommit(self) -> Iterator[None]:
-        """Let each statement inside commit by itself."""
-        self._mode = _Mode.AUTOCOMMIT
-        try:
-            yield
         finally:
             self._mode = _Mode.OWN
 
@@ -165,7 +148,6 @@ class Session:
         """End the transaction.
 
         Args:
-            statement: ends it.
             tag: the command tag that the server must answer; an aborted transaction answers ROLLBACK, without an error.
 
         Raises:
@@ -178,10 +160,9 @@ class Session:
             else:
                 with self.driver.cursor() as cursor:
                     cursor.execute(statement)
-                    if tag is not None and cursor.statusmessage != tag:
-                        raise MigrationError(
-                            f"the server answered {cursor.statusmessage} to {tag}: its log has the reason"
-                        )
+                    answer = cursor.statusmessage
+                    if tag is not None and answer != tag:
+                        raise MigrationError(f"the server answered {answer} to {tag}: its log has the reason")
         finally:
             self._close_sqlalchemy_transaction()
 
@@ -202,27 +183,19 @@ class Session:
             self._close_sqlalchemy_transaction()
 
     def wait_for_writers(self) -> None:
-        """Wait until no other process writes to an SQLite file, as for another run.
-
-        Raises:
-            LockedError: another process wrote for longer.
-        """
+        """Wait until no other process writes to an SQLite file; raise a LockedError after `lock_wait`."""
         self._open()
         locks.lock(self.driver, Wait(self._lock_wait, "lock_wait"))
         self.driver.execute("ROLLBACK")
 
     def begin_recording(self) -> None:
-        """Begin the transaction that records a revision which ran outside of one.
-
-        Raises:
-            LockedError: the revision gave the run's lock back, and another session holds it now.
-        """
+        """Begin the transaction that records a revision which ran outside of one."""
         if isinstance(self.driver, sqlite3.Connection):
             self.driver.isolation_level = None  # autocommit_block() leaves another
         else:
             self.driver.commit()
             self.driver.autocommit = True
-            locks.lock(self.driver, Wait(0))  # DISCARD ALL gives it back; holding it twice does no harm
+            locks.lock(self.driver, Wait(0))  # a DISCARD ALL has given it back; holding it twice does no harm
         self._begin_transaction(self.driver)
 
     def close(self) -> None:
@@ -271,11 +244,8 @@ class Session:
             self._began = cursor.fetchone()[0]
 
     def _timeouts(self) -> str:
-        milliseconds = {
-            "lock_timeout": self._limits.lock_timeout * 1000,
-            "statement_timeout": self._limits.statement_timeout * 1000,
-        }
-        return "; ".join(f"SET {name} = {math.ceil(value)}" for name, value in milliseconds.items())
+        seconds = {"lock_timeout": self._limits.lock_timeout, "statement_timeout": self._limits.statement_timeout}
+        return "; ".join(f"SET {name} = {math.ceil(value * 1000)}" for name, value in seconds.items())
 
     def _transaction(self) -> object:
         """What distinguishes the transaction from any other, as `_began`; None if the session can't be asked."""
@@ -295,13 +265,7 @@ class Session:
             raise MigrationError("a revision may not commit or roll back: all databases are committed together")
 
     def _refuse_ending_statement(
-        self,
-        _connection: Connection,
-        _cursor: object,
-        statement: str,
-        _parameters: object,
-        _context: object,
-        _many: bool,
+        self, _connection: Connection, _cursor: object, statement: str, *_parameters: object
     ) -> None:
         """Refuse a statement of a revision that would end the transaction, before it is sent."""
         match = _ENDS_TRANSACTION.match(statement) if self._mode is _Mode.REVISION else None
@@ -314,13 +278,14 @@ class Session:
 def _sqlite_rolled_back(error: Exception) -> bool:
     """Whether SQLite itself may roll back on this error: https://sqlite.org/lang_transaction.html"""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in {
+    codes = (
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_NOMEM,
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_INTERRUPT,
-    }
+    )
+    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in codes
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from multidb.database.attempt import Attempt
-from multidb.errors import MigrationError, explain
+from multidb.errors import explain
 from multidb.logs import with_database
-from multidb.release.participant import Operation, Participant, ParticipantError
+from multidb.release.participant import Applied, Operation, Participant, ParticipantError
 from multidb.signals import Interrupted
 
 CANCEL = "cancel"
@@ -36,18 +36,12 @@ class Reply(NamedTuple):
     """How an operation ended in one database."""
 
     name: str
-    value: Any
-    failure: MigrationError | None
+    applied: Applied | None
+    failure: ParticipantError | None
 
 
 def work(pipe: Pipe, own: Sequence[Participant], others: Sequence[Participant]) -> None:
-    """Be a worker, until the coordinator is gone.
-
-    Args:
-        pipe: to the coordinator.
-        own: the participants of this worker.
-        others: those of other workers, whose sessions this process has inherited.
-    """
+    """Be a worker, until the coordinator is gone; the process has inherited the sessions of others, too."""
     for other in others:
         abandon_session(other)
     WorkerLoop(pipe, {each.name: each for each in own}).run()

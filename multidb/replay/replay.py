@@ -19,7 +19,7 @@ from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan, Stage, Step
 from multidb.planning.planner import stages_of
-from multidb.release.participant import Participant
+from multidb.release.participant import Operation, Participant
 from multidb.release.processes import map_in_processes
 from multidb.replay.scratch import Scratch, ScratchServer, server_for
 from multidb.schema.dialect import dialect_of
@@ -217,8 +217,8 @@ def _replay(environment: Environment, probe: Probe, stages: Sequence[Stage], obs
         participant.session.end("ROLLBACK")
         for number, stage in enumerate(stages):
             attempt = Attempt(run.id, number, (name,), name, False, {name: number}, stage.nontransactional)
-            participant.migrate(attempt)
-            participant.commit(attempt)
+            participant.perform(Operation.MIGRATE, attempt)
+            participant.perform(Operation.COMMIT, attempt)
 
 
 def _way(environment: Environment, branch: Branch, positions: Iterable[Position]) -> tuple[list[Step], set[Position]]:

@@ -3,8 +3,8 @@
     python interrupted.py ACTION WHEN OPERATION DATABASE COMMAND...
 
 ACTION is a signal and whom it goes to (`SIGKILL:coordinator`, `SIGKILL:worker`), or anything else for a shell. WHEN is
-`before` or `after`, OPERATION a method of Participant, COMMAND `alembic ...` or `multidb ...`. To be run in a checkout,
-whose code is what runs.
+`before` or `after`, OPERATION an Operation of Participant's or another of its methods, COMMAND `alembic ...` or
+`multidb ...`. To be run in a checkout, whose code is what runs.
 """
 
 import os
@@ -18,8 +18,14 @@ from typing import Any
 sys.path.insert(0, str(Path.cwd()))
 
 
-def interrupting(operation: Callable[..., Any], action: str, when: str, database: str) -> Callable[..., Any]:
-    """The operation, with the action in front of it or behind it, once and in one database."""
+def interrupting(
+    method: Callable[..., Any], wanted: object, action: str, when: str, database: str
+) -> Callable[..., Any]:
+    """A method of Participant, with the action in front of it or behind it, once and in one database.
+
+    Args:
+        wanted: the first argument with which the method has to be called, or None for any.
+    """
     coordinator = os.getpid()
     left = [action]
 
@@ -34,10 +40,11 @@ def interrupting(operation: Callable[..., Any], action: str, when: str, database
             subprocess.run(action, shell=True, check=True, stdout=subprocess.DEVNULL)
 
     def interrupted(self: Any, *arguments: Any) -> Any:
-        if self.name == database and when == "before":
+        is_here = self.name == database and wanted in (None, arguments[0])
+        if is_here and when == "before":
             act()
-        result = operation(self, *arguments)
-        if self.name == database and when == "after":
+        result = method(self, *arguments)
+        if is_here and when == "after":
             act()
         return result
 
@@ -50,8 +57,10 @@ def main() -> None:
     from multidb.release import participant
 
     action, when, operation, database, program, *arguments = sys.argv[1:]
-    method = getattr(participant.Participant, operation)
-    setattr(participant.Participant, operation, interrupting(method, action, when, database))
+    wanted = participant.Operation.__members__.get(operation.upper())
+    name = "perform" if wanted else operation
+    method = getattr(participant.Participant, name)
+    setattr(participant.Participant, name, interrupting(method, wanted, action, when, database))
     if program == "multidb":
         sys.exit(cli.main(arguments))
     from alembic.config import main as alembic
