@@ -37,11 +37,9 @@ class ExitCode(IntEnum):
 
 
 class MigrationError(CommandError):
-    """A failure as data; its text is composed in one place, `__str__`.
+    """A failure as data: one line with the problem and the next step, and the database in which it happened.
 
-    Args:
-        reason: one line for people: the problem, then the next step.
-        database: the database in which it happened, if in one.
+    The text is composed in one place, `__str__`.
     """
 
     exit_code = ExitCode.FAILED
@@ -111,11 +109,8 @@ _LONGEST = 1000  # characters of a line
 def reported(config: Config) -> Iterator[None]:
     """Report every failure inside as one line on stderr and an exit code.
 
-    `alembic --raiseerr` shows the traceback instead. Called from Python, without a command line, the failure is raised
-    as a CommandError.
-
     Raises:
-        SystemExit: the failure, on a command line.
+        SystemExit: the failure, on a command line; with `alembic --raiseerr` the failure itself, with its traceback.
         CommandError: the failure, called from Python.
     """
     try:
@@ -158,8 +153,7 @@ def in_database(name: str) -> Iterator[None]:
         raise
     except SystemExit as error:
         # Passed on, a revision's sys.exit() would end the run as a success with nothing done.
-        place = revision_line(error)
-        raise MigrationError(f"{f'{place}: ' if place else ''}sys.exit() was called", name) from error
+        raise MigrationError(f"{_place(error)}sys.exit() was called", name) from error
     except Exception as error:
         raise MigrationError(explain(error), name) from error
 
@@ -186,12 +180,10 @@ def explain(error: BaseException) -> str:
     else:
         text = _one_line(_text(error)) or "no reason given; --raiseerr shows where"
         whole = said = f"{type(error).__name__}: {text}"
-    place = revision_line(error)
-    advice = _advice(driver_error, whole)
-    said = redacted(said)
+    advice, said = _advice(driver_error, whole), redacted(said)
     if len(said) > _LONGEST:
         said = f"{said[:_LONGEST]}…"
-    return redacted((f"{place}: " if place else "") + said + (f": {advice}" if advice else ""))
+    return redacted(_place(error) + said + (f": {advice}" if advice else ""))
 
 
 def _advice(error: BaseException | None, said: str) -> str | None:
@@ -217,6 +209,11 @@ def revision_line(error: BaseException) -> str | None:
     frames = traceback.extract_tb(error.__traceback__)
     found = [frame for frame in frames if Path(frame.filename).parts[-3:-2] == ("versions",)]
     return f"{_relative(found[-1].filename)}:{found[-1].lineno}" if found else None
+
+
+def _place(error: BaseException) -> str:
+    place = revision_line(error)
+    return f"{place}: " if place else ""
 
 
 def redacted(text: str) -> str:

@@ -21,16 +21,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """The signals that this run has received, and whether it may stop now.
-
-    Attributes:
-        received: the name of the first signal, if one came.
-        is_urgent: whether another signal came after it.
-    """
+    """The signals that this run has received, and whether it may stop now."""
 
     def __init__(self) -> None:
-        self.received: str | None = None
-        self.is_urgent = False
+        self.received: str | None = None  # the name of the last signal
+        self.is_urgent = False  # more than one has come
         self._may_stop = False
         self._ended = Event()
 
@@ -75,11 +70,7 @@ class Interruption:
             self._may_stop = before
 
     def check(self) -> None:
-        """Stop here if a signal has come.
-
-        Raises:
-            Interrupted: a signal has come.
-        """
+        """Raise `Interrupted` if a signal has come."""
         if self.received is not None:
             raise Interrupted(self.received)
 
@@ -87,8 +78,7 @@ class Interruption:
     def cancelling(self, cancel: Callable[[], None]) -> Iterator[None]:
         """Cancel the statement that this process waits for when a signal comes.
 
-        Args:
-            cancel: cancels the statement; another thread calls it, repeatedly until the statement has ended.
+        Another thread calls `cancel`, repeatedly until the statement has ended.
         """
         if current_thread() is not main_thread():
             yield

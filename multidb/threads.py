@@ -5,30 +5,10 @@
 
 from collections.abc import Callable, Iterable
 from threading import Thread
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class _Call(Thread, Generic[Item, Result]):
-    def __init__(self, function: Callable[[Item], Result], item: Item) -> None:
-        super().__init__(daemon=True)
-        self._function, self._item = function, item
-        self._result: list[Result] = []
-        self._error: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self._result.append(self._function(self._item))
-        except BaseException as error:  # raised again by result()
-            self._error = error
-
-    def result(self) -> Result:
-        if self._error is not None:
-            raise self._error
-        return self._result[0]
 
 
 def map_in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -37,7 +17,20 @@ def map_in_threads(function: Callable[[Item], Result], items: Iterable[Item]) ->
     Raises:
         BaseException: what the function raised for the first item that failed, after all calls have ended.
     """
-    calls = [_Call(function, item) for item in items]
-    for call in calls:
-        call.join()
-    return [call.result() for call in calls]
+    results: dict[int, Result] = {}
+    errors: dict[int, BaseException] = {}
+
+    def call(number: int, item: Item) -> None:
+        try:
+            results[number] = function(item)
+        except BaseException as error:  # raised again below
+            errors[number] = error
+
+    threads = [Thread(target=call, args=each, daemon=True) for each in enumerate(items)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[min(errors)]
+    return [results[number] for number in range(len(threads))]

@@ -21,12 +21,7 @@ def _user() -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """One command that changes databases, as the journals describe it.
-
-    Args:
-        command: as it was typed.
-        release: the label that `-x release=` gave.
-    """
+    """One command that changes databases, as the journals describe it: the command as it was typed."""
 
     command: str
     release: str | None = None
@@ -42,7 +37,7 @@ class Attempt:
     Args:
         run: the run's id.
         number: counts the attempts of the run.
-        databases: those that take part, in the order in which they were locked.
+        databases: in the order in which they were locked.
         decider: the database whose own commit is the decision.
         two_phase: whether the others are prepared first.
         stages: which stage of its plan each database gets.

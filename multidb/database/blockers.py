@@ -2,7 +2,6 @@
 
 from contextlib import closing, suppress
 from threading import Event, Thread
-from types import TracebackType
 from typing import Self
 
 import psycopg2
@@ -43,9 +42,7 @@ class BlockerMonitor:
             self._thread.start()
         return self
 
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()

@@ -34,11 +34,7 @@ Driver = Any
 
 
 def application_name(run: str = "") -> str:
-    """The name of our sessions in pg_stat_activity: `multidb:20261123-062228-7f3a2c@host`.
-
-    Args:
-        run: the id of the run that the session belongs to, if to one.
-    """
+    """The name of our sessions, also those of no run, in pg_stat_activity: `multidb:20261123-062228-7f3a2c@host`."""
     return f"multidb{':' if run else ''}{run}@{socket.gethostname()}"[:_LONGEST_APPLICATION_NAME]
 
 
@@ -51,9 +47,6 @@ def connect_arguments(url: URL, run: str = "") -> dict[str, Any]:
 
 def open_to_read(url: URL, run: str = "") -> Driver:
     """A driver's connection that creates nothing, not even an SQLite file, and begins no transaction by itself.
-
-    Args:
-        run: the id of the run that the session belongs to, if to one.
 
     Raises:
         psycopg2.Error, sqlite3.Error: the connection failed.
@@ -114,9 +107,7 @@ def around(
 
     Args:
         url: of the database; the engine gets it without its secrets.
-        creator: makes the driver's connection.
-        begin: begins a transaction, where the caller ends it; SQLAlchemy's own commit and rollback then do not reach
-            PostgreSQL.
+        begin: begins a transaction that the caller ends: SQLAlchemy's commit and rollback do not reach PostgreSQL.
         dialect_cache_key: databases with equal keys share an initialised dialect, which saves four round trips.
     """
     engine = _engine(urls.without_secrets(url), creator, dialect_cache_key)

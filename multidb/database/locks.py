@@ -43,12 +43,7 @@ class LockedError(RetryError):
 
 
 class Wait:
-    """A wait with a limit, which logs each holder once.
-
-    Args:
-        seconds: the limit.
-        setting: the name of the setting that gives the limit, for the message.
-    """
+    """A wait with a limit, which logs each holder once; the setting that gives the limit is named in the message."""
 
     def __init__(self, seconds: float, setting: str | None = None) -> None:
         self._seconds, self._setting = seconds, setting
@@ -56,14 +51,7 @@ class Wait:
         self._logged: set[str] = set()
 
     def pause(self, holder: Callable[[], str]) -> None:
-        """Sleep until the next poll.
-
-        Args:
-            holder: describes who holds the lock.
-
-        Raises:
-            LockedError: the limit is reached.
-        """
+        """Sleep until the next poll; raise a LockedError that names the holder when the limit is reached."""
         is_late = time.monotonic() > self._until
         if is_late or not self._logged:
             who = holder()
@@ -118,7 +106,6 @@ def lock(driver: Driver, wait: Wait) -> None:
     Args:
         driver: a PostgreSQL session in autocommit, or an SQLite connection, whose lock is the transaction that it
             begins.
-        wait: how long to wait.
 
     Raises:
         LockedError: another session held the lock for longer.

@@ -61,7 +61,6 @@ class ProbeResult:
         identity: what distinguishes the database from every other; None for an SQLite file that does not exist.
         has_journal: whether the journal's table exists.
         in_doubt: the prepared transactions that runs of this project left.
-        backend: the server process of the session, as the server numbers it; 0 for SQLite.
         is_pooled: whether a proxy stands between: it makes up the number of the server process that libpq is told.
         free_slots: for prepared transactions, on the server.
         dialect_cache_key: databases with equal keys share an initialised dialect of SQLAlchemy.
@@ -72,7 +71,6 @@ class ProbeResult:
     identity: tuple[object, ...] | None = None
     has_journal: bool = False
     in_doubt: tuple[Prepared, ...] = ()
-    backend: int = 0
     is_pooled: bool = False
     free_slots: int = 0
     dialect_cache_key: Hashable | None = None
@@ -95,11 +93,7 @@ class ProbeResult:
         return self.identity[0] if self.identity else None
 
     def check_direct(self) -> None:
-        """Refuse a session through a pooling proxy.
-
-        Raises:
-            MigrationError: there is a proxy between.
-        """
+        """Raise a MigrationError if a pooling proxy stands between."""
         if self.is_pooled:
             raise MigrationError(POOLED, self.database.name)
 
@@ -142,7 +136,8 @@ class Probe:
         """The answer, once it has come.
 
         Raises:
-            psycopg2.Error, sqlite3.Error: the database can't be reached.
+            RetryError: the server starts, or has no connection slot free.
+            psycopg2.Error, sqlite3.Error: the database can't be reached for another reason.
         """
         self.wait()
         if isinstance(self._outcome, ProbeResult):
@@ -191,33 +186,25 @@ class Probe:
         cursor.execute(_POSTGRESQL)
         has_version_table, has_journal, backend, session, started, oid, free_slots, gids = cursor.fetchone()
         in_doubt = tuple(Prepared.parse(*line.split("\n", 1)) for line in gids)
+        recorded = _recorded(cursor, is_in_doubt=bool(in_doubt)) if has_version_table else ()
+        is_pooled = self.connection.info.backend_pid != backend
+        cache_key = session, started
         return ProbeResult(
-            self.database,
-            (started, oid),
-            has_journal,
-            in_doubt,
-            backend,
-            self.connection.info.backend_pid != backend,
-            free_slots,
-            (session, started),
-            _recorded(cursor, is_in_doubt=bool(in_doubt)) if has_version_table else (),
+            self.database, (started, oid), has_journal, in_doubt, is_pooled, free_slots, cache_key, recorded
         )
 
     def _connected(self) -> Driver:
-        """Connect, with retries while waiting may help.
-
-        Raises:
-            RetryError: the server starts, or has no connection slot free.
-            psycopg2.Error, sqlite3.Error: the connection failed for another reason.
-        """
+        """Connect, with retries while waiting may help."""
         until, has_logged = time.monotonic() + self._wait, False
         while True:
             try:
                 return open_to_read(self.database.url, self._run)
             except psycopg2.OperationalError as error:
+                if self._closing.is_set():
+                    raise
                 is_late = time.monotonic() > until
                 reason = refusal(connect_arguments(self.database.url, self._run))
-                if self._closing.is_set() or is_late or not reason.is_transient:
+                if is_late or not reason.is_transient:
                     if reason.is_busy:
                         raise RetryError(explain(error)) from error
                     raise
@@ -230,12 +217,7 @@ class Probe:
 
 
 def start_probes(databases: Iterable[Database], wait: float = 0, run: str = "") -> list[Probe]:
-    """Ask all databases at the same time. The caller closes the probes.
-
-    Args:
-        wait: seconds to retry while a server is unreachable, starts up or has no room, or has no such database.
-        run: the id of the run that the sessions belong to, if to one.
-    """
+    """Ask all databases at the same time; the arguments are those of Probe. The caller closes the probes."""
     probes = [Probe(database, wait, run) for database in databases]
     for probe in probes:
         probe.start()

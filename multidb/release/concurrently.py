@@ -2,7 +2,6 @@
 
 import math
 import re
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -39,9 +38,7 @@ class ConcurrentStatements:
         self._timeouts = {False: lock_timeout, True: lock_wait}
         self._concurrently = False
 
-    def before_execute(
-        self, _connection: Connection, _cursor: object, statement: str, _parameters: Any, _context: Any, _many: bool
-    ) -> None:
+    def before_execute(self, _connection: Connection, _cursor: object, statement: str, *_parameters: object) -> None:
         """The listener for SQLAlchemy's `before_cursor_execute`."""
         match = _CREATE_INDEX.match(statement)
         if match:

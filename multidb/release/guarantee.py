@@ -12,12 +12,7 @@ from multidb.planning.plan import Plan
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What a run guarantees.
-
-    Args:
-        two_phase: whether its databases are committed in two phases.
-        text: the guarantee, for the first line of the run.
-    """
+    """Whether a run is committed in two phases, and what that guarantees, for the first line of the run."""
 
     two_phase: bool
     text: str
@@ -29,12 +24,7 @@ def lock_order(plan: Plan) -> tuple[bool, str]:
 
 
 def guarantee(plans: Sequence[Plan], results: Mapping[str, ProbeResult], two_phase: str) -> Guarantee:
-    """What a run can guarantee.
-
-    Args:
-        plans: of the databases that it changes.
-        results: of probing them, by their names.
-        two_phase: the setting.
+    """What a run can guarantee with the setting `two_phase`.
 
     Raises:
         MigrationError: a two-phase commit is required, and not possible.

@@ -26,11 +26,9 @@ class InDoubtLeftError(MigrationError):
 
 @dataclass(frozen=True)
 class Locked:
-    """The databases of a run; those on PostgreSQL that have work are locked by the sessions of their probes.
+    """The plans of the databases with work, which the sessions of their probes have locked, and what all answered then.
 
-    Args:
-        plans: of the databases that have work.
-        results: of probing all databases under the locks, by their names.
+    SQLite is not locked yet: its lock is its transaction.
     """
 
     plans: Sequence[Plan]
@@ -64,7 +62,7 @@ def lock_and_plan(environment: Environment, probes: Sequence[Probe]) -> Locked:
             probe.start()
         if not _in_doubt(probes):
             under_lock = results_of(probes)
-            if [result.heads for result in under_lock] == [result.heads for result in results]:
+            if [result.recorded for result in under_lock] == [result.recorded for result in results]:
                 return _locked(plans, under_lock)
             plans = planner.plans(environment, under_lock, may_downgrade=may_downgrade)
             if _on_postgresql(plans) <= busy:
@@ -92,7 +90,6 @@ def _locked(plans: Sequence[Plan], results: Sequence[ProbeResult]) -> Locked:
 
 
 def _on_postgresql(plans: Sequence[Plan]) -> set[str]:
-    """The databases that are locked while they have work; the lock of SQLite is its transaction."""
     return {plan.database.name for plan in plans if not plan.database.is_sqlite}
 
 

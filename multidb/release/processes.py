@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
@@ -22,12 +23,9 @@ Result = TypeVar("Result")
 
 
 class ForkedProcess:
-    """A forked process, and this end of the pipe to it.
+    """A forked process that runs `target` with one end of a pipe; the other end of it is here.
 
-    Args:
-        target: what the process does; it is given the other end of the pipe.
-        siblings: this end of the pipes to processes that were forked before.
-        on_sigterm: what SIGTERM does in the process.
+    `siblings` are the ends here of the pipes to processes that were forked before.
     """
 
     def __init__(self, target: Callable[[Pipe], None], siblings: Iterable[Pipe], on_sigterm: signal.Handlers) -> None:
@@ -40,11 +38,7 @@ class ForkedProcess:
             self._process.start()
         theirs.close()
 
-    def join(self, seconds: float | None = None) -> None:
-        self._process.join(seconds)
-
-    def kill(self) -> None:
-        self._process.kill()
+        self.join, self.kill = self._process.join, self._process.kill
 
     def ending(self) -> str:
         """How the process ended: `was killed by SIGKILL`, `ended with code 1`."""
@@ -64,17 +58,14 @@ def can_fork() -> bool:
 def map_in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], jobs: int
 ) -> list[Result | MigrationError]:
-    """The results of a function, computed by forked processes, in the order of the items.
-
-    An exception here ends the processes.
+    """Compute a function's results in forked processes, `jobs` at a time; an exception here ends the processes.
 
     Args:
         function: it finds everything that is loaded here, and returns or raises what can be pickled.
         items: the most expensive first.
-        jobs: how many processes run at the same time.
 
     Returns:
-        For each item the result, or why there is none.
+        For each item, in their order, the result, or why there is none.
     """
     if jobs == 1 or not can_fork():
         return [_result(function, item) for item in items]
@@ -86,7 +77,7 @@ def map_in_processes(
             while left and len(running) < jobs:
                 number, item = left.pop(0)
                 with signals.blocked():  # until the process is registered, and will be ended by what a signal raises
-                    process = ForkedProcess(_answering(function, item), running, signal.SIG_DFL)
+                    process = ForkedProcess(partial(_answer, function, item), running, signal.SIG_DFL)
                     running[process.pipe] = number, process
             for pipe in wait(list(running)):
                 number, process = running.pop(pipe)
@@ -116,12 +107,9 @@ def _result(function: Callable[[Item], Result], item: Item) -> Result | Migratio
         return error if isinstance(error, MigrationError) else MigrationError(explain(error))
 
 
-def _answering(function: Callable[[Item], Result], item: Item) -> Callable[[Pipe], None]:
-    def answer(pipe: Pipe) -> None:
-        threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
-        pipe.send(_result(function, item))
-
-    return answer
+def _answer(function: Callable[[Item], Result], item: Item, pipe: Pipe) -> None:
+    threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
+    pipe.send(_result(function, item))
 
 
 def _end_with_parent(pipe: Pipe) -> None:

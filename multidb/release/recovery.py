@@ -18,7 +18,7 @@ from multidb.database.attempt import Prepared
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
 from multidb.database.probe import POOLED
-from multidb.errors import ConfigError, MigrationError, explain, reason_of
+from multidb.errors import ConfigError, MigrationError, explain
 from multidb.logs import for_database
 
 _SQLITE_JOURNAL = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{journal.NAME}'"  # noqa: S608 - ours
@@ -27,12 +27,7 @@ _BUSY_TIMEOUT = 5.0  # seconds to wait for another session that finishes the sam
 
 @dataclass(frozen=True)
 class Resolution:
-    """What became of a prepared transaction.
-
-    Args:
-        committed: True if it was committed, False if it was rolled back, None if it is still in doubt.
-        reason: why it is still in doubt.
-    """
+    """What became of a prepared transaction: committed or rolled back; None if it is still in doubt, and why."""
 
     database: Database
     prepared: Prepared
@@ -52,12 +47,9 @@ class Resolution:
 def resolve(
     configuration: Configuration, in_doubt: Sequence[tuple[Database, Prepared]], seconds: float
 ) -> Iterator[Resolution]:
-    """Finish prepared transactions as their deciders' journals say.
+    """Finish prepared transactions, each given with its database, as their deciders' journals say.
 
-    Args:
-        configuration: of all databases; the decider need not be one that the command addresses.
-        in_doubt: the transactions, each with its database.
-        seconds: how long to wait for each decider's lock.
+    A decider need not be a database that the command addresses. Its lock is waited for so many seconds.
 
     Yields:
         What became of each, as it is known; a failure of one leaves the transaction in doubt, and stops no other.
@@ -66,29 +58,22 @@ def resolve(
         with for_database(database.name):
             try:
                 committed = decision(_decider(configuration, prepared.decider), prepared.attempt, seconds)
-                if committed is None:
-                    reason = f"the journal of {prepared.decider} has no row of it"
-                else:
-                    reason = ""
+                reason = f"the journal of {prepared.decider} has no row of it" if committed is None else ""
+                if committed is not None:
                     finish(database, prepared.gid, commit=committed)
             except Exception as error:
-                committed, reason = None, _without_own_name(error, database)
+                committed, reason = None, explain(error)
             yield Resolution(database, prepared, committed, reason)
 
 
 def decision(database: Database, attempt: str, seconds: float) -> bool | None:
     """Whether an attempt was committed in its decider, read under the decider's lock.
 
-    Args:
-        database: the decider.
-        attempt: the attempt's id.
-        seconds: how long to wait for the lock.
-
     Returns:
         True or False as the journal says; None if the journal has no row of the attempt.
 
     Raises:
-        LockedError: another session held the lock for longer.
+        LockedError: another session held the lock for more than so many seconds.
         MigrationError: the database does not exist.
         psycopg2.Error, sqlite3.Error: the database can't be asked.
     """
@@ -101,7 +86,6 @@ def finish(database: Database, gid: str, *, commit: bool, broken: float | None =
     """Commit or roll back a prepared transaction over a session of its own; another session may have done so already.
 
     Args:
-        commit: which of the two.
         broken: where the session that prepared it has just broken: seconds to wait until that session has ended and
             given its lock back, before which the server may still be about to prepare.
 
@@ -116,19 +100,13 @@ def finish(database: Database, gid: str, *, commit: bool, broken: float | None =
 
 
 def finish_in(driver: Driver, gid: str, *, commit: bool) -> None:
-    """Commit or roll back a prepared transaction over a given session, which is in no transaction.
-
-    Args:
-        driver: the session.
-        gid: the transaction's name; a transaction that does not exist has been finished by another session.
-        commit: which of the two.
-    """
+    """Commit or roll back a prepared transaction over a given session, which is in no transaction."""
     wait = Wait(_BUSY_TIMEOUT)
     while True:
         try:
             with driver.cursor() as cursor:
                 cursor.execute(f"{'COMMIT' if commit else 'ROLLBACK'} PREPARED %s", [gid])
-        except psycopg2.errors.UndefinedObject:
+        except psycopg2.errors.UndefinedObject:  # another session has finished it
             return
         except psycopg2.errors.ObjectNotInPrerequisiteState:  # "is busy": another session is finishing it
             wait.pause(lambda: "another session that finishes it")
@@ -137,11 +115,7 @@ def finish_in(driver: Driver, gid: str, *, commit: bool) -> None:
 
 
 def sql_by_hand(prepared: Prepared, committed: bool | None) -> str:
-    """The SQL with which an operator can finish a transaction, in its database.
-
-    Args:
-        committed: as its decider says, or None if the decider can't say.
-    """
+    """The SQL with which an operator can finish a transaction, in its database; None if the decider can't say how."""
     if committed is None:
         return f"COMMIT PREPARED '{prepared.gid}'; -- or ROLLBACK PREPARED: as in the other databases of the run"
     return f"{'COMMIT' if committed else 'ROLLBACK'} PREPARED '{prepared.gid}';"
@@ -155,11 +129,6 @@ def evidence(configuration: Configuration, prepared: Prepared) -> bool | None:
             return _decision(database, driver, prepared.attempt)
     except Exception:  # shown as unknown
         return None
-
-
-def _without_own_name(error: Exception, database: Database) -> str:
-    own = isinstance(error, MigrationError) and error.database == database.name
-    return reason_of(error) if own else explain(error)
 
 
 def _decider(configuration: Configuration, name: str) -> Database:
@@ -178,17 +147,15 @@ def _session(database: Database) -> Iterator[Driver]:
         path = Path(database.url.database or "")
         if not path.exists():
             raise MigrationError(f"the file of {database.name} does not exist: {path}")
-        driver = connections.open_existing(path)
-        driver.execute("PRAGMA busy_timeout = 0")
-    else:
-        driver = connections.open_to_read(database.url)
+        with closing(connections.open_existing(path)) as driver:
+            driver.execute("PRAGMA busy_timeout = 0")
+            yield driver
+        return
+    with closing(connections.open_to_read(database.url)) as driver:
         with driver.cursor() as cursor:
             cursor.execute("SET lock_timeout = '5s'; SELECT pg_backend_pid()")
-            is_pooled = cursor.fetchone()[0] != driver.info.backend_pid
-        if is_pooled:
-            driver.close()
-            raise MigrationError(POOLED)
-    with closing(driver):
+            if cursor.fetchone()[0] != driver.info.backend_pid:
+                raise MigrationError(POOLED)
         yield driver
 
 
