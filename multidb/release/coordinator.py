@@ -110,10 +110,8 @@ class Coordinator:
 
     def _nontransactional_failure(self, attempt: Attempt, error: BaseException) -> NontransactionalError:
         """Describe how a revision outside a transaction ended: it may have been recorded all the same."""
-        [name] = attempt.databases
-        self._executor.run_all(Operation.CLOSE, [name], attempt)
-        outcome = Outcome(reasons={name: reason_of(error)})
-        state = self._state_after_failure(name, attempt, outcome, without_row=State.ROLLED_BACK)
+        [name], outcome = attempt.databases, Outcome()
+        state = self._state_after(error, name, attempt, outcome, without_row=State.ROLLED_BACK)
         text = {
             State.COMMITTED: "; the revision ran outside a transaction, completed, and is recorded",
             State.ROLLED_BACK: f"; {STATEMENTS_STAY}",
@@ -122,35 +120,27 @@ class Coordinator:
         return NontransactionalError(f"{outcome.reasons[name]}{text}", name)
 
     def _decide(self, attempt: Attempt, others: Sequence[str], outcome: Outcome) -> None:
-        decider = attempt.decider
-        failure = self._executor.run_all(Operation.COMMIT, [decider], attempt)[decider].failure
-        state = State.COMMITTED
-        if failure is not None:
-            outcome.reasons[decider] = reason_of(failure)
-            self._executor.run_all(Operation.CLOSE, [decider], attempt)
-            state = self._state_after_failure(decider, attempt, outcome)
-        if state is State.IN_DOUBT:
-            outcome.states = dict.fromkeys(attempt.databases, state)
-            return
-        outcome.states[decider] = state
-        self._finish(attempt, others, outcome, state)
+        state = self._commit_one(attempt.decider, attempt, outcome, without_row=State.IN_DOUBT)
+        outcome.states = dict.fromkeys(attempt.databases, state)
+        if state is not State.IN_DOUBT:
+            self._finish(attempt, others, outcome, state)
 
     def _commit_in_turn(self, attempt: Attempt, outcome: Outcome) -> None:
         # SQLite writes when it commits, and a full disk shows only then: while all others can still be rolled back.
         order = sorted(attempt.databases, key=lambda name: not self._databases[name].is_sqlite)
         for position, name in enumerate(order):
-            failure = self._executor.run_all(Operation.COMMIT, [name], attempt)[name].failure
-            if failure is None:
-                outcome.states[name] = State.COMMITTED
-                continue
-            outcome.reasons[name] = reason_of(failure)
-            self._executor.run_all(Operation.CLOSE, [name], attempt)
-            outcome.states[name] = self._state_after_failure(name, attempt, outcome, without_row=State.ROLLED_BACK)
+            outcome.states[name] = self._commit_one(name, attempt, outcome, without_row=State.ROLLED_BACK)
             if outcome.states[name] is State.ROLLED_BACK and State.COMMITTED not in outcome.states.values():
                 left = order[position + 1 :]
                 self._executor.run_all(Operation.ROLLBACK, left, attempt)
                 outcome.states |= dict.fromkeys(left, State.ROLLED_BACK)
                 return
+
+    def _commit_one(self, name: str, attempt: Attempt, outcome: Outcome, without_row: State) -> State:
+        failure = self._executor.run_all(Operation.COMMIT, [name], attempt)[name].failure
+        if failure is None:
+            return State.COMMITTED
+        return self._state_after(failure, name, attempt, outcome, without_row)
 
     def _roll_back(self, attempt: Attempt, prepared: Sequence[str], cause: BaseException) -> None:
         """Roll back all databases; a transaction that was prepared in a session that broke, over another session."""
@@ -175,13 +165,15 @@ class Coordinator:
                     outcome.states[name] = State.IN_DOUBT
                     outcome.reasons[name] = explain(error)
 
-    def _state_after_failure(
-        self, name: str, attempt: Attempt, outcome: Outcome, without_row: State = State.IN_DOUBT
+    def _state_after(
+        self, failure: BaseException, name: str, attempt: Attempt, outcome: Outcome, without_row: State
     ) -> State:
-        """What a commit of unknown outcome came to, by the database's journal, or by its having no row of the attempt.
+        """End the session that failed, and read in the journal what the attempt came to.
 
-        If the journal can't be read, the outcome gets the reason.
+        The outcome gets the reason. `without_row` is what it means that the journal has no row of the attempt.
         """
+        outcome.reasons[name] = reason_of(failure)
+        self._executor.run_all(Operation.CLOSE, [name], attempt)
         try:
             committed = recovery.decision(self._databases[name], attempt.id, _LOCK_WAIT)
         except Exception as error:  # the outcome is unknown, whatever the cause

@@ -100,7 +100,7 @@ class ParticipantError(MigrationError):
 
 @dataclass(frozen=True)
 class Applied:
-    """What a stage did in one database: where that is now, how many revisions were applied, and how long it took."""
+    """What a stage did in one database: the revisions it is at, how many were applied, and the seconds it took."""
 
     after: tuple[str, ...]
     revisions: int
