@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import time
 from contextlib import closing
@@ -216,6 +217,14 @@ def test_a_failure_of_sqlite_outside_a_transaction_says_the_same(few: Project) -
     declared(few.add_revision("investment_db", 2, 'op.execute("VACUUM"); op.execute("SELECT nothing")'))
     error = few.alembic("upgrade", "heads").partly
     assert "syntax error; the revision ran outside a transaction" in error
+
+
+def test_a_file_that_stays_busy_was_not_changed(few: Project) -> None:
+    declared(few.add_revision("investment_db", 2, 'op.execute("VACUUM")'))
+    with closing(sqlite3.connect(few.root / "investment.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        error = few.alembic("-x", "lock_wait=300ms", "upgrade", "heads").retry
+    assert error.endswith("; no database was changed")
 
 
 def test_an_advisory_lock_that_a_revision_released_is_taken_again(cut: Project) -> None:
