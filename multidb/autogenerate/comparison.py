@@ -95,7 +95,7 @@ def compare(environment: Environment, database: Database, arguments: dict[str, A
             database,
             connection,
             work=compare_once,
-            metadata=metadata,
+            target_metadata=metadata,
             autogenerate_plugins=PLUGINS,
             include_name=_the_models_own(connection, database),
             render_item=_spatial_types if "postgis" in database.extensions else _no_special_types,

@@ -99,9 +99,6 @@ def run_env(config: Config, extra_options: Mapping[str, Any]) -> None:
 
     The command given to env.py has no destination and no step, and may not even create `alembic_version`: an env.py
     that ignores the extra options changes nothing.
-
-    Args:
-        extra_options: options for our own env.py.
     """
     script = ScriptDirectory.from_config(config)
     with EnvironmentContext(config, script, fn=no_steps, destination_rev=(), dont_mutate=True, **extra_options):

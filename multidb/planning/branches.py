@@ -6,8 +6,7 @@ Alembic works on whatever its ScriptDirectory's revision map holds. With the map
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
@@ -15,7 +14,6 @@ from alembic.script.revision import Revision, RevisionMap
 
 from multidb.config.configuration import revision_prefix
 from multidb.errors import MigrationError, in_database, reason_of
-from multidb.planning.alembic_internals import showing
 
 NUMBER_WIDTH = 4
 LONGEST_ID = 32
@@ -24,8 +22,7 @@ LONGEST_ID = 32
 class Branch:
     """The revisions of one database.
 
-    Args:
-        database: the database's name, which is the branch's label and its folder's name.
+    The database's name is the branch's label and its folder's name.
 
     Raises:
         MigrationError: a file can't be imported, two files have one id, or a revision isn't this branch's.
@@ -37,7 +34,6 @@ class Branch:
         self.directory = _directory(script, [self.folder])
         with in_database(database):
             self.revision_map = _load(self.directory)
-        self._script = script
         self._check()
 
     @property
@@ -46,20 +42,12 @@ class Branch:
 
     @property
     def head(self) -> str | None:
-        """The one head, or None while the folder is empty.
-
-        Raises:
-            MigrationError: there are several.
-        """
+        """The one head, or None while the folder is empty. Several raise MigrationError."""
         self.check_one_head()
         return self.heads[0] if self.heads else None
 
     def check_one_head(self) -> None:
-        """Refuse a branch whose newest revision is ambiguous.
-
-        Raises:
-            MigrationError: it has several heads.
-        """
+        """Raise MigrationError if the branch has several heads: its newest revision is ambiguous."""
         if len(self.heads) > 1:
             raise MigrationError(
                 f"the branch has {len(self.heads)} heads, {', '.join(sorted(self.heads))}: "
@@ -76,14 +64,7 @@ class Branch:
         return {each.revision for each in self.revision_map.iterate_revisions(found, "base")} if found else set()
 
     def check_known(self, heads: Iterable[str]) -> None:
-        """Refuse a database whose recorded revision is not one of its branch.
-
-        Args:
-            heads: the revisions in its `alembic_version`.
-
-        Raises:
-            MigrationError: the branch does not have one of them.
-        """
+        """Raise MigrationError if a revision in the database's `alembic_version` is none of the branch."""
         for head in heads:
             if not self.knows(head):
                 raise MigrationError(
@@ -97,12 +78,6 @@ class Branch:
         prefix = revision_prefix(self.database)
         numbers = [int(script.revision.removeprefix(f"{prefix}_")) for script in self._revisions()]
         return f"{prefix}_{max(numbers, default=0) + 1:0{NUMBER_WIDTH}}"
-
-    @contextmanager
-    def narrowed(self) -> Iterator[None]:
-        """Let Alembic see this branch only."""
-        with showing(self._script, self.revision_map):
-            yield
 
     def _revisions(self) -> list[Revision]:
         return list(self.revision_map.iterate_revisions("heads", "base"))
@@ -121,11 +96,7 @@ class Branch:
 
 
 def check_id(revision: str, database: str) -> None:
-    """Refuse an id that is not numbered as the branch's.
-
-    Raises:
-        MigrationError: it is not like `auth_0002`, or longer than `alembic_version` can hold.
-    """
+    """Raise MigrationError if an id is not like `auth_0002`, or is longer than `alembic_version` can hold."""
     prefix = revision_prefix(database)
     if not re.fullmatch(rf"{prefix}_\d{{{NUMBER_WIDTH},}}", revision):
         raise MigrationError(f"the revision id {revision!r} should be like {prefix}_{2:0{NUMBER_WIDTH}}", database)
@@ -138,11 +109,7 @@ def check_id(revision: str, database: str) -> None:
 
 
 def check_label(label: str, database: str, versions: Path) -> None:
-    """Refuse a branch label that is a database's name: only that database's first revision has it.
-
-    Raises:
-        MigrationError: the label is a database's name.
-    """
+    """Raise MigrationError if a label is a database's name, which only that database's first revision has."""
     if (versions / label).is_dir():
         raise MigrationError(f"the branch label {label} names a database: take another, or none", database)
 
@@ -152,13 +119,9 @@ def versions_folder(script: ScriptDirectory) -> Path:
 
 
 def check_folders(script: ScriptDirectory, names: Iterable[str]) -> None:
-    """Check that every database has a folder, and every folder a database.
+    """Raise MigrationError unless each database has a folder, and each folder a database.
 
-    Args:
-        names: the databases of databases.yaml.
-
-    Raises:
-        MigrationError: a folder or an entry is missing; Alembic alone would skip it in silence.
+    Alembic alone would skip what is missing in silence.
     """
     known = set(names)
     folder = versions_folder(script)

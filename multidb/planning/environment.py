@@ -1,6 +1,6 @@
 """The request that Alembic handed to env.py, and the databases it addresses, each with its branch and context."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection
 
 from multidb import logs, naming
 from multidb.config import reader, settings
@@ -41,9 +41,6 @@ class Request:
         symbols: the revisions that it names.
         start: the revision that `--sql` starts from.
         work: gives the steps, or does what the command does.
-        revision_context: of `revision` and `check`.
-        targets: of `rollback` and `adopt`.
-        purge: of `stamp`.
     """
 
     command: str
@@ -116,7 +113,7 @@ class Environment:
         """Let Alembic see one database's branch, and name the database in log lines and errors."""
         with logs.for_database(name), in_database(name):
             branch = self.branch(name)
-            with branch.narrowed():
+            with alembic_internals.showing(self.script, branch.revision_map):
                 yield branch
 
     def option(self, name: str) -> Any:
@@ -124,75 +121,30 @@ class Environment:
         return getattr(self.config.cmd_opts, name, None)
 
     def configure_migration(
-        self,
-        database: Database,
-        connection: Connection,
-        *,
-        work: Work | None = None,
-        on_version_apply: Callable[..., None] | None = None,
-        transactional_ddl: bool = True,
-        purge: bool = False,
+        self, database: Database, connection: Connection, work: Work | None = None, **options: Any
     ) -> None:
-        """Set Alembic's context to run migrations in a database.
-
-        Args:
-            work: gives the steps, instead of the command's own work.
-            on_version_apply: called after each revision.
-            transactional_ddl: whether the migrations run in a transaction.
-            purge: whether `alembic_version` is emptied first.
-        """
-        self._configure(
-            database,
-            work,
-            connection=connection,
-            on_version_apply=on_version_apply,
-            transactional_ddl=transactional_ddl,
-            purge=purge,
-        )
+        """Set Alembic's context to run migrations in a database, with options of `EnvironmentContext.configure`."""
+        self._configure(database, work, connection=connection, **options)
 
     def configure_reading(
-        self,
-        database: Database,
-        connection: Connection,
-        *,
-        work: Work | None = None,
-        metadata: MetaData | None = None,
-        **comparison: Any,
+        self, database: Database, connection: Connection, work: Work | None = None, **options: Any
     ) -> MigrationContext:
-        """Set Alembic's context to read a database; not even `alembic_version` is created.
+        """Set Alembic's context to read a database; not even `alembic_version` is created."""
+        return self._configure(database, work, connection=connection, dont_mutate=True, **options)
 
-        Args:
-            work: what to do instead of the command's own work.
-            metadata: of the models, where they are compared.
-            comparison: options of autogenerate.
-        """
-        return self._configure(database, work, connection=connection, metadata=metadata, dont_mutate=True, **comparison)
-
-    def configure_script(self, database: Database, *, work: Work, output: TextIO, start: str) -> None:
-        """Set Alembic's context to write a database's SQL script.
-
-        Args:
-            database: which; no connection is made.
-            work: gives the steps.
-            output: where the SQL goes.
-            start: the revision that the script starts from.
-        """
-        self._configure(database, work, url=database.public_url, output_buffer=output, start=start, as_sql=True)
+    def configure_script(self, database: Database, work: Work, output: TextIO, start: str) -> None:
+        """Set Alembic's context to write a database's SQL script, which starts from a revision."""
+        self._configure(database, work, start, url=database.public_url, output_buffer=output, as_sql=True)
 
     def _configure(
-        self,
-        database: Database,
-        work: Work | None,
-        *,
-        connection: Connection | None = None,
-        metadata: MetaData | None = None,
-        start: str | None = None,
-        **differing: Any,
+        self, database: Database, work: Work | None, start: str | None = None, **options: Any
     ) -> MigrationContext:
         """Set Alembic's context. Options stay from one `configure` to the next, so each is given every time."""
         alembic_internals.set_starting_revision(start)
-        given = {
+        defaults = {
+            "connection": None,
             "url": None,
+            "target_metadata": naming.metadata(),
             "transactional_ddl": True,
             "on_version_apply": None,
             "output_buffer": None,
@@ -201,15 +153,13 @@ class Environment:
             "purge": False,
         }
         context.configure(
-            connection=connection,
             dialect_opts={"paramstyle": "named"},
-            target_metadata=metadata if metadata is not None else naming.metadata(),
-            literal_binds=connection is None,
+            literal_binds="connection" not in options,
             compare_type=True,
             compare_server_default=True,
             render_as_batch=database.is_sqlite,
             fn=work or self.request.work,
-            **given | differing,
+            **defaults | options,
         )
         return context.get_context()
 

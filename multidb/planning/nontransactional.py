@@ -50,12 +50,7 @@ def check_undeclared(script: Script) -> None:
 
 
 def around(work: Work, before: Callable[[], None], after: Callable[[], None]) -> Work:
-    """Alembic's work, with calls around each revision that runs outside a transaction.
-
-    Args:
-        before: called before the revision.
-        after: called after the revision, before it is recorded in `alembic_version`.
-    """
+    """Alembic's work with calls around each revision that runs outside a transaction; `after` precedes its record."""
 
     def steps(heads: tuple[str, ...], context: MigrationContext) -> list[Any]:
         return [_wrapped(step, before, after) for step in work(heads, context)]
@@ -76,11 +71,6 @@ def _wrapped(step: Any, before: Callable[[], None], after: Callable[[], None]) -
 
     wrapped.migration_fn = migrate
     return wrapped
-
-
-def _short(script: Script) -> str:
-    path = Path(script.path)
-    return f"migrations/versions/{path.parent.name}/{path.name}"
 
 
 def _file(script: Script) -> str:

@@ -37,7 +37,7 @@ class Plan:
 
     Args:
         before: the revisions that it is at.
-        stages: what to do, in order.
+        stages: in order.
         work: Alembic's work, where the command is none that takes steps.
         purge: whether `alembic_version` is emptied before the first step.
         first: what is done in the transaction before the first step.
@@ -59,15 +59,7 @@ class Plan:
         return self.purge and number == 0
 
     def work_of(self, number: int, expected: Iterable[str]) -> Work:
-        """Alembic's work for one stage.
-
-        Args:
-            number: of the stage.
-            expected: the revisions that the database has to be at.
-
-        Returns:
-            A function that raises MovedError if the database is at other revisions.
-        """
+        """Alembic's work for one stage, which raises MovedError if the database is not at the expected revisions."""
         if self.work is not None:
             return self.work
         start = set() if self.purges(number) else set(expected)

@@ -27,8 +27,8 @@ def plans(environment: Environment, results: Sequence[ProbeResult], *, may_downg
     """What the command does in the databases that it would change.
 
     Args:
-        results: of probing them.
-        may_downgrade: whether protected databases may go back.
+        results: of probing the databases.
+        may_downgrade: whether protected databases may be downgraded.
 
     Raises:
         MigrationError: a database can't move as asked, or none can move.
@@ -41,9 +41,8 @@ def plans(environment: Environment, results: Sequence[ProbeResult], *, may_downg
     for result in results:
         name = result.database.name
         with environment.working_on(name) as branch:
-            target = request.targets.by_name[name] if request.targets else None
-            if target is not None:
-                plan = _plan_target(environment, branch, result, target)
+            if request.targets:
+                plan = _plan_target(environment, branch, result, request.targets.by_name[name])
             elif _is_at_the_end(environment, branch, result):
                 at_the_end.append(name)
                 continue
@@ -108,21 +107,18 @@ def _plan(environment: Environment, branch: Branch, result: ProbeResult) -> Plan
 
 def _plan_target(environment: Environment, branch: Branch, result: ProbeResult, target: Target) -> Plan | None:
     """What `rollback` or `adopt` does in a database, or None for nothing."""
-    heads = result.heads
-    if set(heads) != set(target.before):
+    if set(result.heads) != set(target.before):
         raise MigrationError(
-            f"its revision changed from {revisions_text(target.before)} to {revisions_text(heads)} while planning: "
-            "run again"
+            f"its revision changed from {revisions_text(target.before)} to {revisions_text(result.heads)} while "
+            "planning: run again"
         )
     if target.purge:
         branch.check_one_head()
-        heads_to_leave: tuple[str, ...] = ()
     else:
-        branch.check_known(heads)
-        heads_to_leave = heads
+        branch.check_known(result.heads)
     with _explained(target.revision):
-        stages = stages_of(_steps_to(environment, branch, heads_to_leave, target))
-    return Plan(result.database, heads, stages, purge=target.purge, first=target.first) if stages else None
+        stages = stages_of(_steps_to(environment, branch, () if target.purge else result.heads, target))
+    return Plan(result.database, result.heads, stages, purge=target.purge, first=target.first) if stages else None
 
 
 def _steps_to(environment: Environment, branch: Branch, heads: tuple[str, ...], target: Target) -> list[Step]:
@@ -145,11 +141,7 @@ def _steps(environment: Environment, database: Database, heads: tuple[str, ...])
 
 @contextmanager
 def _explained(symbol: str) -> Iterator[None]:
-    """Explain why Alembic can't walk to a revision.
-
-    Raises:
-        MigrationError: Alembic can't.
-    """
+    """Explain why Alembic can't walk to a revision."""
     try:
         yield
     except (AssertionError, RevisionError) as error:
@@ -162,11 +154,7 @@ def _explained(symbol: str) -> Iterator[None]:
 
 
 def _is_at_the_end(environment: Environment, branch: Branch, result: ProbeResult) -> bool:
-    """Whether a relative step finds no revision to move to.
-
-    Raises:
-        MigrationError: the step has the wrong direction, or is longer than the way that is left.
-    """
+    """Whether a relative step finds no revision to move to. A step that is too long or in the wrong direction fails."""
     command, symbols = environment.request.command, environment.request.symbols
     relative = _RELATIVE.fullmatch(symbols[0]) if symbols and command in ("upgrade", "downgrade") else None
     if not relative:
@@ -185,11 +173,7 @@ def _is_at_the_end(environment: Environment, branch: Branch, result: ProbeResult
 
 
 def _check_forward(branch: Branch, plan: Plan) -> None:
-    """Refuse to take a protected database back.
-
-    Raises:
-        MigrationError: the database would be at an older revision afterwards.
-    """
+    """Refuse to downgrade a protected database."""
     last = plan.stages[-1].steps[-1:]
     after = last[0].to_revisions if last else ()
     kept = branch.ancestors(after)

@@ -41,14 +41,16 @@ def addressed(symbols: Sequence[str], x_arguments: Sequence[str], names: Sequenc
 def databases_of(symbol: str, names: Sequence[str]) -> set[str]:
     """The database that a revision's symbol names; none for a symbol such as `heads`, which every branch has.
 
-    Raises:
-        MigrationError: the symbol names nothing.
+    A symbol that names nothing raises MigrationError.
     """
     label, at, rest = symbol.rpartition("@")
     if not rest:
         raise MigrationError(f"{symbol!r} names no revision: say {label or 'NAME'}@head, or one of `alembic history`")
     if at:
-        return {_labelled(label, names)}
+        owner = label if label in names else owner_of(label, names)
+        if owner is None:
+            raise _unknown(label, names)
+        return {owner}
     match = _STEPS.fullmatch(rest)
     revision = match[1] if match else rest
     if revision in _EVERYWHERE:
@@ -70,15 +72,6 @@ def option(x_arguments: Sequence[str], key: str) -> str | None:
     return values[-1] if values else None
 
 
-def _labelled(label: str, names: Sequence[str]) -> str:
-    if label in names:
-        return label
-    owner = owner_of(label, names)
-    if owner is None:
-        raise _unknown(label, names)
-    return owner
-
-
 def owner_of(revision: str, names: Sequence[str]) -> str | None:
     """The database whose prefix a revision's id, or the start of one, has; None if no database has it."""
     return next((name for name in names if re.fullmatch(rf"{revision_prefix(name)}_\d*", revision)), None)
@@ -98,11 +91,7 @@ def _chosen(x_arguments: Sequence[str], names: Sequence[str]) -> set[str]:
 
 
 def known_names(wanted: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-    """Check that each name is a database's.
-
-    Raises:
-        MigrationError: one is not.
-    """
+    """Return the wanted names, or raise MigrationError if one is no database's."""
     for name in wanted:
         if name not in names:
             raise _unknown(name, names)
