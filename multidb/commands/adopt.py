@@ -6,10 +6,7 @@ none. Where there are differences, they are printed, and no database is changed.
 
 import argparse
 import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-
-from sqlalchemy import Connection
+from collections.abc import Sequence
 
 from multidb.commands.support.command import Command, add_databases
 from multidb.database.probe import Probe, check_distinct, probing
@@ -42,51 +39,18 @@ def run(command: Command) -> ExitCode:
     if options.risky and not options.reconcile:
         raise MigrationError("--risky is for --reconcile: add that, too")
     with command.environment() as environment:
-        adoptions = _examine(environment, command)
-    if adoptions and not options.dry_run:
-        targets = {each.name: each.target for each in adoptions}
+        found = _examine(environment, command)
+    if found and not options.dry_run:
+        targets = {name: _target(each) for name, each in found.items()}
         Targets("adopt", "adopt", targets).run(command.alembic, options.x)
     return ExitCode.OK
 
 
-@dataclass(frozen=True)
-class _Adoption:
-    """A database that is to be adopted.
-
-    Args:
-        found: the database and its nearest revision.
-        refusal: why it can't be adopted as it is, or None.
-    """
-
-    found: Identification
-    refusal: str | None
-
-    @property
-    def name(self) -> str:
-        return self.found.live.database.name
-
-    @property
-    def differences(self) -> Sequence[Difference]:
-        return self.found.match.differences
-
-    @property
-    def target(self) -> Target:
-        position = self.found.match.position
-        return Target(self.found.live.heads, position[0], stamp=True, purge=True, first=self._reconcile)
-
-    def _reconcile(self, connection: Connection) -> None:
-        match, ignored = self.found.match, self.found.live.database.ignored
-        reconciler(match.schema, revisions_text(match.position), match.differences, ignored)(connection)
-
-
-def _examine(environment: Environment, command: Command) -> list[_Adoption]:
+def _examine(environment: Environment, command: Command) -> dict[str, Identification]:
     """Identify the databases, print the result, and refuse those that can't be adopted as they are.
 
     Returns:
-        Those that can be adopted; they are still unchanged.
-
-    Raises:
-        MigrationError: one can't be read, or can't be adopted as it is.
+        Those that can be adopted, by their names; they are still unchanged.
     """
     settings, options = environment.settings, command.options
     with Replays(environment) as replays, probing(command.databases, settings.wait) as probes:
@@ -96,20 +60,29 @@ def _examine(environment: Environment, command: Command) -> list[_Adoption]:
         unknown = {name: each for name, each in live.items() if lines[name] is None}
         by_name = {probe.database.name: probe for probe in probes}
         found = identify(environment, replays, unknown, by_name, print) if unknown else {}
-    adoptions = {name: _adoption(each, options.reconcile, options.risky) for name, each in found.items()}
+    refusals = {name: each.claim or _refusal(each, options.reconcile, options.risky) for name, each in found.items()}
     for name, line in lines.items():
         if line is not None:
             print(f"{name:{NAME_WIDTH}} {line}")
         else:
-            _print(adoptions[name], dry_run=options.dry_run)
-    _check_risky_names(adoptions.values(), options.risky)
-    refused = [each for each in adoptions.values() if each.refusal is not None]
+            _print(name, found[name], is_refused=refusals[name] is not None, dry_run=options.dry_run)
+    known = [name for each in found.values() for name in _risky(each)]
+    for name in options.risky:
+        if name not in known:
+            raise MigrationError(f"--risky {name}: there is no such risky difference{nearest(name, known)}")
+    refused = [name for name, refusal in refusals.items() if refusal is not None]
     if refused:
-        more = f"; and {', '.join(each.name for each in refused[1:])}" if len(refused) > 1 else ""
-        raise MigrationError(f"{refused[0].refusal}{more}; no database was changed", refused[0].name)
-    if adoptions and options.dry_run:
-        print(f"nothing was changed: {', '.join(adoptions)} can be adopted")
-    return list(adoptions.values())
+        more = f"; and {', '.join(refused[1:])}" if len(refused) > 1 else ""
+        raise MigrationError(f"{refusals[refused[0]]}{more}; no database was changed", refused[0])
+    if found and options.dry_run:
+        print(f"nothing was changed: {', '.join(found)} can be adopted")
+    return found
+
+
+def _target(found: Identification) -> Target:
+    match = found.match
+    first = reconciler(match.schema, revisions_text(match.position), match.differences, found.live.database.ignored)
+    return Target(found.live.heads, match.position[0], stamp=True, purge=True, first=first)
 
 
 def _snapshots(probes: Sequence[Probe], seconds: float) -> dict[str, Snapshot]:
@@ -122,19 +95,13 @@ def _snapshots(probes: Sequence[Probe], seconds: float) -> dict[str, Snapshot]:
 
 
 def _nothing_to_do(environment: Environment, live: Snapshot) -> str | None:
-    """What to print for a database that needs no adoption, or None for one that does.
-
-    Raises:
-        MigrationError: `alembic_version` holds contradictory revisions, or another database's.
-    """
+    """What to print for a database that needs no adoption, or None for one that does."""
     name, heads = live.database.name, live.heads
     branch = environment.branch(name)
     known = [head for head in heads if branch.knows(head)]
     if known and len(known) == len(heads):
-        return (
-            f"is at {revisions_text(heads)} of its branch already; `python -m multidb drift {name}` compares it with "
-            "that"
-        )
+        at = revisions_text(heads)
+        return f"is at {at} of its branch already; `python -m multidb drift {name}` compares it with that"
     if known:
         raise MigrationError(
             f"alembic_version holds {revisions_text(heads)}, of which only {revisions_text(known)} is of this branch: "
@@ -154,20 +121,12 @@ def _nothing_to_do(environment: Environment, live: Snapshot) -> str | None:
     return None
 
 
-def _adoption(found: Identification, reconcile: bool, risky: Sequence[str]) -> _Adoption:
-    """Decide whether a database can be adopted."""
-    return _Adoption(found, found.claim or _refusal(found, reconcile, risky))
-
-
 def _refusal(found: Identification, reconcile: bool, risky: Sequence[str]) -> str | None:
     match = found.match
     if not match.differences:
         return None
-    by_name = _risky(found)
-    where = (
-        f"it is not {revisions_text(match.position)}, the nearest revision: "
-        f"{count_of(len(match.differences), 'difference')}"
-    )
+    by_name, count = _risky(found), count_of(len(match.differences), "difference")
+    where = f"it is not {revisions_text(match.position)}, the nearest revision: {count}"
     left = [name for name in by_name if name not in risky]
     violated = [each for each in by_name.values() if each.rows]
     if not reconcile:
@@ -185,34 +144,21 @@ def _risky(found: Identification) -> dict[str, Difference]:
     return {f"{name}.{each.name}": each for each in found.match.differences if each.severity is RISKY}
 
 
-def _check_risky_names(adoptions: Iterable[_Adoption], risky: Sequence[str]) -> None:
-    """Refuse a `--risky` that names no risky difference.
-
-    Raises:
-        MigrationError: there is one.
-    """
-    known = [name for each in adoptions for name in _risky(each.found)]
-    for name in risky:
-        if name not in known:
-            raise MigrationError(f"--risky {name}: there is no such risky difference{nearest(name, known)}")
-
-
-def _print(adoption: _Adoption, *, dry_run: bool) -> None:
-    match, heads = adoption.found.match, adoption.found.live.heads
-    revision = revisions_text(match.position)
+def _print(name: str, found: Identification, *, is_refused: bool, dry_run: bool) -> None:
+    match, heads = found.match, found.live.heads
+    revision, count = revisions_text(match.position), count_of(len(match.differences), "difference")
     recorded = f"alembic_version holds {revisions_text(heads)}" if heads else "no revision is recorded"
-    name = f"{adoption.name:{NAME_WIDTH}}"
     if not match.differences:
         equal = ", ".join(map(revisions_text, match.equal_positions))
         text = f"equals {revision}" + (f" (and {equal}, whose schema is identical)" if equal else "")
-        if not adoption.refusal:
+        if not is_refused:
             text += f"; {recorded}: {'would' if dry_run else 'will'} be recorded at {revision}"
-        print(f"{name} {text}")
+        print(f"{name:{NAME_WIDTH}} {text}")
         return
-    print(f"{name} {count_of(len(match.differences), 'difference')} from {revision}, the nearest revision; {recorded}")
+    print(f"{name:{NAME_WIDTH}} {count} from {revision}, the nearest revision; {recorded}")
     for each in match.differences:
         kept = "; kept" if each.severity is EXTRA else ""
-        risky = shlex.quote(f"{adoption.name}.{each.name}")
+        risky = shlex.quote(f"{name}.{each.name}")
         option = f"  --risky {risky}" if each.severity is RISKY else ""
         print(f"    {each.severity:8}  {each.sentence}{_violations(each)}{kept}{option}")
         if each.severity is not EXTRA:

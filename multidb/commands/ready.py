@@ -9,13 +9,11 @@ import time
 from collections.abc import Sequence
 
 import psycopg2
-from alembic.script import ScriptDirectory
 
 from multidb.commands.support.command import Command, add_databases
 from multidb.config import settings
-from multidb.config.configuration import Database
 from multidb.database.probe import Probe, probing
-from multidb.errors import ExitCode, MigrationError, explain
+from multidb.errors import ExitCode, MigrationError, explain, in_database
 from multidb.logs import log
 from multidb.output import revisions_text
 from multidb.planning.branches import Branch
@@ -32,84 +30,62 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(command: Command) -> ExitCode:
-    timeout = settings.value("wait", command.options.timeout, "--timeout")
-    with command.interruptible():
-        _wait_until_ready(
-            command.script,
-            command.databases,
-            wait=command.settings.wait,
-            timeout=timeout,
-            accepts_newer=command.options.newer,
-        )
-    return ExitCode.OK
-
-
-def _wait_until_ready(
-    script: ScriptDirectory, databases: Sequence[Database], *, wait: float, timeout: float, accepts_newer: bool
-) -> None:
     """Wait until every database is at the head of its branch.
-
-    Args:
-        wait: seconds to retry while a server can't be reached.
-        timeout: seconds to wait, once the servers answer, until the databases are migrated.
-        accepts_newer: whether a database may be at a revision that these files do not have yet.
 
     Raises:
         MigrationError: one is not at head in time, is newer and may not be, or can't be read.
     """
-    branches = [Branch(script, database.name) for database in databases]
-    until: float | None = None
+    timeout = settings.value("wait", command.options.timeout, "--timeout")
+    databases, wait = command.databases, command.settings.wait
+    until: float | None = None  # the timeout begins when the servers answer
     logged: list[str] = []
-    while True:
-        answer_until = time.monotonic() + wait + max(timeout, _SHORTEST_ANSWER)
-        with probing(databases, wait) as probes:
-            for probe in probes:
-                probe.wait(max(0.0, answer_until - time.monotonic()))
-            found = [_obstacle(probe, branch, accepts_newer) for probe, branch in zip(probes, branches, strict=True)]
-        obstacles = [obstacle for obstacle in found if obstacle]
-        if not obstacles:
-            return
-        until = until or time.monotonic() + timeout
-        if time.monotonic() >= until:
-            raise MigrationError(f"timed out after {timeout:g} s: {'; '.join(obstacles)}")
-        if obstacles != logged:
-            logged = obstacles
-            log.info("waiting for the migration, at most %g s: %s", timeout, "; ".join(obstacles))
-        time.sleep(_INTERVAL)
+    with command.interruptible():
+        branches = [Branch(command.script, database.name) for database in databases]
+        while True:
+            answer_until = time.monotonic() + wait + max(timeout, _SHORTEST_ANSWER)
+            with probing(databases, wait) as probes:
+                for probe in probes:
+                    probe.wait(max(0.0, answer_until - time.monotonic()))
+                found = [_obstacle(*pair, command.options.newer) for pair in zip(probes, branches, strict=True)]
+            obstacles = [obstacle for obstacle in found if obstacle]
+            if not obstacles:
+                return ExitCode.OK
+            until = until or time.monotonic() + timeout
+            if time.monotonic() >= until:
+                raise MigrationError(f"timed out after {timeout:g} s: {'; '.join(obstacles)}")
+            if obstacles != logged:
+                logged = obstacles
+                log.info("waiting for the migration, at most %g s: %s", timeout, "; ".join(obstacles))
+            time.sleep(_INTERVAL)
 
 
 def _obstacle(probe: Probe, branch: Branch, accepts_newer: bool) -> str | None:
-    """Why a database isn't ready yet, or None if it is.
-
-    Raises:
-        MigrationError: the database can't be read, or waiting does not help.
-    """
+    """Why a database isn't ready yet, or None if it is. Raises MigrationError if waiting does not help."""
     name = branch.database
     if not probe.wait(0):
         raise MigrationError("its server does not answer: check whether it is frozen, then run again", name)
     try:
-        result = probe.result()
-        heads = result.heads
-    except Exception as error:
+        with in_database(name):
+            result = probe.result()
+            heads = result.heads
+    except MigrationError as error:
         # With a session open, the server is being restarted, or another process is at work in the database.
-        if probe.connection is not None and isinstance(error, (psycopg2.OperationalError, sqlite3.OperationalError)):
-            return f"{name}: {explain(error)}"
-        raise MigrationError(explain(error), name) from error
+        passing = (psycopg2.OperationalError, sqlite3.OperationalError)
+        if probe.connection is not None and isinstance(error.__cause__, passing):
+            return explain(error)
+        raise
     if result.in_doubt:
         return f"{name} is in doubt until a run, or `python -m multidb recover`, resolves it"
-    if set(heads) == set(branch.heads):
+    if set(heads) == set(branch.heads) or (accepts_newer and _are_newer(heads, branch)):
         return None
     if _are_newer(heads, branch):
-        if accepts_newer:
-            return None
         raise MigrationError(
             f"it is at {revisions_text(heads)}, newer than {revisions_text(branch.heads)}, the head of these files: "
             "start a newer version, or accept newer revisions with --newer",
             name,
         )
-    return (
-        f"{name} is at {revisions_text(heads)} and not at {revisions_text(branch.heads)}: `alembic upgrade {name}@head`"
-    )
+    at, head = revisions_text(heads), revisions_text(branch.heads)
+    return f"{name} is at {at} and not at {head}: `alembic upgrade {name}@head`"
 
 
 def _are_newer(heads: Sequence[str], branch: Branch) -> bool:

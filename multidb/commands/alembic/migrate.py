@@ -5,10 +5,10 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import count
 
 from multidb.commands.support.run_report import RunReport
-from multidb.config.settings import Settings
 from multidb.database.attempt import Attempt, Run
 from multidb.database.probe import probing
 from multidb.errors import ExitCode, MigrationError, RetryError, explain, reason_of
@@ -16,15 +16,9 @@ from multidb.logs import log
 from multidb.output import count_of, print_safely
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan
-from multidb.release.coordinator import (
-    STATEMENTS_STAY,
-    Coordinator,
-    InDoubtError,
-    NontransactionalError,
-    Outcome,
-    State,
-)
-from multidb.release.executor import Executor, executor_for
+from multidb.release import coordinator
+from multidb.release.coordinator import Coordinator, NontransactionalError, Outcome, State
+from multidb.release.executor import executor_for
 from multidb.release.guarantee import guarantee, lock_order
 from multidb.release.locking import PLANNING_ATTEMPTS, lock_and_plan
 from multidb.release.participant import FailureKind, Migrate, Participant, ParticipantError
@@ -89,7 +83,8 @@ def _run_once(
         log.info("run %s: %s", run.id, promise.text)
         by_name = {probe.database.name: probe for probe in probes}
         participants = []
-        for plan in sorted(locked.plans, key=lock_order):
+        plans = sorted(locked.plans, key=lock_order)
+        for plan in plans:
             name = plan.database.name
             driver = None if plan.database.is_sqlite else by_name[name].take_connection()
             participants.append(Participant(plan, locked.results[name], driver, migrate, run, settings))
@@ -99,7 +94,8 @@ def _run_once(
         executor = executor_for(participants, settings.jobs, interruption)
         opened.callback(executor.close)
         report = RunReport(locked.results)
-        stages = _Stages(executor, locked.plans, run, attempts, settings, interruption, report)
+        committer = Coordinator(executor, {plan.database.name: plan.database for plan in plans}, interruption)
+        stages = _Stages(committer, plans, run, attempts, settings.lock_retries + 1, interruption, report)
         try:
             stages.commit_all(two_phase=promise.two_phase)
         except (Interrupted, MigrationError) as error:
@@ -135,71 +131,67 @@ def _failure(error: BaseException, interruption: Interruption, report: RunReport
     return failure(f"{reason}; no database was changed")
 
 
+@dataclass(frozen=True)
 class _Stages:
-    """Commits the stages of a run, one after the other: one, unless a revision has to run outside a transaction."""
+    """Commits the stages of a run, one after the other: one, unless a revision has to run outside a transaction.
 
-    def __init__(
-        self,
-        executor: Executor,
-        plans: Sequence[Plan],
-        run: Run,
-        attempts: Iterator[int],
-        settings: Settings,
-        interruption: Interruption,
-        report: RunReport,
-    ) -> None:
-        self._plans = {plan.database.name: plan for plan in sorted(plans, key=lock_order)}
-        databases = {name: plan.database for name, plan in self._plans.items()}
-        self._coordinator = Coordinator(executor, databases, interruption)
-        self._run, self._attempts, self._settings = run, attempts, settings
-        self._interruption, self._report = interruption, report
+    Args:
+        plans: of the run, in lock order.
+        attempts: the numbers of the run's attempts.
+        tries: of one stage; more than one where a lock may be free later.
+    """
+
+    committer: Coordinator
+    plans: Sequence[Plan]
+    run: Run
+    attempts: Iterator[int]
+    tries: int
+    interruption: Interruption
+    report: RunReport
 
     def commit_all(self, *, two_phase: bool) -> None:
-        """Commit stage after stage.
-
-        Raises:
-            MigrationError: a stage failed; the stages before it are committed.
-            Interrupted: a signal came.
-        """
-        next_stage = dict.fromkeys(self._plans, 0)
-        while left := [name for name in self._plans if next_stage[name] < len(self._plans[name].stages)]:
-            self._interruption.check()
-            alone = [name for name in left if self._plans[name].stages[next_stage[name]].nontransactional]
+        """Commit stage after stage. Where one fails, the stages before it stay committed."""
+        stages_of = {plan.database.name: plan.stages for plan in self.plans}
+        next_stage = dict.fromkeys(stages_of, 0)
+        while left := [name for name in stages_of if next_stage[name] < len(stages_of[name])]:
+            self.interruption.check()
+            alone = [name for name in left if stages_of[name][next_stage[name]].nontransactional]
             names = alone[:1] or left
             stages = {name: next_stage[name] for name in names}
             self._commit(stages, two_phase=two_phase and len(names) > 1, nontransactional=bool(alone))
             for name in names:
                 next_stage[name] += 1
-                self._report.set_stages_left(name, next_stage[name] < len(self._plans[name].stages))
+                self.report.rows[name].has_stages_left = next_stage[name] < len(stages_of[name])
 
     def _commit(self, stages: Mapping[str, int], *, two_phase: bool, nontransactional: bool) -> None:
         """Commit one stage, with retries where a lock was not had."""
-        names, tries = tuple(stages), self._settings.lock_retries + 1
-        for number in range(1, tries + 1):
-            attempt = Attempt(self._run.id, next(self._attempts), names, names[-1], two_phase, stages, nontransactional)
+        names = tuple(stages)
+        for number in range(1, self.tries + 1):
+            attempt = Attempt(self.run.id, next(self.attempts), names, names[-1], two_phase, stages, nontransactional)
             failure = self._attempt(attempt)
             if failure is None:
                 return
-            if number == tries:
-                if nontransactional:
-                    raise NontransactionalError(f"{reason_of(failure)}; {STATEMENTS_STAY}", failure.name) from failure
-                raise failure
+            if number == self.tries:
+                if not nontransactional:
+                    raise failure
+                reason = f"{reason_of(failure)}; {coordinator.STATEMENTS_STAY}"
+                raise NontransactionalError(reason, failure.name) from failure
             pause = min(2.0 ** (number - 1), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
-            log.info("%s; all rolled back, attempt %d of %d in %.1f s", explain(failure), number + 1, tries, pause)
+            log.info("%s; all rolled back, attempt %d of %d in %.1f s", explain(failure), number + 1, self.tries, pause)
             try:
-                with self._interruption.interruptible():
+                with self.interruption.interruptible():
                     time.sleep(pause)
             except Interrupted as error:
                 if nontransactional:
-                    reason = f"interrupted by {self._interruption.received}; {STATEMENTS_STAY}"
+                    reason = f"interrupted by {self.interruption.received}; {coordinator.STATEMENTS_STAY}"
                     raise NontransactionalError(reason, failure.name) from error
                 raise
 
     def _attempt(self, attempt: Attempt) -> ParticipantError | None:
         """Try to commit one stage. Returns the failure if a retry may succeed, None if the stage is committed."""
-        started, report = time.monotonic(), self._report
+        started, report = time.monotonic(), self.report
         try:
-            outcome = self._coordinator.commit(attempt)
+            outcome = self.committer.commit(attempt)
         except ParticipantError as error:
             report.mark(attempt.databases, State.ROLLED_BACK)
             report.mark([error.name], State.FAILED, reason_of(error))
@@ -211,7 +203,7 @@ class _Stages:
             raise
         except BaseException as error:
             report.mark(attempt.databases, State.ROLLED_BACK)
-            if isinstance(error, InDoubtError):
+            if isinstance(error, coordinator.InDoubtError):
                 report.add(error.outcome)
             raise
         finally:

@@ -1,6 +1,6 @@
 """The report of a run: a row for each database, and the table at the end."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from multidb.database.probe import ProbeResult
@@ -16,10 +16,7 @@ class Row:
     """What a run did in one database.
 
     Attributes:
-        before: the revisions that the database was at.
-        after: the revisions that it is at.
-        revisions: how many were applied.
-        seconds: how long that took.
+        revisions: how many were applied, in so many seconds.
         state: what became of the last attempt.
         reason: why it is not committed.
         has_stages_left: whether more stages follow the committed one.
@@ -61,52 +58,43 @@ class Row:
 
 
 class RunReport:
-    """The rows of a run.
-
-    Args:
-        results: of probing the databases, by their names.
-    """
+    """The rows of a run; the databases are at first where probing found them."""
 
     def __init__(self, results: Mapping[str, ProbeResult]) -> None:
-        self._rows = {name: Row(name, result.heads, result.heads) for name, result in results.items()}
+        self.rows = {name: Row(name, result.heads, result.heads) for name, result in results.items()}
         self.longest_lock = 0.0  # seconds that altered tables were locked
 
     @property
     def has_changed(self) -> bool:
-        return any(row.has_changed for row in self._rows.values())
+        return any(row.has_changed for row in self.rows.values())
 
     def mark(self, names: Iterable[str], state: State, reason: str = "") -> None:
         """Set the state of databases whose attempt failed."""
         for name in names:
-            self._rows[name].state, self._rows[name].reason = state, reason
+            self.rows[name].state, self.rows[name].reason = state, reason
 
     def add(self, outcome: Outcome) -> None:
         """Take the outcome of an attempt over."""
         for name, state in outcome.states.items():
-            row, applied = self._rows[name], outcome.applied.get(name)
+            row, applied = self.rows[name], outcome.applied.get(name)
             row.state, row.reason = state, outcome.reasons.get(name, "")
             if applied and state is State.COMMITTED:
                 row.after = applied.after
                 row.revisions += applied.revisions
                 row.seconds += applied.seconds
 
-    def set_stages_left(self, name: str, has_stages_left: bool) -> None:
-        """Note whether a database has stages left after the one that was committed."""
-        self._rows[name].has_stages_left = has_stages_left
-
     def states_text(self) -> str:
         """Which databases are in which state: `committed: auth_db; rolled back: user_db, content_db`."""
         names: dict[str, list[str]] = {}
-        for name, row in self._rows.items():
+        for name, row in self.rows.items():
             if row.state is not State.UNTOUCHED:
                 names.setdefault(row.result, []).append(name)
         text = "; ".join(f"{result}: {', '.join(each)}" for result, each in names.items())
-        in_doubt = any(row.state is State.IN_DOUBT for row in self._rows.values())
+        in_doubt = any(row.state is State.IN_DOUBT for row in self.rows.values())
         return f"{text}; `python -m multidb recover` resolves what is in doubt" if in_doubt else text
 
     def table(self) -> str:
-        rows: Sequence[Row] = list(self._rows.values())
-        text = columns([_TITLES, *(row.cells for row in rows)])
+        text = columns([_TITLES, *(row.cells for row in self.rows.values())])
         if self.longest_lock:
             text += f"\naltered tables were locked for at most {self.longest_lock:.2f} s"
         return text
