@@ -10,6 +10,7 @@ from typing import Any
 
 from alembic import context
 from alembic.autogenerate import RevisionContext
+from alembic.config import Config
 from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
@@ -44,11 +45,9 @@ class Comparison:
     sentences: list[str]
     revision: RevisionContext
 
-    def print(self, environment: Environment) -> None:
+    def print(self, config: Config) -> None:
         """Print each difference as a sentence, under the database's name."""
-        environment.config.print_stdout(self.database.name)
-        for sentence in self.sentences:
-            environment.config.print_stdout(f"    {sentence}")
+        config.print_stdout("\n    ".join([self.database.name, *self.sentences]))
 
     def write(self) -> None:
         """Write the revision. Alembic's context has to be on the database's branch."""

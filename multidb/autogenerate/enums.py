@@ -1,7 +1,7 @@
 """PostgreSQL enum types in revisions, as plain SQL.
 
-alembic-postgresql-enum finds the differences. The operations that it writes would need it at every upgrade, and
-put a new value after the one that it should come before; these say the same in SQL that stays true.
+alembic-postgresql-enum finds the differences. Its own operations would need the package at every upgrade, and add a new
+value at the wrong position.
 """
 
 from collections.abc import Sequence
@@ -16,30 +16,21 @@ from multidb.schema.postgresql.enum import ColumnOfType, add_values, replace_typ
 
 
 def in_plain_sql(container: OpContainer, dialect: Dialect) -> None:
-    """Replace the plugin's operations in place.
-
-    Args:
-        container: upgrade or downgrade operations.
-        dialect: of the database; quotes names, and knows the schema that needs no name.
-    """
+    """Replace the plugin's operations in place; the dialect quotes names, and knows the schema that needs no name."""
     container.ops = [plain for operation in container.ops for plain in _plain(operation, dialect)]
 
 
 def _plain(operation: MigrateOperation, dialect: Dialect) -> Sequence[MigrateOperation]:
     if isinstance(operation, AddEnumValuesOp):
-        return [ExecuteSQLOp(text) for text in _add_values(operation, dialect)]
+        name = _qualified(operation.schema, operation.name, dialect)
+        return [ExecuteSQLOp(text) for text in add_values(name, operation.old_values, operation.new_values)]
     if isinstance(operation, SyncEnumValuesOp):
         return [ExecuteSQLOp(text) for text in _replace_type(operation, dialect)]
     return [operation]
 
 
-def _add_values(operation: AddEnumValuesOp, dialect: Dialect) -> list[str]:
-    name = _qualified(operation.schema, operation.name, dialect)
-    return add_values(name, operation.old_values, operation.new_values)
-
-
 def _replace_type(operation: SyncEnumValuesOp, dialect: Dialect) -> list[str]:
-    """A value can't be taken away or moved: the type is made anew. Rows with a value that is gone refuse it."""
+    """PostgreSQL can't remove or reorder values: the type is replaced. A row with a removed value makes that fail."""
     quote = dialect.identifier_preparer.quote
     name, old = (_qualified(operation.schema, each, dialect) for each in (operation.name, f"{operation.name}_old"))
     columns = [

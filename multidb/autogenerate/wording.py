@@ -8,13 +8,9 @@ from sqlalchemy.engine import Dialect
 
 
 def sentences(operations: UpgradeOps, dialect: Dialect) -> list[str]:
-    """Describe each difference from the database's side: what is missing, extra, or not as the models say.
-
-    Args:
-        operations: what autogenerate would do to make the database like the models.
-        dialect: of the database; says what its types are called.
-    """
-    return [sentence(difference, dialect) for group in operations.as_diffs() for difference in _flat(group)]
+    """Describe each difference from the database's side: missing, extra, or different from the models."""
+    groups = operations.as_diffs()  # the changes of one column are in a list of their own
+    return [sentence(each, dialect) for group in groups for each in (group if isinstance(group, list) else [group])]
 
 
 def sentence(difference: tuple[Any, ...], dialect: Dialect) -> str:  # noqa: C901 - a case per kind of difference
@@ -53,11 +49,6 @@ def sentence(difference: tuple[Any, ...], dialect: Dialect) -> str:  # noqa: C90
     return " ".join(str(part) for part in difference)
 
 
-def _flat(group: Any) -> list[tuple[Any, ...]]:
-    """Alembic puts the changes of one column in a list of their own."""
-    return list(group) if isinstance(group, list) else [group]
-
-
 def _declared(column: Column[Any], dialect: Dialect) -> str:
     return f"{column.type.compile(dialect)}{'' if column.nullable else ' NOT NULL'}"
 
@@ -67,9 +58,7 @@ def _null(nullable: bool) -> str:
 
 
 def _default(default: Any) -> str:
-    if default is None:
-        return "no default"
-    return f"default {getattr(default, 'arg', default)}"
+    return "no default" if default is None else f"default {getattr(default, 'arg', default)}"
 
 
 def _described(item: Index | Constraint) -> str:

@@ -23,11 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(command: Command) -> ExitCode:
-    """Revert, newest run first.
-
-    Raises:
-        MigrationError: there is nothing to revert, a database has moved since in another way, or the answer was no.
-    """
+    """Raise MigrationError if there is nothing to revert, a database has changed since, or the answer is no."""
     to = command.options.to
     databases = command.configuration.databases(command.configuration.names)
     reversals = _reversals(journal.read_all(databases), to)
@@ -38,9 +34,20 @@ def run(command: Command) -> ExitCode:
             with in_database(probe.database.name):
                 heads[probe.database.name] = probe.result().heads
     for each in reversals:
-        _check_unmoved(each, heads[each.database])
+        if set(heads[each.database]) != set(each.before):
+            raise MigrationError(
+                f"it is at {revisions_text(heads[each.database])}, and the last run left it at "
+                f"{revisions_text(each.before)}: it was changed in another way since",
+                each.database,
+            )
     lines = [
-        (each.database, revisions_text(each.before), "->", revisions_text(each.after), ", ".join(each.runs))
+        (
+            each.database,
+            revisions_text(each.before),
+            "->",
+            revisions_text(each.after),
+            ", ".join(row.run for row in each.rows[::-1]),
+        )
         for each in reversals
     ]
     print(columns([("database", "from", "", "to", "reverts"), *lines]))
@@ -54,15 +61,10 @@ def run(command: Command) -> ExitCode:
 
 @dataclass(frozen=True)
 class _Reversal:
-    """What is reverted in one database.
-
-    Args:
-        database: its name.
-        rows: of the journal, oldest first.
-    """
+    """What is reverted in one database."""
 
     database: str
-    rows: tuple[JournalRow, ...]
+    rows: tuple[JournalRow, ...]  # of the journal, oldest first
 
     @property
     def before(self) -> tuple[str, ...]:
@@ -71,10 +73,6 @@ class _Reversal:
     @property
     def after(self) -> tuple[str, ...]:
         return self.rows[0].before
-
-    @property
-    def runs(self) -> list[str]:
-        return [row.run for row in reversed(self.rows)]
 
     @property
     def is_stamp(self) -> bool:
@@ -119,15 +117,6 @@ def _check_newest(reversal: _Reversal, rows: Mapping[str, list[JournalRow]]) -> 
         raise MigrationError(
             "it was stamped in between, which can't be reverted together with migrations: "
             "go back by hand, with `alembic downgrade` and `alembic stamp`",
-            reversal.database,
-        )
-
-
-def _check_unmoved(reversal: _Reversal, heads: tuple[str, ...]) -> None:
-    if set(heads) != set(reversal.before):
-        raise MigrationError(
-            f"it is at {revisions_text(heads)}, and the last run left it at {revisions_text(reversal.before)}: "
-            "it was changed in another way since",
             reversal.database,
         )
 

@@ -13,7 +13,6 @@ from multidb.commands.support.command import Command, add_databases, add_json
 from multidb.config.configuration import Configuration, Database
 from multidb.database import connections, journal
 from multidb.database.attempt import Prepared
-from multidb.database.journal import JournalRow
 from multidb.database.probe import Probe, probing
 from multidb.errors import ExitCode, reason_of
 from multidb.output import columns, revisions_text
@@ -91,7 +90,8 @@ def _status(command: Command, probe: Probe) -> _Status:
             status.pending = sum(1 for _ in pending)
         with connections.around(database.url, lambda: probe.connection) as connection:
             rows = journal.rows(connection) if result.has_journal else []
-        status.last_run = _last_run(rows[-1]) if rows else None
+        if rows:
+            status.last_run = {key: getattr(rows[-1], key) for key in _LAST_RUN}
     except Exception as error:  # shown in the database's line; the others have theirs
         status.error = reason_of(error)
     return status
@@ -108,7 +108,3 @@ def _in_doubt(configuration: Configuration, database: Database, prepared: Prepar
         "connect": database.url.database,
         "sql": recovery.sql_by_hand(prepared, committed),
     }
-
-
-def _last_run(row: JournalRow) -> dict[str, Any]:
-    return {key: getattr(row, key) for key in _LAST_RUN}

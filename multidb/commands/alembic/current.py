@@ -21,12 +21,7 @@ class NotAtHeadError(MigrationError):
 
 
 def run(environment: Environment) -> None:
-    """Print where the databases are.
-
-    Raises:
-        MigrationError: a database can't be read.
-        NotAtHeadError: `--check-heads`, and a database is not at its head.
-    """
+    """Raise MigrationError if a database can't be read, and with `--check-heads` NotAtHeadError."""
     failed: list[str] = []
     behind: list[str] = []
     for probe in start_probes(environment.databases):

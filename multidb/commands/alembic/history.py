@@ -16,11 +16,7 @@ from multidb.planning.environment import Environment
 
 
 def run(environment: Environment) -> None:
-    """Print the listing.
-
-    Raises:
-        MigrationError: a database can't be read; the listing has been printed by then.
-    """
+    """Print the listing; then raise MigrationError if a database can't be read."""
     failed: list[str] = []
     heads: list[str] = []
     for probe in start_probes(environment.databases if _shows_databases(environment) else []):

@@ -36,9 +36,6 @@ class PartialError(MigrationError):
 def run(environment: Environment, migrate: Migrate) -> None:
     """Bring the databases that the command addresses to its destination: all of them, or none.
 
-    Args:
-        migrate: runs the migrations of one database.
-
     Raises:
         MigrationError: a database can't be reached or can't move as asked, or a migration failed; nothing was changed.
         RetryError: the same, because of a lock.

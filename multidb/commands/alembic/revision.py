@@ -18,11 +18,7 @@ from multidb.planning.environment import Environment
 
 
 def run(environment: Environment) -> None:
-    """Write the files.
-
-    Raises:
-        MigrationError: no database was named, or one can't be compared. No file is left then.
-    """
+    """Write the files, or none: a database that can't be compared raises MigrationError."""
     command = environment.request.revision_context
     assert command is not None
     # Alembic would write this one after env.py, wherever it thinks best.
@@ -40,8 +36,7 @@ def _write_empty(environment: Environment, arguments: dict[str, Any]) -> None:
             + ", ".join(environment.configuration.names)
         )
     with environment.working_on(environment.selected[0]) as branch, _removed_on_failure([branch.folder]):
-        context = RevisionContext(environment.config, branch.directory, _placed(branch, arguments))
-        list(context.generate_scripts())
+        list(RevisionContext(environment.config, branch.directory, _placed(branch, arguments)).generate_scripts())
 
 
 def _autogenerate(environment: Environment, arguments: dict[str, Any]) -> None:
@@ -53,7 +48,7 @@ def _autogenerate(environment: Environment, arguments: dict[str, Any]) -> None:
             comparison = compare(environment, database, _placed(branch, arguments))
             if comparison.differences:
                 changed.append(comparison)
-                comparison.print(environment)
+                comparison.print(environment.config)
     if not changed:
         environment.config.print_stdout("Nothing to write: every database is like its models.")
     if arguments["rev_id"] and len(changed) > 1:
@@ -74,12 +69,11 @@ def _placed(branch: Branch, arguments: dict[str, Any]) -> dict[str, Any]:
         raise MigrationError("its revisions belong in its own folder: leave --version-path out", name)
     if arguments["branch_label"]:
         check_label(arguments["branch_label"], name, branch.folder.parent)
-    placed = dict(arguments)
-    placed["rev_id"] = arguments["rev_id"] or branch.next_id()
-    placed["version_path"] = str(branch.folder)
-    check_id(placed["rev_id"], name)
-    if branch.knows(placed["rev_id"]):
-        raise MigrationError(f"there is a revision {placed['rev_id']}: take the next number", name)
+    new_id = arguments["rev_id"] or branch.next_id()
+    check_id(new_id, name)
+    if branch.knows(new_id):
+        raise MigrationError(f"there is a revision {new_id}: take the next number", name)
+    placed = arguments | {"rev_id": new_id, "version_path": str(branch.folder)}
     if not branch.heads:
         placed["head"], placed["branch_label"] = "base", name
     elif arguments["head"] in (None, "head", f"{name}@head"):

@@ -84,8 +84,7 @@ class SqlScript:
 def scripts(environment: Environment) -> Iterator[list[SqlScript]]:
     """A script per database; at the end of the block one script goes to stdout, several go to files.
 
-    Raises:
-        MigrationError: a file can't be written. None is left half-written.
+    A file that can't be written raises MigrationError; none is left half-written.
     """
     found = [SqlScript(environment, database) for database in environment.databases]
     yield found

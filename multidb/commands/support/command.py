@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from alembic.config import Config
@@ -18,12 +19,10 @@ from multidb.signals import Interruption
 
 
 def add_databases(parser: argparse.ArgumentParser) -> None:
-    """Let a command take the names of databases."""
     parser.add_argument("databases", nargs="*", metavar="DATABASE", help="default: all")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Let a command print JSON."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
@@ -50,7 +49,7 @@ class Command:
         config.attributes[FILE] = self.file
         return config
 
-    @property
+    @cached_property
     def script(self) -> ScriptDirectory:
         return ScriptDirectory.from_config(self.alembic)
 

@@ -11,11 +11,7 @@ from multidb.planning.environment import Environment
 
 @contextmanager
 def line_on_failure(environment: Environment, name: str, failed: list[str]) -> Iterator[Branch]:
-    """Work on a database; if that fails, print why in one line, and go on.
-
-    Args:
-        failed: gets the name if the database fails.
-    """
+    """Work on a database; if that fails, print why in one line, add the name to `failed`, and go on."""
     try:
         with environment.working_on(name) as branch:
             yield branch

@@ -20,6 +20,7 @@ from multidb.errors import MigrationError
 from multidb.planning import nontransactional, planner
 from multidb.planning.alembic_internals import upgrade_steps
 from multidb.planning.environment import Environment
+from multidb.planning.plan import Step
 
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _CATALOG = re.compile(r"\b(sqlite_master|sqlite_temp_master|sqlite_schema|alembic_version)\b", re.IGNORECASE)
@@ -62,10 +63,9 @@ class _RecordingCursor(sqlite3.Cursor):
 
 @contextmanager
 def recorded(environment: Environment, database: Database, start: str, output: TextIO) -> Iterator[None]:
-    """Alembic's context in an empty database in memory, whose changes are recorded.
+    """Alembic's context in an empty database in memory, whose changes are recorded; the database is not touched.
 
     Args:
-        database: an SQLite database; it is not touched.
         start: the revision that the script starts from; `base` is an empty database.
         output: where the SQL goes.
 
@@ -78,43 +78,33 @@ def recorded(environment: Environment, database: Database, start: str, output: T
             _replay(environment, database, connection, start)
         connection.begin()
         recorder.record = lambda statement: _write(statement, output)
-        work = nontransactional.around(
-            planner.work_in(environment, database),
-            lambda: _end(recorder),
-            lambda: _begin(recorder, output),
-        )
+
+        def end_transaction() -> None:
+            recorder.cursor().execute("COMMIT")  # recorded, as every statement of a cursor
+
+        def begin_transaction() -> None:
+            recorder.execute("BEGIN")
+            output.write("BEGIN;\n\n")
+
+        work = nontransactional.around(planner.work_in(environment, database), end_transaction, begin_transaction)
         environment.configure_migration(database, connection, work=work)
         yield
         recorder.record = None
 
 
-def _end(recorder: Recorder) -> None:
-    """End the transaction, here and in the script."""
-    recorder.cursor().execute("COMMIT")
-
-
-def _begin(recorder: Recorder, output: TextIO) -> None:
-    """Begin another."""
-    recorder.execute("BEGIN")
-    output.write("BEGIN;\n\n")
-
-
 def _replay(environment: Environment, database: Database, connection: Connection, start: str) -> None:
     """Bring the database in memory to the revision that the script starts from."""
-    script = environment.script
+
+    def work(heads: tuple[str, ...], _context: object) -> list[Step]:
+        return upgrade_steps(environment.script, start, heads)
+
     with logs.silent(), connection.begin():
-        environment.configure_migration(
-            database, connection, work=lambda heads, _context: upgrade_steps(script, start, heads)
-        )
+        environment.configure_migration(database, connection, work)
         context.run_migrations()
 
 
 def _write(statement: str, output: TextIO) -> None:
-    """Record a statement, unless it only reads the catalog, as Alembic does.
-
-    Raises:
-        MigrationError: it reads rows.
-    """
+    """Record a statement, unless it only reads the catalog, as Alembic does. One that reads rows is refused."""
     text = _COMMENTS.sub("", statement, count=1)
     verb = text.split(None, 1)[0].upper() if text else ""
     reads = verb == "SELECT" or (verb == "WITH" and not _CHANGE_AFTER_WITH.search(text))
