@@ -50,7 +50,7 @@ def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Module
     parser.add_argument("-x", action="append", default=[], metavar="KEY=VALUE", help="a setting, as alembic takes it")
     parser.add_argument("--raiseerr", action="store_true", help="show an error's traceback")
     parser.add_argument("command", choices=names, metavar="COMMAND", help=argparse.SUPPRESS)
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     module = import_module(f"{commands.__name__}.{options.command}")
     own = argparse.ArgumentParser(prog=f"python -m multidb {options.command}", description=_without_name(module))

@@ -11,6 +11,9 @@ from multidb.database.journal import JournalRow, Journals
 from multidb.errors import ExitCode
 from multidb.output import columns, revisions_text
 
+_OF_RUN = ("run", "release", "command", "state", "who", "host", "started_at", "versions")
+_OF_DATABASE = ("attempt", "before", "after", "revisions", "started_at", "seconds")
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_databases(parser)
@@ -42,15 +45,9 @@ def _runs(journals: Journals) -> Iterable[dict[str, Any]]:
             by_run.setdefault(row.run, []).append((name, row))
     first = {run_id: min((row for _, row in found), key=lambda row: row.started_at) for run_id, found in by_run.items()}
     for run_id, row in sorted(first.items(), key=lambda item: item[1].started_at, reverse=True):
-        yield {
-            "run": run_id,
-            "release": row.release,
-            "command": row.command,
+        found = row.as_json()
+        yield {key: found[key] for key in _OF_RUN} | {
             "state": _state(by_run[run_id], set(journals)),
-            "who": row.who,
-            "host": row.host,
-            "started_at": row.started_at,
-            "versions": row.versions,
             "databases": [_row(name, each) for name, each in by_run[run_id]],
         }
 
@@ -69,8 +66,7 @@ def _state(rows: Sequence[tuple[str, JournalRow]], names: set[str]) -> str:
 
 def _row(database: str, row: JournalRow) -> dict[str, Any]:
     state = row.state if row.is_committed else "not committed"
-    keys = ("attempt", "before", "after", "revisions", "started_at", "seconds")
-    return {"database": database, "state": state} | {key: getattr(row, key) for key in keys}
+    return {"database": database, "state": state} | {key: getattr(row, key) for key in _OF_DATABASE}
 
 
 def _movement(row: Mapping[str, Any]) -> str:

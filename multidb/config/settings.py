@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from multidb.errors import ConfigError, nearest
@@ -23,15 +24,9 @@ def _duration(text: str) -> float:
     return seconds
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError("should be a whole number")
-    return int(text)
-
-
-def _jobs(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError("should be a whole number from 1 on")
+def _count(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise ValueError(f"should be a whole number{f' from {least} on' if least else ''}")
     return int(text)
 
 
@@ -58,7 +53,7 @@ def _release(text: str) -> str:
 
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "two_phase": _one_of("auto", "required", "off"),
-    "jobs": _jobs,
+    "jobs": partial(_count, least=1),
     "wait": _duration,
     "lock_wait": _duration,
     "lock_timeout": _duration,

@@ -15,7 +15,7 @@ from multidb.config import reader
 from multidb.config.configuration import ADMIN_VARIABLE, SERVER_VARIABLE
 from multidb.database import provision
 from multidb.database.probe import start_probes
-from multidb.errors import explain
+from multidb.errors import exit_for
 from multidb.local.server import Server
 from multidb.output import NAME_WIDTH, revisions_text
 
@@ -74,7 +74,7 @@ def main() -> int:
         else:
             down(Path.cwd(), wipe=options.wipe)
     except (Exception, KeyboardInterrupt) as error:
-        raise SystemExit(f"error: {explain(error)}") from error
+        raise exit_for(error) from error
     return 0
 
 

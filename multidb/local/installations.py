@@ -65,7 +65,7 @@ def installation_of(major: int) -> Installation:
             return installation
     raise MigrationError(
         f"the private server's data are of PostgreSQL {major}, which is not installed: "
-        "install it, or begin anew with `bin/down --wipe`"
+        "install it, or remove the data with `bin/down --wipe`"
     )
 
 

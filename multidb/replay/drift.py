@@ -1,15 +1,17 @@
 """Find drift: the differences between live databases and their recorded revisions, replayed in scratch databases."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from multidb import logs
 from multidb.config.configuration import Database
-from multidb.database.probe import Probe, probing, shared_databases
+from multidb.database.probe import Probe, ProbeResult, probing, shared_databases
 from multidb.errors import ExitCode, MigrationError, reason_of
 from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.planning.environment import Environment
-from multidb.replay.replay import ReplayRequest, Replays, Schemas, log_other_version
+from multidb.replay.replay import ReplayRequest, Replays, Schemas
 from multidb.schema import snapshot
 from multidb.schema.diff import differences
 from multidb.schema.difference import Difference
@@ -57,8 +59,7 @@ def find_drift(
 ) -> list[Drift]:
     """Find the drift of each database; a database that can't be read or replayed does not stop the others.
 
-    Args:
-        is_locked: whether the calling run holds the locks, in sessions of its own.
+    With `is_locked`, the calling run holds the locks, in sessions of its own.
     """
     seconds = None if is_locked else environment.settings.lock_wait
     snapshots = map_in_threads(lambda probe: _snapshot(probe, seconds), probes)
@@ -114,14 +115,10 @@ def check(environment: Environment, databases: Sequence[Database]) -> None:
         )
 
 
-def _answered(probes: Sequence[Probe]) -> list[Any]:
-    found = []
+def _answered(probes: Sequence[Probe]) -> Iterator[ProbeResult]:
     for probe in probes:
-        try:
-            found.append(probe.result())
-        except Exception:  # noqa: S112 - the snapshot has the error
-            continue
-    return found
+        with suppress(Exception):  # the snapshot has the error
+            yield probe.result()
 
 
 def _snapshot(probe: Probe, seconds: float | None) -> Snapshot | Exception:
@@ -135,5 +132,12 @@ def _snapshot(probe: Probe, seconds: float | None) -> Snapshot | Exception:
 
 def _differences(live: Snapshot, schemas: Schemas) -> list[Difference]:
     wanted = schemas[live.heads]
-    log_other_version(live.database.name, wanted, live.schema)
+    replayed_on, is_on = wanted.version // 10000, live.schema.version // 10000
+    if replayed_on != is_on:
+        with logs.for_database(live.database.name):
+            logs.log.info(
+                "replayed on PostgreSQL %s, and the database is on %s: definitions may be written differently",
+                replayed_on,
+                is_on,
+            )
     return differences(wanted, live.schema, revisions_text(live.heads), live.database.ignored)

@@ -73,14 +73,7 @@ class Replays:
         live: Schema,
         near: Sequence[frozenset[str]] | None = None,
     ) -> ReplayRequest:
-        """A request that can be run.
-
-        Args:
-            database: whose branch.
-            positions: as in ReplayRequest.
-            driver: a session on the database's server.
-            live: the schema of the live database.
-            near: as in ReplayRequest.
+        """A request that can be run; the driver is a session on the database's server.
 
         Raises:
             MigrationError: there is no server for scratch databases.
@@ -105,29 +98,13 @@ class Replays:
         return {request.database.name: schemas for request, schemas in zip(ordered, found, strict=True)}
 
 
-def log_other_version(name: str, wanted: Schema, live: Schema) -> None:
-    """Log if the scratch server has another version, which may write the same definition in another way."""
-    ours, theirs = wanted.version // 10000, live.version // 10000
-    if ours != theirs:
-        with logs.for_database(name):
-            logs.log.info(
-                "replayed on PostgreSQL %s, and the database is on %s: definitions may be written differently",
-                ours,
-                theirs,
-            )
-
-
 def positions_of(branch: Branch) -> list[Position]:
     """All positions of a branch with one revision, from the first on."""
     return [(each.revision,) for each in reversed(list(branch.directory.walk_revisions()))]
 
 
 class _Observer:
-    """Reads the scratch database after each revision.
-
-    Args:
-        request: gives the positions that are wanted.
-    """
+    """Reads the scratch database after each revision, at the positions that the request wants."""
 
     def __init__(self, request: ReplayRequest) -> None:
         self._request = request
@@ -135,12 +112,7 @@ class _Observer:
         self._columns: dict[Position, frozenset[str]] = {}
 
     def observe(self, heads: Iterable[str], connection: Connection) -> None:
-        """Read the schema, or only its columns, which takes a tenth of the time.
-
-        Args:
-            heads: the revisions that the database is at.
-            connection: to it, in a transaction.
-        """
+        """Read the schema, or only its columns, which takes a tenth of the time."""
         position = tuple(sorted(heads))
         if position not in self._request.positions:
             return

@@ -7,11 +7,12 @@ uses the server drops it.
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 from sqlalchemy.engine import URL, make_url
@@ -47,27 +48,18 @@ _DEAD = f"""
 
 @dataclass(frozen=True)
 class Scratch:
-    """A scratch database that is yet to be created.
+    """A scratch database that is yet to be created."""
 
-    Args:
-        server: the URL of an existing database on its server.
-        name: of the scratch database.
-    """
-
-    server: URL
+    server: URL  # of an existing database on the same server
     name: str
 
     @contextmanager
     def created(self, extensions: Iterable[str], default_schema: str, search_path: str) -> Iterator[URL]:
-        """Create the database, empty, and drop it at the end of the block.
+        """Create the database, empty but for the extensions, give its URL, and drop it at the end of the block.
 
         Args:
-            extensions: that are created before the first revision.
-            default_schema: the schema of whatever revisions name without one.
+            default_schema: the schema of objects that revisions name without one.
             search_path: as the setting is written.
-
-        Yields:
-            The database's URL.
 
         Raises:
             MigrationError: the role may not create databases.
@@ -99,29 +91,21 @@ class Scratch:
 
 
 class ScratchServer:
-    """The session that owns the scratch databases of one run on one server.
-
-    Args:
-        server: the URL of an existing database on the server.
-
-    Raises:
-        MigrationError: the server can't be reached.
-    """
+    """The session that owns the scratch databases of one run on one server. Raises MigrationError without a server."""
 
     def __init__(self, server: URL) -> None:
         self._server, self._numbers = server, itertools.count(1)
         try:
             self._driver = connections.open_to_read(server)
+            try:
+                [session] = _query(self._driver, f"{_SESSION} WHERE pid = pg_backend_pid()")
+                self._own = f"{_PREFIX}{session}_"
+                self._drop(_DEAD)
+            except BaseException:
+                self._driver.close()
+                raise
         except psycopg2.Error as error:
             raise MigrationError(f"the scratch server {urls.server_text(server)}: {explain(error)}") from error
-        try:
-            with self._driver.cursor() as cursor:
-                cursor.execute(f"{_SESSION} WHERE pid = pg_backend_pid()")
-                self._own = f"{_PREFIX}{cursor.fetchone()[0]}_"
-            self._drop(_DEAD)
-        except BaseException:
-            self._driver.close()
-            raise
 
     def scratch(self) -> Scratch:
         """A scratch database that is yet to be created."""
@@ -148,31 +132,20 @@ class ScratchServer:
         own_sessions = f"pg_stat_activity WHERE starts_with(application_name, '{self._own}')"
         until = time.monotonic() + _TIMEOUT
         while time.monotonic() < until:
-            with self._driver.cursor() as cursor:
-                cursor.execute(f"SELECT pg_terminate_backend(pid) FROM {own_sessions}")  # noqa: S608 - ours
-                if not cursor.fetchall():
-                    return
+            if not _query(self._driver, f"SELECT pg_terminate_backend(pid) FROM {own_sessions}"):  # noqa: S608 - ours
+                return
             time.sleep(_INTERVAL)
 
     def _drop(self, which: str) -> None:
-        with self._driver.cursor() as cursor:
-            cursor.execute(which)
-            names = [row[0] for row in cursor.fetchall()]
-        for name in names:
+        for name in _query(self._driver, which):
             _drop(self._driver, name)
 
 
 def server_for(configuration: Configuration, database: Database, driver: Driver) -> URL:
-    """The server on which a database's branch is replayed.
+    """The URL of an existing database on the server on which a database's branch is replayed.
 
     It is the server that `scratch:` names, else the database's own where the role may create databases and their
     extensions, else the private one of `bin/up`.
-
-    Args:
-        driver: a session in it.
-
-    Returns:
-        The URL of an existing database on the server.
 
     Raises:
         MigrationError: there is no such server.
@@ -180,10 +153,8 @@ def server_for(configuration: Configuration, database: Database, driver: Driver)
     named_url = configuration.scratch_url
     if named_url is not None:
         return named_url
-    with driver.cursor() as cursor:
-        cursor.execute(_MAY_CREATE, [list(database.extensions)])
-        if cursor.fetchone()[0]:
-            return database.url
+    if _query(driver, _MAY_CREATE, [list(database.extensions)]) == [True]:
+        return database.url
     return _private(configuration.path.parent)
 
 
@@ -210,6 +181,13 @@ def _private(root: Path) -> URL:
 
 def _drop(driver: Driver, name: str) -> None:
     _execute(driver, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def _query(driver: Driver, statement: str, parameters: Sequence[object] | None = None) -> list[Any]:
+    """The one column of a query."""
+    with driver.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _execute(driver: Driver, statement: str) -> None:
