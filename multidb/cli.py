@@ -15,16 +15,9 @@ from multidb.errors import ExitCode, exit_for
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Run a command of the command line, without the program's name, and return its exit code.
 
-    Args:
-        arguments: the command line without the program's name; None takes the process's own.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        SystemExit: the command failed; the message is one line on stderr.
+    A command that failed raises SystemExit, after one line on stderr.
     """
     options, module = _parsed(arguments)
     try:

@@ -57,12 +57,8 @@ class Comparison:
 def compare(environment: Environment, database: Database, arguments: dict[str, Any]) -> Comparison:
     """Compare one database with its models. Alembic's context has to be on its branch.
 
-    Args:
-        database: which; it has to be at the head of its branch.
-        arguments: of the revision that removes the differences, as Alembic's RevisionContext takes them.
-
-    Raises:
-        MigrationError: the database is not at head, or its models can't be imported.
+    The arguments are those of the revision that removes the differences, as Alembic's RevisionContext takes them. A
+    database that is not at head, or whose models can't be imported, raises MigrationError.
     """
     metadata = models_metadata(database)
     branch = environment.branch(database.name)
@@ -85,11 +81,8 @@ def compare(environment: Environment, database: Database, arguments: dict[str, A
         heads = environment.configure_reading(database, connection).get_current_heads()
         branch.check_known(heads)
         if set(heads) != {branch.head} - {None}:
-            raise MigrationError(
-                f"at {revisions_text(heads)}, not at its head {branch.head}: "
-                f"run `alembic upgrade {database.name}@head` first",
-                database.name,
-            )
+            place = f"at {revisions_text(heads)}, not at its head {branch.head}"
+            raise MigrationError(f"{place}: run `alembic upgrade {database.name}@head` first", database.name)
         environment.configure_reading(
             database,
             connection,
@@ -104,11 +97,7 @@ def compare(environment: Environment, database: Database, arguments: dict[str, A
 
 
 def models_metadata(database: Database) -> MetaData:
-    """The MetaData of a database's models.
-
-    Raises:
-        MigrationError: the module can't be imported, or has none.
-    """
+    """The MetaData of a database's models. A module that can't be imported or has none raises MigrationError."""
     name, models = database.name, database.models
     try:
         metadata = importlib.import_module(models).Base.metadata

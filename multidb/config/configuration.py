@@ -43,12 +43,10 @@ class Database:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """The secrets of the URL, by libpq's names for them."""
         return urls.secrets_of(self.url)
 
     @property
     def public_url(self) -> URL:
-        """The URL without its secrets, for output and for code that may print it."""
         return urls.without_secrets(self.url)
 
 
@@ -135,11 +133,7 @@ class Configuration:
 
     @property
     def scratch_url(self) -> URL | None:
-        """The URL of an existing database on the server for scratch databases; None if no server is named.
-
-        Raises:
-            ConfigError: the URL can't be parsed, or is not a PostgreSQL URL.
-        """
+        """The URL of an existing database on the server for scratch databases; None if no server is named."""
         found = self._override(SCRATCH_VARIABLE)
         if found is None and self.scratch is not None:
             found = self._expanded(self.scratch), self._where(self.scratch, "scratch")
@@ -152,11 +146,7 @@ class Configuration:
         return url if url.database else url.set(database="postgres")
 
     def url_variable(self, key: str) -> URL | None:
-        """The URL in an environment variable, or in the file that its `_FILE` names; None if neither is set.
-
-        Raises:
-            ConfigError: the URL can't be read or parsed.
-        """
+        """The URL in an environment variable, or in the file that its `_FILE` names; None if neither is set."""
         found = self._override(key)
         return self._parsed(*found) if found else None
 
@@ -192,10 +182,8 @@ class Configuration:
             override = self._override(match[1])
             found = override[0] if override else match[2]
             if found is None:
-                raise ConfigError(
-                    f"{self.path.name}:{value.line}: ${{{match[1]}}} is not set: "
-                    f"set it, or write ${{{match[1]}:-default}}"
-                )
+                unset = f"{self.path.name}:{value.line}: ${{{match[1]}}} is not set"
+                raise ConfigError(f"{unset}: set it, or write ${{{match[1]}:-default}}")
             return found
 
         return _VARIABLE.sub(expand, value.text)

@@ -16,11 +16,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def load(path: Path) -> Configuration:
-    """Read databases.yaml.
-
-    Raises:
-        ConfigError: the file can't be read, or has a mistake; names the line.
-    """
+    """Read databases.yaml. A file that can't be read or has a mistake raises ConfigError, which names the line."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -61,15 +57,8 @@ class _Reader:
         entries = self._entries(top.get("databases"))
         server = self._scalar(top["server"], "server") if "server" in top else None
         scratch = self._scalar(top["scratch"], "scratch") if "scratch" in top else None
-        return Configuration(
-            self.path,
-            server,
-            entries,
-            variables_of(self.path.parent),
-            self._options(top, settings.OF_ALL),
-            scratch,
-            self._ignored(top),
-        )
+        options, variables = self._options(top, settings.OF_ALL), variables_of(self.path.parent)
+        return Configuration(self.path, server, entries, variables, options, scratch, self._ignored(top))
 
     def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
         if node is None:
@@ -103,11 +92,9 @@ class _Reader:
 
     def _options(self, fields: Mapping[str, yaml.Node], keys: Iterable[str]) -> dict[str, Any]:
         """The values of the settings among the fields."""
-        written = {key: self._scalar(fields[key], key) for key in keys if key in fields}
-        return {
-            key: settings.value(key, scalar.text, f"{self.path.name}:{scalar.line}: {key}")
-            for key, scalar in written.items()
-        }
+        written = [(key, self._scalar(fields[key], key)) for key in keys if key in fields]
+        place = self.path.name
+        return {key: settings.value(key, each.text, f"{place}:{each.line}: {key}") for key, each in written}
 
     def _mapping(self, node: yaml.Node | None, what: str, known: Iterable[str] | None = None) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):

@@ -96,11 +96,7 @@ class Settings:
     given: Mapping[str, Any] | None = None
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
-        """The limits of one database: those given by `-x`, else its own, else those of all databases.
-
-        Args:
-            options: the database's own settings.
-        """
+        """The limits of one database: those given by `-x`, else its own options, else those of all databases."""
 
         def found(key: str) -> float:
             return float((self.given or {}).get(key, options.get(key, getattr(self, key))))
@@ -109,15 +105,7 @@ class Settings:
 
 
 def value(key: str, text: str, where: str) -> Any:
-    """Parse a setting.
-
-    Args:
-        text: as it was written.
-        where: its origin, for messages.
-
-    Raises:
-        ConfigError: the text is no value of the setting.
-    """
+    """Parse a setting. A text that is no value of it raises ConfigError, which names its origin, `where`."""
     try:
         return _READERS[key](text.strip())
     except ValueError as error:
@@ -125,14 +113,7 @@ def value(key: str, text: str, where: str) -> Any:
 
 
 def check_keys(x_arguments: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse an `-x` whose key is unknown.
-
-    Args:
-        known: the keys that exist.
-
-    Raises:
-        ConfigError: a key is unknown.
-    """
+    """Raise ConfigError if the key of an `-x`, given as `key=value`, is unknown."""
     for argument in x_arguments:
         key = argument.partition("=")[0]
         if key not in known:
@@ -141,14 +122,9 @@ def check_keys(x_arguments: Sequence[str], known: Sequence[str]) -> None:
 
 
 def of_a_run(options: Mapping[str, Any], x_arguments: Sequence[str]) -> Settings:
-    """The settings of a run.
+    """The settings of a run: the options of databases.yaml, overridden by the values of `-x`.
 
-    Args:
-        options: from databases.yaml, for all databases.
-        x_arguments: the values of `-x`, as `key=value`; keys that are no settings are ignored.
-
-    Raises:
-        ConfigError: a value can't be parsed.
+    A value that can't be parsed raises ConfigError; keys of `-x` that are no settings are ignored.
     """
     pairs = [(key, text) for key, _, text in (argument.partition("=") for argument in x_arguments)]
     given = {key: value(key, text, f"-x {key}=") for key, text in pairs if key in OF_A_RUN}

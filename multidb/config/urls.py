@@ -19,13 +19,8 @@ DIALECTS = {
 def parse(text: str, where: str) -> URL:
     """Parse a URL of one of the two dialects; PostgreSQL's driver is always psycopg2.
 
-    SQLAlchemy 2.1 takes `postgresql://` for psycopg 3 and does not know `postgres://`; both are common.
-
-    Args:
-        where: its origin, for messages.
-
-    Raises:
-        ConfigError: the text is no URL, or one of another dialect.
+    SQLAlchemy 2.1 takes `postgresql://` for psycopg 3 and does not know `postgres://`; both are common. A text that is
+    no such URL raises ConfigError, which names its origin, `where`.
     """
     try:
         url = make_url(text.strip())

@@ -19,7 +19,6 @@ class Installation:
 
     @property
     def major(self) -> int:
-        """Its major version."""
         said = subprocess.run([self.binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
         match = re.search(r"(\d+)", said.stdout)
         return int(match[1]) if match else 0
@@ -41,32 +40,24 @@ def installations() -> list[Installation]:
 
 
 def newest_installation() -> Installation:
-    """The newest PostgreSQL that has PostGIS.
-
-    Raises:
-        MigrationError: there is none.
-    """
-    for installation in installations():
-        if installation.has_postgis:
-            return installation
-    raise MigrationError(
-        f"there is no PostgreSQL with PostGIS here: run `bin/packages postgresql`, or set {SERVER_VARIABLE}"
-    )
+    """The newest PostgreSQL that has PostGIS. Raises MigrationError if there is none."""
+    found = next((each for each in installations() if each.has_postgis), None)
+    if found is None:
+        raise MigrationError(
+            f"there is no PostgreSQL with PostGIS here: run `bin/packages postgresql`, or set {SERVER_VARIABLE}"
+        )
+    return found
 
 
 def installation_of(major: int) -> Installation:
-    """The PostgreSQL of a major version, which alone can read that version's data.
-
-    Raises:
-        MigrationError: it is gone.
-    """
-    for installation in installations():
-        if installation.major == major:
-            return installation
-    raise MigrationError(
-        f"the private server's data are of PostgreSQL {major}, which is not installed: "
-        "install it, or remove the data with `bin/down --wipe`"
-    )
+    """The PostgreSQL of a major version, which alone can read that version's data; MigrationError without it."""
+    found = next((each for each in installations() if each.major == major), None)
+    if found is None:
+        raise MigrationError(
+            f"the private server's data are of PostgreSQL {major}, which is not installed: "
+            "install it, or remove the data with `bin/down --wipe`"
+        )
+    return found
 
 
 def _on_path() -> list[Installation]:

@@ -29,12 +29,7 @@ SETTINGS = {"max_prepared_transactions": "64", "unix_socket_directories": "''", 
 
 
 class Server:
-    """The private server of a checkout.
-
-    Args:
-        folder: where its files are; `.local` in the checkout.
-        settings: lines of postgresql.conf beyond those that it always has.
-    """
+    """The private server of a checkout; its folder is `.local` there, and its settings are added to SETTINGS."""
 
     def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
         self.folder = folder.absolute()
@@ -101,9 +96,7 @@ class Server:
         return (self.data / "PG_VERSION").exists()
 
     def is_running(self) -> bool:
-        if not self.is_made:
-            return False
-        return self._control("status", check=False).returncode == 0
+        return self.is_made and self._control("status", check=False).returncode == 0
 
     @property
     def variables(self) -> dict[str, str]:
@@ -162,10 +155,8 @@ class Server:
         lines = {SERVER_VARIABLE: url, ADMIN_VARIABLE: admin}
         part = self.env.with_suffix(".part")
         part.touch(mode=0o600)
-        part.write_text(
-            "".join(f"{key}={value.render_as_string(hide_password=False)}\n" for key, value in lines.items()),
-            encoding="utf-8",
-        )
+        texts = [f"{key}={value.render_as_string(hide_password=False)}\n" for key, value in lines.items()]
+        part.write_text("".join(texts), encoding="utf-8")
         part.replace(self.env)
 
     def _control(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -215,14 +206,8 @@ def _identity(user: pwd.struct_passwd | None) -> dict[str, Any]:
 
 
 def _may_enter(folder: Path, user: pwd.struct_passwd) -> bool:
-    done = subprocess.run(
-        ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)],
-        cwd="/",
-        capture_output=True,
-        check=False,
-        **_identity(user),
-    )
-    return done.returncode == 0
+    enter = ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)]
+    return subprocess.run(enter, cwd="/", capture_output=True, check=False, **_identity(user)).returncode == 0
 
 
 def _free_port() -> int:

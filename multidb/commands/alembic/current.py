@@ -45,7 +45,7 @@ def run(environment: Environment) -> None:
 def _position(branch: Branch, heads: tuple[str, ...]) -> str:
     """Where a database is: `auth_0001 (head)`, or `auth_0001, the head is auth_0002`."""
     if set(heads) == set(branch.heads):
-        return f"{revisions_text(heads)} (head)" if heads else f"{revisions_text(heads)} (no revisions yet)"
+        return f"{revisions_text(heads)} ({'head' if heads else 'no revisions yet'})"
     return f"{revisions_text(heads)}, the head is {', '.join(branch.heads)}"
 
 
