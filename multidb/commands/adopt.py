@@ -47,11 +47,7 @@ def run(command: Command) -> ExitCode:
 
 
 def _examine(environment: Environment, command: Command) -> dict[str, Identification]:
-    """Identify the databases, print the result, and refuse those that can't be adopted as they are.
-
-    Returns:
-        Those that can be adopted, by their names; they are still unchanged.
-    """
+    """The databases that can be adopted, still unchanged; prints the result, and refuses those that can't be."""
     settings, options = environment.settings, command.options
     with Replays(environment) as replays, probing(command.databases, settings.wait) as probes:
         check_distinct(results_of(probes))

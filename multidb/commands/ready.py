@@ -30,11 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(command: Command) -> ExitCode:
-    """Wait until every database is at the head of its branch.
-
-    Raises:
-        MigrationError: one is not at head in time, is newer and may not be, or can't be read.
-    """
+    """Raise MigrationError if a database is not at head in time, is newer and may not be, or can't be read."""
     timeout = settings.value("wait", command.options.timeout, "--timeout")
     databases, wait = command.databases, command.settings.wait
     until: float | None = None  # the timeout begins when the servers answer

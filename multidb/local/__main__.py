@@ -21,11 +21,7 @@ from multidb.output import NAME_WIDTH, revisions_text
 
 
 def up(root: Path) -> None:
-    """Bring the databases to head on the private server, or on the server that the environment names.
-
-    Raises:
-        MigrationError: something is missing; names it.
-    """
+    """Bring the databases to head on the private server, or on the server that the environment names."""
     if not os.environ.get(SERVER_VARIABLE) and not os.environ.get(f"{SERVER_VARIABLE}_FILE"):
         Server(root / ".local").start()
     configuration = reader.load(root / "databases.yaml")
@@ -46,11 +42,7 @@ def _print(line: str) -> None:
 
 
 def down(root: Path, *, wipe: bool) -> None:
-    """Stop the private server; with `wipe`, remove it and its data.
-
-    Args:
-        wipe: whether to remove it, too.
-    """
+    """Stop the private server; with `wipe`, remove it and its data."""
     scratch, server = Server(root / ".local/scratch"), Server(root / ".local")
     if wipe:
         scratch.remove()

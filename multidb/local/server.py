@@ -65,8 +65,7 @@ class Server:
     def start(self) -> None:
         """Create the server if it does not exist, and start it if it does not run.
 
-        Raises:
-            MigrationError: there is no PostgreSQL with PostGIS, or the server does not start; names the log.
+        Without a PostgreSQL with PostGIS, or if the server does not start, MigrationError is raised; it names the log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():

@@ -20,9 +20,7 @@ LONGEST_ID = 32
 
 
 class Branch:
-    """The revisions of one database.
-
-    The database's name is the branch's label and its folder's name.
+    """The revisions of one database, whose name is the branch's label and its folder's name.
 
     Raises:
         MigrationError: a file can't be imported, two files have one id, or a revision isn't this branch's.

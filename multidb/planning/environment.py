@@ -35,18 +35,12 @@ class Request:
 
     The destination arrives twice: `symbols` has it as it was typed, to find out which databases are meant; `work`
     closes over its own copy, and gives the steps. Both come from one call, so they agree.
-
-    Args:
-        command: its name: `upgrade`, `current`, `rollback`.
-        symbols: the revisions that it names.
-        start: the revision that `--sql` starts from.
-        work: gives the steps, or does what the command does.
     """
 
-    command: str
+    command: str  # `upgrade`, `current`, `rollback`
     symbols: tuple[str, ...]
-    start: str | None
-    work: Work
+    start: str | None  # the revision that `--sql` starts from
+    work: Work  # gives the steps, or does the command's work
     revision_context: RevisionContext | None
     targets: Targets | None
     purge: bool

@@ -21,11 +21,7 @@ _BLOCK = "autocommit_block"
 
 
 def is_declared(script: Script) -> bool:
-    """Whether a revision declares that it runs outside a transaction.
-
-    Raises:
-        MigrationError: the declaration is neither True nor False.
-    """
+    """Whether a revision declares that it runs outside a transaction. MigrationError if neither True nor False."""
     found = getattr(script.module, DECLARATION, False)
     if not isinstance(found, bool):
         raise MigrationError(f"{_file(script)}: {DECLARATION} = {found!r}: should be True, or left out")
@@ -33,11 +29,7 @@ def is_declared(script: Script) -> bool:
 
 
 def check_undeclared(script: Script) -> None:
-    """Refuse an `autocommit_block()` in a revision that does not declare that it runs outside a transaction.
-
-    Raises:
-        MigrationError: there is one; names the line.
-    """
+    """Raise MigrationError, with the line, if a revision has an `autocommit_block()` and does not declare that."""
     text = Path(script.path).read_bytes()
     if _BLOCK.encode() not in text:
         return

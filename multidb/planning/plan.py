@@ -33,22 +33,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does in one database.
-
-    Args:
-        before: the revisions that it is at.
-        stages: in order.
-        work: Alembic's work, where the command is none that takes steps.
-        purge: whether `alembic_version` is emptied before the first step.
-        first: what is done in the transaction before the first step.
-    """
+    """What a run does in one database."""
 
     database: Database
-    before: tuple[str, ...]
+    before: tuple[str, ...]  # the revisions that it is at
     stages: tuple[Stage, ...]
-    work: Work | None = None
-    purge: bool = False
-    first: Callable[[Connection], None] | None = None
+    work: Work | None = None  # Alembic's, where the command is none that takes steps
+    purge: bool = False  # whether `alembic_version` is emptied before the first step
+    first: Callable[[Connection], None] | None = None  # called in the transaction before the first step
 
     @property
     def revision_count(self) -> int:

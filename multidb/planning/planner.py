@@ -24,11 +24,7 @@ _RELATIVE = re.compile(r"(?:.+@)?([+-]\d+)")
 
 
 def plans(environment: Environment, results: Sequence[ProbeResult], *, may_downgrade: bool) -> list[Plan]:
-    """What the command does in the databases that it would change.
-
-    Args:
-        results: of probing the databases.
-        may_downgrade: whether protected databases may be downgraded.
+    """The plans of a command for the databases that it would change; protected databases only if it may downgrade.
 
     Raises:
         MigrationError: a database can't move as asked, or none can move.

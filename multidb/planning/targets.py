@@ -15,36 +15,22 @@ _OPTION = "multidb_targets"
 
 @dataclass(frozen=True)
 class Target:
-    """The destination of one database.
+    """The destination of one database."""
 
-    Args:
-        before: the revisions that it is at.
-        revision: the destination.
-        stamp: whether the destination is only recorded.
-        purge: whether `alembic_version` is emptied first.
-        first: what is done in the transaction before that.
-    """
-
-    before: tuple[str, ...]
+    before: tuple[str, ...]  # the revisions that it is at
     revision: str
-    stamp: bool
-    purge: bool = False
-    first: Callable[[Connection], None] | None = None
+    stamp: bool  # whether the destination is only recorded
+    purge: bool = False  # whether `alembic_version` is emptied first
+    first: Callable[[Connection], None] | None = None  # called in the transaction before that
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The destinations of a command.
+    """The destinations of a command."""
 
-    Args:
-        command: `rollback` or `adopt`.
-        typed: as the journal records the command.
-        by_name: the targets, by the databases' names; no other database is addressed.
-    """
-
-    command: str
-    typed: str
-    by_name: Mapping[str, Target]
+    command: str  # `rollback` or `adopt`
+    typed: str  # as the journal records the command
+    by_name: Mapping[str, Target]  # by the databases' names; no other database is addressed
 
     @classmethod
     def received(cls, options: Mapping[str, Any]) -> "Targets | None":
@@ -52,11 +38,7 @@ class Targets:
         return options.get(_OPTION)
 
     def run(self, config: Config, x_arguments: Sequence[str]) -> None:
-        """Bring the databases to their targets, by env.py and as one run.
-
-        Raises:
-            MigrationError: the run failed.
-        """
+        """Bring the databases to their targets, by env.py and as one run, which raises SystemExit if it fails."""
         options = argparse.Namespace(**vars(config.cmd_opts or argparse.Namespace()))
         options.x = [*x_arguments, f"db={','.join(self.by_name)}"]
         config.cmd_opts = options

@@ -89,15 +89,7 @@ def find_drift(
 
 
 def check(environment: Environment, databases: Sequence[Database]) -> None:
-    """Refuse to migrate a database that has drifted.
-
-    Args:
-        environment: of the run.
-        databases: that the run is about to change; they are locked.
-
-    Raises:
-        MigrationError: one has drifted, or can't be compared.
-    """
+    """Raise MigrationError if a database that the run has locked has drifted, or can't be compared."""
     with Replays(environment) as replays, probing(databases, environment.settings.wait) as probes:
         found = find_drift(environment, replays, probes, is_locked=True)
     for drift in found:

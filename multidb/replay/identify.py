@@ -18,21 +18,13 @@ from multidb.schema.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Match:
-    """The position of a branch that a live database is nearest to.
-
-    Args:
-        position: of the branch.
-        schema: what the branch makes there.
-        differences: between the live database and that.
-        distance: how much differs; 0 if they are equal.
-        equal_positions: other positions with an identical schema.
-    """
+    """The position of a branch that a live database is nearest to."""
 
     position: Position
-    schema: Schema
-    differences: Sequence[Difference]
-    distance: int
-    equal_positions: Sequence[Position] = ()
+    schema: Schema  # that the branch makes there
+    differences: Sequence[Difference]  # between the live database and that schema
+    distance: int  # how much differs; 0 if they are equal
+    equal_positions: Sequence[Position] = ()  # others with an identical schema
 
     @property
     def lacks(self) -> int:
@@ -59,17 +51,11 @@ class Match:
 
 @dataclass(frozen=True)
 class Identification:
-    """A live database and its match.
-
-    Args:
-        live: the database.
-        match: on its own branch.
-        claim: why the database may be another branch's, or None.
-    """
+    """A live database and its match."""
 
     live: Snapshot
-    match: Match
-    claim: str | None
+    match: Match  # on its own branch
+    claim: str | None  # why the database may be another branch's
 
 
 def identify(
@@ -81,10 +67,7 @@ def identify(
 ) -> dict[str, Identification]:
     """Find the nearest position of each database on its own branch, and whether another branch fits as well.
 
-    Args:
-        unknown: the databases, by their names.
-        probes: of the databases, by their names.
-        print_line: prints a line for a branch that can't be compared.
+    A line is printed for a branch that can't be compared.
 
     Raises:
         MigrationError: a database's own branch can't be replayed, or has no revision yet.

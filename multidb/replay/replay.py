@@ -1,18 +1,19 @@
 """Replay branches: run their revisions in scratch databases, and read the schema that each revision makes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from alembic import context
 from sqlalchemy import Connection
+from sqlalchemy.engine import URL
 
 from multidb import logs
 from multidb.config.configuration import Database
 from multidb.database.attempt import Attempt, Run
 from multidb.database.connections import Driver
-from multidb.database.probe import Probe
+from multidb.database.probe import Probe, probing
 from multidb.errors import MigrationError, reason_of
 from multidb.planning import alembic_internals
 from multidb.planning.branches import Branch
@@ -34,20 +35,15 @@ Schemas = Mapping[Position, Schema]
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """The positions of a branch whose schemas are wanted.
+    """The positions of a branch whose schemas are wanted, each after those that lead to it.
 
-    Args:
-        database: whose branch; its URL gives the dialect.
-        positions: in an order in which each follows from those before it.
-        scratch: the scratch database to replay the branch in; None for SQLite.
-        live: the schema of the live database, whose default schema the scratch database gets.
-        near: if given, only those positions are wanted whose columns are nearest to one of these sets of columns.
+    With `near`, only those positions are wanted whose columns are nearest to one of these sets of columns.
     """
 
     database: Database
     positions: Sequence[Position]
-    scratch: Scratch | None
-    live: Schema
+    scratch: Scratch | None  # None for SQLite
+    live: Schema  # of the live database, whose default schema the scratch database gets
     near: Sequence[frozenset[str]] | None = None
 
 
@@ -73,11 +69,7 @@ class Replays:
         live: Schema,
         near: Sequence[frozenset[str]] | None = None,
     ) -> ReplayRequest:
-        """A request that can be run; the driver is a session on the database's server.
-
-        Raises:
-            MigrationError: there is no server for scratch databases.
-        """
+        """A request that can be run, by a session on the database's server. MigrationError without a scratch server."""
         if database.is_sqlite:
             return ReplayRequest(database, positions, None, live, near)
         url = server_for(self._environment.configuration, database, driver)
@@ -86,11 +78,7 @@ class Replays:
         return ReplayRequest(database, positions, self._servers[url].scratch(), live, near)
 
     def run(self, requests: Sequence[ReplayRequest]) -> dict[str, Schemas | MigrationError]:
-        """The schemas, by the names of the databases; of a branch that can't be replayed, why.
-
-        Args:
-            requests: one for each database.
-        """
+        """The schemas, by the names of the databases, or why a branch can't be replayed. One request for each."""
         # Creating an extension such as PostGIS takes longer than any branch.
         ordered = sorted(requests, key=lambda each: (not each.database.extensions, -len(each.positions)))
         jobs = self._environment.settings.jobs
@@ -129,13 +117,12 @@ class _Observer:
         found: set[Position] = set()
         has_no_common_column = not any(columns & wanted for columns in self._columns.values() for wanted in near)
         for wanted in near:
-            candidates = {
-                position: columns
+            distances = {
+                position: len(columns ^ wanted)
                 for position, columns in self._columns.items()
                 if has_no_common_column or columns & wanted
             }
-            least = min((len(columns ^ wanted) for columns in candidates.values()), default=None)
-            found |= {position for position, columns in candidates.items() if len(columns ^ wanted) == least}
+            found |= {position for position, each in distances.items() if each == min(distances.values())}
         return [position for position in self._request.positions if position in found - set(self.schemas)]
 
 
@@ -212,23 +199,12 @@ def _way(environment: Environment, branch: Branch, positions: Iterable[Position]
 def _empty_database(request: ReplayRequest) -> Iterator[Probe]:
     """An empty database to replay a branch in, probed as any other."""
     database = request.database
+    created: AbstractContextManager[URL]
     if request.scratch is None:
-        with _probed(replace(database, url=database.url.set(database=":memory:"))) as probe:
-            yield probe
-        return
-    live = request.live
-    with (
-        request.scratch.created(database.extensions, live.default_schema, live.search_path) as url,
-        _probed(replace(database, url=url)) as probe,
-    ):
-        yield probe
-
-
-@contextmanager
-def _probed(database: Database) -> Iterator[Probe]:
-    probe = Probe(database)
-    probe.start()
-    with closing(probe):
+        created = nullcontext(database.url.set(database=":memory:"))
+    else:
+        created = request.scratch.created(database.extensions, request.live.default_schema, request.live.search_path)
+    with created as url, probing([replace(database, url=url)]) as [probe]:
         probe.wait()
         yield probe
 

@@ -130,19 +130,13 @@ def _failure(error: BaseException, interruption: Interruption, report: RunReport
 
 @dataclass(frozen=True)
 class _Stages:
-    """Commits the stages of a run, one after the other: one, unless a revision has to run outside a transaction.
-
-    Args:
-        plans: of the run, in lock order.
-        attempts: the numbers of the run's attempts.
-        tries: of one stage; more than one where a lock may be free later.
-    """
+    """Commits the stages of a run, one after the other: one, unless a revision has to run outside a transaction."""
 
     committer: Coordinator
-    plans: Sequence[Plan]
+    plans: Sequence[Plan]  # in lock order
     run: Run
-    attempts: Iterator[int]
-    tries: int
+    attempts: Iterator[int]  # the numbers of the run's attempts
+    tries: int  # of one stage; more than one where a lock may be free later
     interruption: Interruption
     report: RunReport
 
