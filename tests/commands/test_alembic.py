@@ -265,6 +265,11 @@ def test_history_with_current_goes_on_past_a_database_that_cannot_be_reached(mig
     assert result.error == "error: user_db: could not be read, as the lines above say"
 
 
+def test_history_of_a_revision_that_exits_when_it_is_imported_fails(migrated: Project) -> None:
+    migrated.add_revision("auth_db", 2, "pass\nraise SystemExit(0)")
+    assert "auth_0002_by_hand.py:14: sys.exit() was called" in migrated.alembic("history").error
+
+
 def test_show_and_branches(migrated: Project) -> None:
     migrated.add_revision("auth_db", 2, "pass")
     migrated.add_revision("auth_db", 3, "pass", down="auth_0001")

@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
+from unittest.mock import MagicMock
 
 import psycopg2
 import pytest
+from sqlalchemy.engine import make_url
 
-from multidb.database import locks
+from multidb.database import connections, locks
+from multidb.errors import MigrationError
+from multidb.replay.scratch import ScratchServer
 from tests.support.drifts import DRIFTS, RICH
 from tests.support.project import NAMES, ROOT, Postgres, Project
 from tests.support.runs import begun
@@ -240,6 +244,15 @@ def test_a_scratch_server_that_is_not_there_is_named(few: Project) -> None:
     assert "s3cret" not in result.out + result.err
     few.variables["SCRATCH_SERVER_URL"] = "sqlite:///x.db"
     assert "SCRATCH_SERVER_URL: should be a postgresql:// URL" in few.multidb("drift", "auth_db").out
+
+
+def test_a_scratch_server_whose_session_breaks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = MagicMock()
+    driver.cursor.side_effect = psycopg2.OperationalError("server closed the connection unexpectedly")
+    monkeypatch.setattr(connections, "open_to_read", lambda _url: driver)
+    with pytest.raises(MigrationError, match="the scratch server 127"):
+        ScratchServer(make_url("postgresql://127.0.0.1/postgres"))
+    driver.close.assert_called_once_with()
 
 
 def test_a_branch_that_cannot_be_replayed_is_named_and_not_the_live_database(few: Project, postgres: Postgres) -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from multidb.errors import ExitCode
 from tests.database.test_locks import session
 from tests.support.frozen import frozen
 from tests.support.project import Postgres, Project, at_once
@@ -119,6 +120,7 @@ def test_a_server_with_no_room_is_waited_for(fragile: Project, another: Postgres
         with ExitStack() as others:
             for _ in range(4):
                 others.enter_context(session(fragile, "user_db"))
+            assert fragile.multidb("ready", "auth_db").code == ExitCode.RETRY
             process = waiting(fragile, "-x", "wait=60s", "ready", "auth_db")
             assert "remaining connection slots are reserved" in until(process, "waiting")
         assert process.communicate(timeout=30) == ("", "")
