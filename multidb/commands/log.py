@@ -53,7 +53,7 @@ def _runs(journals: Journals) -> Iterable[dict[str, Any]]:
 
 
 def _state(rows: Sequence[tuple[str, JournalRow]], names: set[str]) -> str:
-    """What became of a run, as far as the databases that were read can say."""
+    """The state of a run, as far as the journals that were read show it."""
     missing: dict[str, set[str]] = {}  # of each committed attempt, the databases without a row of it
     last = max((row.attempt for _, row in rows), key=lambda attempt: int(attempt.rpartition(".")[2]))
     for name, row in rows:

@@ -28,7 +28,7 @@ def run(command: Command) -> ExitCode:
             result = probe.result()
             in_doubt += [(probe.database, prepared) for prepared in result.in_doubt]
             if not result.in_doubt:
-                _ = result.heads  # raises what kept them from being read
+                _ = result.heads  # raises the error with which reading them failed
         except Exception as error:
             print(f"{probe.database.name}: FAILED: {explain(error)}")
             codes.add(ExitCode.FAILED)

@@ -39,12 +39,12 @@ def run(command: Command) -> ExitCode:
 
 
 def _applied(rows: Iterable[JournalRow], branch: Branch) -> dict[str, str | None]:
-    """The applied revisions as the journal says, each with the SHA-256 of its file at that time."""
+    """The applied revisions by the journal, each with the SHA-256 of its file at that time."""
     found: dict[str, str | None] = {}
     for row in rows:
         if not row.is_committed:
             continue
-        if row.is_stamp:  # the stamp says which revisions are applied, whatever came before
+        if row.is_stamp:  # a stamp replaces the list of the applied revisions
             kept = branch.ancestors(revision for revision in row.after if branch.knows(revision))
             found = {revision: sha256 for revision, sha256 in found.items() if revision in kept}
             continue

@@ -25,7 +25,7 @@ def parse(text: str, where: str) -> URL:
     try:
         url = make_url(text.strip())
     except (ArgumentError, ValueError):
-        # Not chained: what SQLAlchemy says may repeat a piece of the password.
+        # Not chained: SQLAlchemy's message may repeat a piece of the password.
         raise ConfigError(
             f"{where}: not a URL: write postgresql://user:***@host:port/name, "
             "with special characters of the password percent-encoded"

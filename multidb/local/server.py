@@ -109,7 +109,7 @@ class Server:
         password_file = self.home / "password"
         password_file.write_text(make_url(self.variables[ADMIN_VARIABLE]).password or "", encoding="utf-8")
         self._own(password_file)
-        # Under another name until it is complete: what a killed run leaves must not pass for a server.
+        # Under another name until it is complete: the remains of a killed process are no server.
         part = self.home / "data.part"
         shutil.rmtree(part, ignore_errors=True)
         options = ["--username=postgres", f"--pwfile={password_file}", "--auth=scram-sha-256"]

@@ -190,7 +190,7 @@ def _load(directory: ScriptDirectory) -> RevisionMap:
 
 
 def _duplicate(warning: str, directory: ScriptDirectory) -> str | None:
-    """Name the two files with one id, of which a warning of Alembic's says only the id."""
+    """Name the two files with one id; Alembic's warning has only the id."""
     match = re.match(r"Revision (\S+) is present more than once", warning)
     if not match:
         return None

@@ -21,7 +21,7 @@ from multidb.threads import map_in_threads
 
 @dataclass
 class Drift:
-    """The drift of one database, or why it could not be found."""
+    """The drift of one database, or the error that prevented finding it."""
 
     database: str
     revision: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Identify live databases: which position of its branch does each equal, or come nearest to?"""
+"""Identify live databases: find the position of its branch that each equals, or comes nearest to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -50,7 +50,7 @@ def _position(branch: Branch, heads: tuple[str, ...]) -> str:
 
 
 def _details(environment: Environment, probe: Probe) -> tuple[list[str], bool]:
-    """What `current` itself prints beyond the revision (`-v`), and whether it is satisfied (`--check-heads`)."""
+    """The lines that `current` itself prints beyond the revision (`-v`), and whether `--check-heads` is satisfied."""
     heads = probe.result().heads
     try:
         with (

@@ -29,7 +29,7 @@ def run(environment: Environment) -> None:
 
 
 def _shows_databases(environment: Environment) -> bool:
-    """Whether a listing shows the databases' revisions; called from Python there are no options to tell, so it does."""
+    """Whether a listing shows the databases' revisions; without a command line, which has the options, any does."""
     if environment.request.command != "history" or environment.config.cmd_opts is None:
         return True
     return bool(environment.option("indicate_current")) or "current" in (environment.option("rev_range") or "")

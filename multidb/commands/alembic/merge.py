@@ -13,7 +13,7 @@ from multidb.planning.selection import databases_of
 
 
 def run(environment: Environment) -> None:
-    """Let the command, which writes its file after env.py, write it on the branch that its revisions are of."""
+    """Let the command, which writes its file after env.py, write the file on the branch of its revisions."""
     config, names_databases = environment.config, environment.names_databases
     asked_id = environment.option("rev_id")
 

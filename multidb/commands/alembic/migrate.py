@@ -117,9 +117,8 @@ def _check_drift(environment: Environment, plans: Sequence[Plan], interruption: 
 def _failure(error: BaseException, interruption: Interruption, report: RunReport) -> MigrationError:
     """The one error of a run that was not committed in all databases."""
     reason = f"interrupted by {interruption.received}" if isinstance(error, Interrupted) else explain(error)
-    may_have_committed = isinstance(error, NontransactionalError) or (
-        isinstance(error, ParticipantError) and error.kind is FailureKind.ENDED
-    )
+    has_ended = isinstance(error, ParticipantError) and error.kind is FailureKind.ENDED
+    may_have_committed = has_ended or isinstance(error, NontransactionalError)
     if report.has_changed:
         return PartialError(f"{reason}; {report.states_text()}")
     if may_have_committed:
@@ -149,10 +148,10 @@ class _Stages:
             alone = [name for name in left if stages_of[name][next_stage[name]].nontransactional]
             names = alone[:1] or left
             stages = {name: next_stage[name] for name in names}
-            self._commit(stages, two_phase=two_phase and len(names) > 1, nontransactional=bool(alone))
             for name in names:
                 next_stage[name] += 1
                 self.report.rows[name].has_stages_left = next_stage[name] < len(stages_of[name])
+            self._commit(stages, two_phase=two_phase and len(names) > 1, nontransactional=bool(alone))
 
     def _commit(self, stages: Mapping[str, int], *, two_phase: bool, nontransactional: bool) -> None:
         """Commit one stage, with retries where a lock was not had."""

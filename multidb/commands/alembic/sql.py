@@ -1,4 +1,4 @@
-"""`--sql`: write what a command would run as scripts for psql and sqlite3."""
+"""`--sql`: write the SQL of a command as scripts for psql and sqlite3."""
 
 import io
 import re

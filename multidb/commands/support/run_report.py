@@ -13,23 +13,16 @@ _TITLES = ("database", "from", "to", "revisions", "time", "result")
 
 @dataclass
 class Row:
-    """What a run did in one database.
-
-    Attributes:
-        revisions: how many were applied, in so many seconds.
-        state: what became of the last attempt.
-        reason: why it is not committed.
-        has_stages_left: whether more stages follow the committed one.
-    """
+    """The result of a run in one database."""
 
     database: str
     before: tuple[str, ...]
     after: tuple[str, ...] = ()
-    revisions: int = 0
+    revisions: int = 0  # how many were applied
     seconds: float = 0.0
-    state: State = State.UNTOUCHED
-    reason: str = ""
-    has_stages_left: bool = False
+    state: State = State.UNTOUCHED  # of the last attempt
+    reason: str = ""  # why the last attempt is not committed
+    has_stages_left: bool = False  # whether more stages follow that of the last attempt
 
     @property
     def has_changed(self) -> bool:

@@ -1,0 +1,32 @@
+"""The states in the table at the end of a run, without a server."""
+
+from itertools import count
+from unittest.mock import Mock
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from multidb.commands.alembic.migrate import _Stages
+from multidb.commands.support.run_report import RunReport
+from multidb.config.configuration import Database
+from multidb.database.attempt import Run
+from multidb.database.probe import ProbeResult
+from multidb.errors import MigrationError
+from multidb.planning.plan import Plan, Stage
+from multidb.release.coordinator import Outcome, State
+from multidb.release.participant import Applied
+
+AUTH, USER = (Database(name, make_url(f"postgresql://host/{name}"), "models") for name in ("auth_db", "user_db"))
+
+
+def test_a_database_is_committed_in_part_only_while_it_has_stages_left() -> None:
+    plans = [Plan(AUTH, (), (Stage(("a",)), Stage(("c",)))), Plan(USER, (), (Stage(("b",)), Stage(("d",))))]
+    applied = {"auth_db": Applied(("a",), 1, 0.1), "user_db": Applied(("b",), 1, 0.1)}
+    whole = Outcome(applied, dict.fromkeys(applied, State.COMMITTED), {})
+    broken = Outcome(applied, {"auth_db": State.COMMITTED, "user_db": State.ROLLED_BACK}, {"user_db": "no room"})
+    report = RunReport({each.name: ProbeResult(each) for each in (AUTH, USER)})
+    stages = _Stages(Mock(), plans, Run("upgrade heads"), count(1), 1, Mock(), report)
+    stages.committer.commit.side_effect = [whole, broken]  # type: ignore[attr-defined] # a mock
+    with pytest.raises(MigrationError, match="the commit failed: user_db: no room"):
+        stages.commit_all(two_phase=False)
+    assert report.states_text() == "committed: auth_db; committed in part, then rolled back: user_db"
