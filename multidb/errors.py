@@ -127,9 +127,13 @@ def reported(config: Config) -> Iterator[None]:
         raise exit_for(error) from error
 
 
+def exit_code_of(error: BaseException) -> ExitCode:
+    return ExitCode(getattr(error, "exit_code", ExitCode.FAILED))
+
+
 def exit_for(error: BaseException) -> SystemExit:
     """The end of a process that failed: one line on stderr, and the exit code."""
-    line, code = f"error: {explain(error)}", getattr(error, "exit_code", ExitCode.FAILED)
+    line, code = f"error: {explain(error)}", exit_code_of(error)
     if code == ExitCode.FAILED:
         return SystemExit(line)  # which Python prints, even to a stderr that is closed
     print(line, file=sys.stderr)

@@ -45,8 +45,7 @@ def _runs(journals: Journals) -> Iterable[dict[str, Any]]:
             by_run.setdefault(row.run, []).append((name, row))
     first = {run_id: min((row for _, row in found), key=lambda row: row.started_at) for run_id, found in by_run.items()}
     for run_id, row in sorted(first.items(), key=lambda item: item[1].started_at, reverse=True):
-        found = row.as_json()
-        yield {key: found[key] for key in _OF_RUN} | {
+        yield {key: getattr(row, key) for key in _OF_RUN} | {
             "state": _state(by_run[run_id], set(journals)),
             "databases": [_row(name, each) for name, each in by_run[run_id]],
         }

@@ -11,7 +11,7 @@ from multidb.commands.support.command import Command, add_databases
 from multidb.config.configuration import Database
 from multidb.database.attempt import Prepared
 from multidb.database.probe import start_probes
-from multidb.errors import ExitCode, explain
+from multidb.errors import ExitCode, exit_code_of, explain
 from multidb.release import recovery
 
 
@@ -31,7 +31,7 @@ def run(command: Command) -> ExitCode:
                 _ = result.heads  # raises the error with which reading them failed
         except Exception as error:
             print(f"{probe.database.name}: FAILED: {explain(error)}")
-            codes.add(ExitCode.FAILED)
+            codes.add(exit_code_of(error))
         finally:
             probe.close()  # each transaction is resolved over a session of its own
     for resolution in recovery.resolve(command.configuration, in_doubt, command.settings.lock_wait):

@@ -6,7 +6,7 @@ read.
 
 import argparse
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from multidb.commands.support.command import Command, add_databases, add_json
@@ -14,7 +14,7 @@ from multidb.config.configuration import Configuration, Database
 from multidb.database import connections, journal
 from multidb.database.attempt import Prepared
 from multidb.database.probe import Probe, probing
-from multidb.errors import ExitCode, reason_of
+from multidb.errors import ExitCode, exit_code_of, reason_of
 from multidb.output import columns, revisions_text
 from multidb.planning.branches import Branch
 from multidb.release import recovery
@@ -32,7 +32,7 @@ def run(command: Command) -> ExitCode:
     with probing(command.databases) as probes:
         found = [_status(command, probe) for probe in probes]
     if command.options.json:
-        print(json.dumps([asdict(status) for status in found], indent=2))
+        print(json.dumps([status.as_json() for status in found], indent=2))
     else:
         print(columns([_TITLES, *(status.cells for status in found)]))
         for status in found:
@@ -54,15 +54,22 @@ class _Status:
     pending: int = 0
     last_run: dict[str, Any] | None = None
     in_doubt: list[dict[str, Any]] = field(default_factory=list)
-    error: str | None = None
+    failure: Exception | None = None
+
+    @property
+    def error(self) -> str | None:
+        return reason_of(self.failure) if self.failure else None
 
     @property
     def code(self) -> ExitCode:
-        if self.error:
-            return ExitCode.FAILED
+        if self.failure:
+            return exit_code_of(self.failure)
         if self.in_doubt:
             return ExitCode.PARTIAL
         return ExitCode.FOUND if self.revision != self.head else ExitCode.OK
+
+    def as_json(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "failure"} | {"error": self.error}
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -93,7 +100,7 @@ def _status(command: Command, probe: Probe) -> _Status:
         if rows:
             status.last_run = {key: getattr(rows[-1], key) for key in _LAST_RUN}
     except Exception as error:  # shown in the database's line; the others have theirs
-        status.error = reason_of(error)
+        status.failure = error
     return status
 
 

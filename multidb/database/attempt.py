@@ -32,26 +32,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try to commit one stage of a run in its databases.
+    """One try to commit one stage of a run in its databases."""
 
-    Args:
-        run: the run's id.
-        number: counts the attempts of the run.
-        databases: in the order in which they were locked.
-        decider: the database whose own commit is the decision.
-        two_phase: whether the others are prepared first.
-        stages: which stage of its plan each database gets.
-        nontransactional: whether the stage is one revision outside a transaction, in one database.
-        started_at: ISO 8601, in UTC.
-    """
-
-    run: str
-    number: int
-    databases: tuple[str, ...]
-    decider: str
-    two_phase: bool
-    stages: Mapping[str, int]
-    nontransactional: bool = False
+    run: str  # the run's id
+    number: int  # counts the attempts of the run
+    databases: tuple[str, ...]  # in the order in which they were locked
+    decider: str  # the database whose own commit is the decision
+    two_phase: bool  # whether the others are prepared first
+    stages: Mapping[str, int]  # which stage of its plan each database gets
+    nontransactional: bool = False  # whether the stage is one revision outside a transaction, in one database
+    # ISO 8601, in UTC.
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     @property

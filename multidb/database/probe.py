@@ -55,25 +55,18 @@ _CLOSE_TIMEOUT = 1.0  # seconds for an interrupted probe to end
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a database answered.
-
-    Args:
-        identity: what distinguishes the database from every other; None for an SQLite file that does not exist.
-        has_journal: whether the journal's table exists.
-        in_doubt: the prepared transactions that runs of this project left.
-        is_pooled: whether a proxy stands between: it makes up the number of the server process that libpq is told.
-        free_slots: for prepared transactions, on the server.
-        dialect_cache_key: databases with equal keys share an initialised dialect of SQLAlchemy.
-        recorded: the revisions in `alembic_version`, or the error that reading them raised.
-    """
+    """What a database answered."""
 
     database: Database
+    # What distinguishes the database from every other; None for an SQLite file that does not exist.
     identity: tuple[object, ...] | None = None
-    has_journal: bool = False
-    in_doubt: tuple[Prepared, ...] = ()
+    has_journal: bool = False  # whether the journal's table exists
+    in_doubt: tuple[Prepared, ...] = ()  # the prepared transactions that runs of this project left
+    # Whether a proxy stands between: it makes up the number of the server process that libpq is told.
     is_pooled: bool = False
-    free_slots: int = 0
-    dialect_cache_key: Hashable | None = None
+    free_slots: int = 0  # for prepared transactions, on the server
+    dialect_cache_key: Hashable | None = None  # databases with equal keys share an initialised dialect of SQLAlchemy
+    # The revisions in `alembic_version`, or the error that reading them raised.
     recorded: tuple[str, ...] | Exception = ()
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 from multidb import logs
 from multidb.config.configuration import Database
 from multidb.database.probe import Probe, ProbeResult, probing, shared_databases
-from multidb.errors import ExitCode, MigrationError, reason_of
+from multidb.errors import ExitCode, MigrationError, exit_code_of, reason_of
 from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.planning.environment import Environment
 from multidb.replay.replay import ReplayRequest, Replays, Schemas
@@ -26,12 +26,16 @@ class Drift:
     database: str
     revision: list[str] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
-    error: str | None = None
+    failure: Exception | None = None
+
+    @property
+    def error(self) -> str | None:
+        return reason_of(self.failure) if self.failure else None
 
     @property
     def code(self) -> ExitCode:
-        if self.error is not None:
-            return ExitCode.FAILED
+        if self.failure:
+            return exit_code_of(self.failure)
         return ExitCode.FOUND if self.differences else ExitCode.OK
 
     def as_json(self) -> dict[str, Any]:
@@ -70,19 +74,19 @@ def find_drift(
     for probe, each in zip(probes, snapshots, strict=True):
         drift = found[probe.database.name]
         if drift.database in shared:
-            drift.error = shared[drift.database]
+            drift.failure = MigrationError(shared[drift.database])
         elif isinstance(each, Exception):
-            drift.error = reason_of(each)
+            drift.failure = each
         else:
             drift.revision, live[drift.database] = list(each.heads), each
             try:
                 environment.branch(drift.database).check_known(each.heads)
                 requests.append(replays.request(probe.database, [each.heads], probe.connection, each.schema))
             except Exception as error:
-                drift.error = reason_of(error)
+                drift.failure = error
     for name, schemas in replays.run(requests).items():
         if isinstance(schemas, MigrationError):
-            found[name].error = reason_of(schemas)
+            found[name].failure = schemas
         else:
             found[name].differences = _differences(live[name], schemas)
     return list(found.values())

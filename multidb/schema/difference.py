@@ -34,23 +34,16 @@ class Statement:
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference between a live database and a revision.
+    """One difference between a live database and a revision."""
 
-    Args:
-        name: its name on a command line: `users.email.type`.
-        statements: the repair; for an extra object, its DROP.
-        violations: SQL of which the last statement counts the rows that prevent the repair, if any could.
-        rows: the count, once it is known.
-        table: the table of these rows, quoted.
-    """
-
-    name: str
+    name: str  # its name on a command line: `users.email.type`
     severity: Severity
     sentence: str
-    statements: tuple[Statement, ...] = ()
+    statements: tuple[Statement, ...] = ()  # the repair; for an extra object, its DROP
+    # SQL of which the last statement counts the rows that prevent the repair, if any could.
     violations: tuple[str, ...] = ()
-    rows: int | None = None
-    table: str = ""
+    rows: int | None = None  # the count, once it is known
+    table: str = ""  # the table of these rows, quoted
 
     @property
     def ddl(self) -> list[str]:

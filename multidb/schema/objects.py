@@ -37,14 +37,6 @@ class SchemaObject:
 
     Methods belong to the object of the revision, and take the live one; only `as_extra` and `drop` belong to the live
     object. SQL templates are formatted with the object as `0`.
-
-    Args:
-        name: as it is displayed: `users`, `users.email`; with its schema, unless that is the default one.
-        parent: the object with which this one is created and dropped.
-        identifier: its name in SQL, quoted.
-        table: the name of its table in SQL.
-        position: its place among the columns of the table.
-        oid: PostgreSQL's, in whose order objects are created.
     """
 
     kind: ClassVar[str]
@@ -58,12 +50,13 @@ class SchemaObject:
     is_inline: ClassVar[bool] = False  # part of the CREATE statement of its parent
     is_annotation: ClassVar[bool] = False  # so parents of two kinds, a table and a schema, can have one of equal names
 
+    # As it is displayed: `users`, `users.email`; with its schema, unless that is the default one.
     name: str = field(compare=False)
-    parent: Key | None = None
-    identifier: str = field(default="", compare=False)
-    table: str = field(default="", compare=False)
-    position: int = field(default=0, compare=False)
-    oid: int = field(default=0, compare=False)
+    parent: Key | None = None  # the object with which this one is created and dropped
+    identifier: str = field(default="", compare=False)  # its name in SQL, quoted
+    table: str = field(default="", compare=False)  # the name of its table in SQL
+    position: int = field(default=0, compare=False)  # its place among the columns of the table
+    oid: int = field(default=0, compare=False)  # PostgreSQL's, in whose order objects are created
 
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True, kw_only=True)(cls)
@@ -193,23 +186,14 @@ Kind = TypeVar("Kind", bound=SchemaObject)
 
 @dataclass(frozen=True)
 class Schema:
-    """The objects of a database, except those of extensions, of the system and of this project.
+    """The objects of a database, except those of extensions, of the system and of this project."""
 
-    Args:
-        objects: by kind and name.
-        dialect: SQLAlchemy's name for it.
-        version: of the server, in the form of PostgreSQL's `server_version_num`; 0 for SQLite.
-        owner: the role that `OWNER` means here, quoted.
-        default_schema: the PostgreSQL schema of names without one.
-        search_path: the setting that says so.
-    """
-
-    objects: Mapping[Key, SchemaObject]
-    dialect: str
-    version: int = 0
-    owner: str = ""
-    default_schema: str = "public"
-    search_path: str = ""
+    objects: Mapping[Key, SchemaObject]  # by kind and name
+    dialect: str  # SQLAlchemy's name for it
+    version: int = 0  # of the server, in the form of PostgreSQL's `server_version_num`; 0 for SQLite
+    owner: str = ""  # the role that `OWNER` means here, quoted
+    default_schema: str = "public"  # the PostgreSQL schema of names without one
+    search_path: str = ""  # the setting that says so
 
     @cached_property
     def tables(self) -> frozenset[str]:
@@ -238,19 +222,12 @@ class Schema:
 
 @dataclass(frozen=True)
 class Sides:
-    """The two sides of a comparison.
+    """The two sides of a comparison."""
 
-    Args:
-        wanted: the schema of the revision.
-        live: the schema of the database.
-        revision: its id, for sentences.
-        ignored: patterns; extra objects whose names match them are no differences.
-    """
-
-    wanted: Schema
-    live: Schema
-    revision: str
-    ignored: Sequence[str] = ()
+    wanted: Schema  # the schema of the revision
+    live: Schema  # the schema of the database
+    revision: str  # its id, for sentences
+    ignored: Sequence[str] = ()  # patterns; extra objects whose names match them are no differences
 
     def ignores(self, names: Iterable[str]) -> bool:
         return any(fnmatchcase(name, pattern) for name in names if name for pattern in self.ignored)

@@ -4,7 +4,7 @@ from contextlib import closing
 
 from alembic.util import DatabaseNotAtHead
 
-from multidb.commands.support.per_database import line_on_failure
+from multidb.commands.support.per_database import Failures
 from multidb.database import connections
 from multidb.database.probe import Probe, start_probes
 from multidb.errors import ExitCode, MigrationError
@@ -22,11 +22,11 @@ class NotAtHeadError(MigrationError):
 
 def run(environment: Environment) -> None:
     """Raise MigrationError if a database can't be read, and with `--check-heads` NotAtHeadError."""
-    failed: list[str] = []
+    failures = Failures(environment)
     behind: list[str] = []
     for probe in start_probes(environment.databases):
         name = probe.database.name
-        with closing(probe), line_on_failure(environment, name, failed) as branch:
+        with closing(probe), failures.working_on(name) as branch:
             result = probe.result()
             branch.check_known(result.heads)
             details, is_satisfied = _details(environment, probe)
@@ -36,8 +36,7 @@ def run(environment: Environment) -> None:
                 environment.config.print_stdout(f"    {line}".rstrip())
             if not is_satisfied:
                 behind.append(name)
-    if failed:
-        raise MigrationError(f"{', '.join([*failed, *behind])}: unreadable or not at head, as the lines above say")
+    failures.check("could not be read")
     if behind:
         raise NotAtHeadError(f"{', '.join(behind)}: not at head, as the lines above say")
 

@@ -7,9 +7,8 @@ from contextlib import closing
 
 from alembic import context
 
-from multidb.commands.support.per_database import line_on_failure
+from multidb.commands.support.per_database import Failures
 from multidb.database.probe import start_probes
-from multidb.errors import MigrationError
 from multidb.planning import branches
 from multidb.planning.alembic_internals import showing
 from multidb.planning.environment import Environment
@@ -17,15 +16,14 @@ from multidb.planning.environment import Environment
 
 def run(environment: Environment) -> None:
     """Print the listing; then raise MigrationError if a database can't be read."""
-    failed: list[str] = []
+    failures = Failures(environment)
     heads: list[str] = []
     for probe in start_probes(environment.databases if _shows_databases(environment) else []):
-        with closing(probe), line_on_failure(environment, probe.database.name, failed):
+        with closing(probe), failures.working_on(probe.database.name):
             heads += probe.result().heads
     with showing(environment.script, branches.together(environment.script, environment.selected)):
         environment.request.work(tuple(heads), context.get_context())
-    if failed:
-        raise MigrationError(f"{', '.join(failed)}: could not be read, as the lines above say")
+    failures.check("could not be read")
 
 
 def _shows_databases(environment: Environment) -> bool:

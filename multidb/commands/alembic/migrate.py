@@ -11,7 +11,7 @@ from itertools import count
 from multidb.commands.support.run_report import RunReport
 from multidb.database.attempt import Attempt, Run
 from multidb.database.probe import probing
-from multidb.errors import ExitCode, MigrationError, RetryError, explain, reason_of
+from multidb.errors import ExitCode, MigrationError, RetryError, exit_code_of, explain, reason_of
 from multidb.logs import log
 from multidb.output import count_of, print_safely
 from multidb.planning.environment import Environment
@@ -123,7 +123,7 @@ def _failure(error: BaseException, interruption: Interruption, report: RunReport
         return PartialError(f"{reason}; {report.states_text()}")
     if may_have_committed:
         return PartialError(reason)
-    failure = RetryError if getattr(error, "exit_code", None) == ExitCode.RETRY else MigrationError
+    failure = RetryError if exit_code_of(error) == ExitCode.RETRY else MigrationError
     return failure(f"{reason}; no database was changed")
 
 

@@ -3,20 +3,34 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from multidb.errors import reason_of
+from multidb.errors import ExitCode, MigrationError, exit_code_of, reason_of
 from multidb.output import NAME_WIDTH
 from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
 
 
-@contextmanager
-def line_on_failure(environment: Environment, name: str, failed: list[str]) -> Iterator[Branch]:
-    """Work on a database; if that fails, print why in one line, add the name to `failed`, and go on."""
-    try:
-        with environment.working_on(name) as branch:
-            yield branch
-    except Exception as error:
-        if environment.option("raiseerr"):
-            raise
-        failed.append(name)
-        environment.config.print_stdout(f"{name:{NAME_WIDTH}} FAILED: {reason_of(error)}")
+class Failures:
+    """The databases that failed so far, each with the exit code of its failure."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._codes: dict[str, ExitCode] = {}
+
+    @contextmanager
+    def working_on(self, name: str) -> Iterator[Branch]:
+        """Work on a database; if that fails, print why in one line, and go on."""
+        try:
+            with self._environment.working_on(name) as branch:
+                yield branch
+        except Exception as error:
+            if self._environment.option("raiseerr"):
+                raise
+            self._codes[name] = exit_code_of(error)
+            self._environment.config.print_stdout(f"{name:{NAME_WIDTH}} FAILED: {reason_of(error)}")
+
+    def check(self, text: str) -> None:
+        """Raise MigrationError if a database failed, with the most severe exit code."""
+        if self._codes:
+            error = MigrationError(f"{', '.join(self._codes)}: {text}, as the lines above say")
+            error.exit_code = ExitCode.most_severe(self._codes.values())
+            raise error
