@@ -164,7 +164,7 @@ def test_a_run_in_progress_is_waited_for(rich: Project) -> None:
     with closing(psycopg2.connect(rich.variables["AUTH_DB_URL"])) as other:
         other.cursor().execute("SELECT pg_advisory_lock(%s)", [locks.KEY])
         result = rich.multidb("-x", "lock_wait=300ms", "drift")
-    assert result.code == 1
+    assert result.code == 75
     assert "auth_db          FAILED: locked by pid" in result.out
 
 
