@@ -18,14 +18,10 @@ from sqlalchemy.exc import DBAPIError
 class ExitCode(IntEnum):
     """What a command's exit code says; docs/commands.md has the table."""
 
-    OK = 0
-    """Nothing is wrong, or there was nothing to do."""
-    FAILED = 1
-    """The command could not be carried out, and nothing was changed."""
-    FOUND = 2
-    """The command found something: pending revisions, drift, a difference, a changed file."""
-    PARTIAL = 3
-    """Some databases were changed and others not, or a transaction is in doubt."""
+    OK = 0  # nothing is wrong, or there was nothing to do
+    FAILED = 1  # the command could not be carried out, and nothing was changed
+    FOUND = 2  # the command found something: pending revisions, drift, a difference, a changed file
+    PARTIAL = 3  # some databases were changed and others not, or a transaction is in doubt
     RETRY = 75
     """A later try may succeed: a lock, no free connection slot, a server that starts. EX_TEMPFAIL of sysexits.h."""
 

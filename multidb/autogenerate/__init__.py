@@ -1,4 +1,1 @@
-"""A database compared with its models by Alembic's autogenerate.
-
-It imports `replay` and the rooms below.
-"""
+"""A database compared with its models by Alembic's autogenerate; imports `replay` and the rooms below it."""

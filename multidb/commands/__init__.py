@@ -1,4 +1,1 @@
-"""A file for each command, with its options, its run and its output.
-
-It imports every other room.
-"""
+"""A file for each command, with its options, its run and its output; imports every other room."""

@@ -1,4 +1,1 @@
-"""databases.yaml, the variables that override it, settings and URLs, as records.
-
-It imports only the modules beside the rooms.
-"""
+"""databases.yaml, its variables, settings and URLs as records; imports only the modules beside the rooms."""

@@ -1,4 +1,1 @@
-"""One database: connections, the probe, locks, the journal, and creating what is missing.
-
-It imports `config`.
-"""
+"""One database: connections, probe, locks, journal, and creating what is missing; imports `config`."""

@@ -1,4 +1,1 @@
-"""The private PostgreSQL server of a checkout.
-
-It imports `database` and `config`.
-"""
+"""The private PostgreSQL server of a checkout; imports `database` and `config`."""

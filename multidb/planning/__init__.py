@@ -1,4 +1,1 @@
-"""What a command will do in each database, decided before any is changed.
-
-It imports `database` and `config`.
-"""
+"""What a command will do in each database, decided before any is changed; imports `database` and `config`."""

@@ -1,4 +1,1 @@
-"""The two-phase commit over all databases: coordinator, participants, workers, recovery.
-
-It imports `planning`, `database` and `config`.
-"""
+"""The two-phase commit over all databases, and its recovery; imports `planning`, `database` and `config`."""

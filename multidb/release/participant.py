@@ -40,22 +40,14 @@ class Migrate(Protocol):
 class Operation(Enum):
     """What a participant can do."""
 
-    WAIT = auto()
-    """Wait until no other process writes to an SQLite file, before any other database is touched."""
-    MIGRATE = auto()
-    """Migrate in a transaction that stays open, or outside one where the stage says so."""
-    PREPARE = auto()
-    """The first phase of the commit: from here on the transaction survives the session, and the server."""
-    COMMIT = auto()
-    """Commit in one phase; in the decider, this is the decision."""
-    COMMIT_PREPARED = auto()
-    """The second phase of the commit."""
-    ROLLBACK = auto()
-    """Roll back the open transaction."""
-    ROLLBACK_PREPARED = auto()
-    """Roll back a transaction that may have been prepared."""
-    CLOSE = auto()
-    """End the session, and with it the lock."""
+    WAIT = auto()  # wait until no other process writes to an SQLite file, before any other database is touched
+    MIGRATE = auto()  # migrate in a transaction that stays open, or outside one where the stage says so
+    PREPARE = auto()  # the first phase of the commit: from here on the transaction survives the session, and the server
+    COMMIT = auto()  # commit in one phase; in the decider, this is the decision
+    COMMIT_PREPARED = auto()  # the second phase of the commit
+    ROLLBACK = auto()  # roll back the open transaction
+    ROLLBACK_PREPARED = auto()  # roll back a transaction that may have been prepared
+    CLOSE = auto()  # end the session, and with it the lock
 
     @property
     def is_interruptible(self) -> bool:
@@ -71,16 +63,12 @@ class Operation(Enum):
 class FailureKind(Enum):
     """What follows from a failure."""
 
-    LOCK = auto()
-    """A lock timeout or a deadlock: a retry may succeed."""
+    LOCK = auto()  # a lock timeout or a deadlock: a retry may succeed
     BUSY = auto()
     """Another process held the lock for longer than the run waits: the run ends, and a later run may succeed."""
-    MOVED = auto()
-    """The database is no longer where it was when the run was planned: the run is planned again."""
-    ENDED = auto()
-    """A revision ended the transaction: a part may have been committed."""
-    OTHER = auto()
-    """Nothing but rolling back."""
+    MOVED = auto()  # the database is no longer where it was when the run was planned: the run is planned again
+    ENDED = auto()  # a revision ended the transaction: a part may have been committed
+    OTHER = auto()  # nothing but rolling back
 
 
 class ParticipantError(MigrationError):

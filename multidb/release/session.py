@@ -44,12 +44,9 @@ class EndedError(MigrationError):
 class _Mode(Enum):
     """What the statements of the session may do to its transaction."""
 
-    OWN = auto()
-    """They are ours, and begin and end it."""
-    REVISION = auto()
-    """They are a revision's, which may not end it."""
-    AUTOCOMMIT = auto()
-    """They are a revision's that runs outside a transaction."""
+    OWN = auto()  # they are ours, and begin and end it
+    REVISION = auto()  # they are a revision's, which may not end it
+    AUTOCOMMIT = auto()  # they are a revision's that runs outside a transaction
 
 
 class Session:

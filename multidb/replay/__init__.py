@@ -1,4 +1,1 @@
-"""Branches replayed in scratch databases, to know what each revision makes.
-
-It imports `release`, `schema`, `planning`, `local`, `database` and `config`.
-"""
+"""Branches replayed in scratch databases, to read what revisions make; imports `release` and the rooms below it."""

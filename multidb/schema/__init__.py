@@ -1,4 +1,1 @@
-"""The schemas of live databases: read from the catalogs, compared, and written as DDL.
-
-It imports `database` and `config`.
-"""
+"""Schemas of live databases, read, compared and written as DDL; imports `database` and `config`."""

@@ -7,12 +7,9 @@ from enum import IntEnum, StrEnum
 class Severity(StrEnum):
     """What the repair of a difference may do to the database."""
 
-    HARMLESS = "harmless"
-    """The repair keeps every row and every query: a missing default, a missing index, a name."""
-    RISKY = "risky"
-    """The repair may lose rows or values, or change their meaning."""
-    EXTRA = "extra"
-    """No revision has the object, so it is not this project's: it is never dropped."""
+    HARMLESS = "harmless"  # the repair keeps every row and every query: a missing default, a missing index, a name
+    RISKY = "risky"  # the repair may lose rows or values, or change their meaning
+    EXTRA = "extra"  # no revision has the object, so it is not this project's: it is never dropped
 
 
 HARMLESS, RISKY, EXTRA = Severity
