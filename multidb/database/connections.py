@@ -89,11 +89,7 @@ def open_to_migrate(path: str) -> sqlite3.Connection:
 
 
 def connect(url: URL) -> Connection:
-    """SQLAlchemy's connection to read a database; it creates nothing, not even an SQLite file.
-
-    Raises:
-        DBAPIError: the connection failed.
-    """
+    """SQLAlchemy's connection to read a database; it creates nothing. DBAPIError if the connection fails."""
     return around(url, lambda: open_to_read(url))
 
 

@@ -119,11 +119,7 @@ def insert(connection: Connection, row: Mapping[str, Any], *, exists: bool) -> N
 
 
 def update(connection: Connection, attempt: str, changes: Mapping[str, Any]) -> None:
-    """Update the row of an attempt.
-
-    Raises:
-        MigrationError: the row is missing.
-    """
+    """Update the row of an attempt, or raise MigrationError if the row is missing."""
     assignments = ", ".join(f"{column} = {_placeholder(connection, column)}" for column in changes)
     found = connection.exec_driver_sql(
         f"UPDATE {NAME} SET {assignments} WHERE attempt = {_placeholder(connection, 'attempt')}",  # noqa: S608 - ours
@@ -144,11 +140,7 @@ def rows(connection: Connection) -> list[JournalRow]:
 
 
 def read_all(databases: Sequence[Database]) -> Journals:
-    """The journals of several databases, read at the same time.
-
-    Raises:
-        MigrationError: one can't be read.
-    """
+    """The journals of several databases, read at the same time. MigrationError if one can't be read."""
 
     def read(database: Database) -> list[JournalRow]:
         with in_database(database.name), connections.connect(database.url) as connection:

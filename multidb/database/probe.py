@@ -71,11 +71,7 @@ class ProbeResult:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The revisions that the database is at.
-
-        Raises:
-            psycopg2.Error, sqlite3.Error: they can't be read.
-        """
+        """The revisions that the database is at, or the psycopg2.Error or sqlite3.Error of reading them."""
         if isinstance(self.recorded, Exception):
             raise self.recorded
         return self.recorded

@@ -24,11 +24,7 @@ def lock_order(plan: Plan) -> tuple[bool, str]:
 
 
 def guarantee(plans: Sequence[Plan], results: Mapping[str, ProbeResult], two_phase: str) -> Guarantee:
-    """What a run can guarantee with the setting `two_phase`.
-
-    Raises:
-        MigrationError: a two-phase commit is required, and not possible.
-    """
+    """What a run can guarantee. MigrationError if `two_phase` is `required`, and not possible."""
     if len(plans) == 1:
         return Guarantee(two_phase=False, text="one database, in a transaction of its own")
     databases = count_of(len(plans), "database")

@@ -73,11 +73,7 @@ def lock_and_plan(environment: Environment, probes: Sequence[Probe]) -> Locked:
 
 
 def results_of(probes: Sequence[Probe]) -> list[ProbeResult]:
-    """The answers of all databases.
-
-    Raises:
-        MigrationError: a database can't be reached.
-    """
+    """The answers of all databases. MigrationError if a database can't be reached."""
     found = []
     for probe in probes:
         with in_database(probe.database.name):

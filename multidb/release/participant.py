@@ -114,11 +114,7 @@ class Participant:
         self._blockers = ""
 
     def perform(self, operation: Operation, attempt: Attempt) -> Applied | None:
-        """Perform an operation. Returns what MIGRATE applied.
-
-        Raises:
-            ParticipantError: the operation failed.
-        """
+        """Perform an operation, or raise ParticipantError. Returns what MIGRATE applied."""
         with self._failing(operation):
             match operation:
                 case Operation.WAIT:

@@ -68,11 +68,7 @@ def check_exists(database: Database) -> None:
 
 
 def count_violations(probe: Probe, differences: Sequence[Difference]) -> list[Difference]:
-    """Count the rows that violate each difference.
-
-    Raises:
-        psycopg2.Error, sqlite3.Error: the connection is lost.
-    """
+    """Count the rows that violate each difference. A psycopg2.Error or sqlite3.Error means a lost connection."""
     with reading(probe.database, probe.connection) as connection:
         return [replace(each, rows=count_rows(connection, each.violations)) for each in differences]
 
