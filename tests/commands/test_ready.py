@@ -12,7 +12,7 @@ import pytest
 
 from multidb.errors import ExitCode
 from tests.database.test_locks import session
-from tests.support.frozen import frozen
+from tests.support.delayed import delayed
 from tests.support.project import Postgres, Project, at_once
 from tests.support.runs import begun, until
 
@@ -162,7 +162,7 @@ def test_closed_output_is_no_failure(few: Project) -> None:
 
 @pytest.mark.parametrize("command", [["multidb", "ready", "auth_db"], ["alembic", "upgrade", "auth_db@head"]])
 def test_a_frozen_server_does_not_keep_it_from_being_stopped(few: Project, command: list[str]) -> None:
-    with frozen(few.variables["AUTH_DB_URL"]) as server:
+    with delayed(few.variables["AUTH_DB_URL"]) as server:
         few.variables["AUTH_DB_URL"] = server.url
         process = begun(few, sys.executable, "-m", *command)
         assert server.asked.wait(30)

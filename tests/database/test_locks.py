@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from multidb.database import locks
-from tests.support.frozen import frozen
+from tests.support.delayed import delayed
 from tests.support.project import Postgres, Project, at_once
 from tests.support.runs import MORE, started, table, until
 
@@ -149,13 +149,13 @@ def test_runs_up_and_down_at_once_end_in_a_whole_release(migrated: Project) -> N
 
 def test_a_release_that_is_seen_in_one_database_and_not_yet_in_another_is_seen_again(few: Project) -> None:
     direct = dict(few.variables)
-    with frozen(direct["AUTH_DB_URL"]) as (url, go_on, _):
-        few.variables["AUTH_DB_URL"] = url
+    with delayed(direct["AUTH_DB_URL"]) as server:
+        few.variables["AUTH_DB_URL"] = server.url
         late = started(few, "upgrade", "heads")
         time.sleep(1.5)  # all but auth_db have said that they are at head
         few.variables = direct
         few.done("downgrade", "base")
-        go_on.set()
+        server.go_on.set()
         _, err = late.communicate(timeout=30)
     assert late.returncode == 0, err
     assert few.versions() == few.at(1)
