@@ -12,7 +12,7 @@ from multidb.errors import ExitCode
 from multidb.output import columns, revisions_text
 
 _OF_RUN = ("run", "release", "command", "state", "who", "host", "started_at", "versions")
-_OF_DATABASE = ("attempt", "before", "after", "revisions", "started_at", "seconds")
+_OF_DATABASE = ("attempt", "two_phase", "before", "after", "revisions", "started_at", "seconds", "details")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -4,13 +4,17 @@ A row is written in the transaction that it describes, so that it is true. In th
 is committed before that as `begun`, and its change to `committed` is the decision. Rows are never deleted, because
 prepared transactions elsewhere may be resolved by them. The table is no migration, because it has to exist before the
 first revision and after the last downgrade.
+
+Older and newer checkouts share the table. A column is for what decides; what is only reported goes into `details`, so
+that reporting more takes no new column. A reader names the columns that it knows, and reads those that a table lacks as
+None; a run adds them while it holds the lock. No column is ever removed, renamed, or added without allowing NULL.
 """
 
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,8 +48,12 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS {NAME} (
     host TEXT NOT NULL,
     started_at TEXT NOT NULL, -- ISO 8601, UTC: both dialects store and sort it alike
     seconds DOUBLE PRECISION,
-    versions TEXT NOT NULL -- JSON
+    versions TEXT NOT NULL, -- JSON
+    two_phase BOOLEAN, -- of the attempt; NULL in a row of an older checkout
+    details TEXT -- JSON: all that is only reported
 )"""
+_ADDED = {"two_phase": "BOOLEAN", "details": "TEXT"}
+"""The columns that the table did not have at first."""
 BEGUN, COMMITTED = "begun", "committed"
 
 
@@ -68,6 +76,8 @@ class JournalRow:
     started_at: str
     seconds: float | None
     versions: Mapping[str, str]
+    two_phase: bool | None  # None in a row of an older checkout, which does not say
+    details: Mapping[str, Any]
 
     @property
     def is_committed(self) -> bool:
@@ -79,6 +89,7 @@ class JournalRow:
         return all(each["sha256"] is None for each in self.revisions)
 
 
+_COLUMNS = tuple(field.name for field in fields(JournalRow))
 Journals = Mapping[str, list[JournalRow]]
 """The rows of each database, oldest first, by the databases' names."""
 
@@ -98,12 +109,27 @@ def row_of(run: Run, attempt: Attempt, before: Iterable[str], revisions: Sequenc
         "host": run.host,
         "started_at": attempt.started_at,
         "versions": _versions(),
+        "two_phase": attempt.two_phase,
     }
 
 
 def committed(after: Iterable[str], seconds: float) -> dict[str, Any]:
     """The columns that a row gets in the transaction that it describes."""
     return {"state": COMMITTED, "after": ",".join(sorted(after)), "seconds": round(seconds, 3)}
+
+
+def missing_columns(there: Collection[str]) -> list[str]:
+    """The columns that a table lacks which has these; none where there is no table."""
+    return [column for column in _ADDED if column not in there] if there else []
+
+
+def add_columns(connection: Connection, missing: Iterable[str]) -> None:
+    """Add columns to the journal's table.
+
+    The caller commits before anything is prepared: a prepared transaction would keep the table locked for readers.
+    """
+    for column in missing:
+        connection.exec_driver_sql(f"ALTER TABLE {NAME} ADD COLUMN {column} {_ADDED[column]}")
 
 
 def insert(connection: Connection, row: Mapping[str, Any], *, exists: bool) -> None:
@@ -135,8 +161,10 @@ def rows(connection: Connection) -> list[JournalRow]:
         connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
     if not connection.dialect.has_table(connection, NAME):
         return []
-    found = connection.exec_driver_sql(f"SELECT * FROM {NAME} ORDER BY id")  # noqa: S608 - ours
-    return [_row(row._asdict()) for row in found]
+    there = connection.exec_driver_sql(f"SELECT * FROM {NAME} LIMIT 0").keys()  # noqa: S608 - ours
+    known = ", ".join(name for name in _COLUMNS if name in there)
+    found = connection.exec_driver_sql(f"SELECT {known} FROM {NAME} ORDER BY id")  # noqa: S608 - ours
+    return [_row(dict.fromkeys(_COLUMNS) | row._asdict()) for row in found]
 
 
 def read_all(databases: Sequence[Database]) -> Journals:
@@ -167,7 +195,9 @@ def _placeholder(connection: Connection, column: str) -> str:
 def _row(columns: dict[str, Any]) -> JournalRow:
     columns |= {name: tuple(filter(None, (columns[name] or "").split(","))) for name in ("before", "after")}
     columns |= {name: tuple(json.loads(columns[name] or "[]")) for name in ("revisions", "participants")}
-    return JournalRow(**columns | {"versions": json.loads(columns["versions"])})
+    columns |= {name: json.loads(columns[name] or "{}") for name in ("versions", "details")}
+    two_phase = columns["two_phase"]
+    return JournalRow(**columns | {"two_phase": None if two_phase is None else bool(two_phase)})
 
 
 @cache

@@ -31,7 +31,10 @@ POOLED = (
 # start time, and a database by its oid.
 _POSTGRESQL = """
     SELECT to_regclass('alembic_version') IS NOT NULL,
-           to_regclass('multidb_journal') IS NOT NULL,
+           ARRAY(
+               SELECT attname::text FROM pg_attribute
+               WHERE attrelid = to_regclass('multidb_journal') AND attnum > 0 AND NOT attisdropped
+           ),
            pg_backend_pid(),
            (version(), current_schema(), current_setting('standard_conforming_strings'),
             current_setting('transaction_isolation'))::text,
@@ -44,10 +47,8 @@ _POSTGRESQL = """
            )
     FROM pg_database WHERE datname = current_database()
 """
-_SQLITE = """
-    SELECT count(*) FILTER (WHERE name = 'alembic_version'), count(*) FILTER (WHERE name = 'multidb_journal')
-    FROM sqlite_master WHERE type = 'table'
-"""
+_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+_SQLITE_JOURNAL = "SELECT name FROM pragma_table_info('multidb_journal')"
 _VERSIONS = "SELECT version_num FROM alembic_version"
 _RETRY_INTERVAL = 0.25  # seconds between two attempts to connect
 _CLOSE_TIMEOUT = 1.0  # seconds for an interrupted probe to end
@@ -60,7 +61,7 @@ class ProbeResult:
     database: Database
     # What distinguishes the database from every other; None for an SQLite file that does not exist.
     identity: tuple[object, ...] | None = None
-    has_journal: bool = False  # whether the journal's table exists
+    journal_columns: tuple[str, ...] = ()  # of the journal's table; none if it does not exist
     in_doubt: tuple[Prepared, ...] = ()  # the prepared transactions that runs of this project left
     # Whether a proxy stands between: it makes up the number of the server process that libpq is told.
     is_pooled: bool = False
@@ -166,20 +167,21 @@ class Probe:
             self._answered.set()
 
     def _ask_sqlite(self, cursor: Driver) -> ProbeResult:
-        has_version_table, has_journal = map(bool, cursor.execute(_SQLITE).fetchone())
+        has_version_table = cursor.execute(_SQLITE).fetchone() is not None
         rows = cursor.execute(_VERSIONS).fetchall() if has_version_table else []
+        columns = tuple(name for (name,) in cursor.execute(_SQLITE_JOURNAL))
         identity = _file_identity(self.database.url.database or "")
-        return ProbeResult(self.database, identity, has_journal, recorded=tuple(row[0] for row in rows))
+        return ProbeResult(self.database, identity, columns, recorded=tuple(row[0] for row in rows))
 
     def _ask_postgresql(self, cursor: Driver) -> ProbeResult:
         cursor.execute(_POSTGRESQL)
-        has_version_table, has_journal, backend, session, started, oid, free_slots, gids = cursor.fetchone()
+        has_version_table, columns, backend, session, started, oid, free_slots, gids = cursor.fetchone()
         in_doubt = tuple(Prepared.parse(*line.split("\n", 1)) for line in gids)
         recorded = _recorded(cursor, is_in_doubt=bool(in_doubt)) if has_version_table else ()
         is_pooled = self.connection.info.backend_pid != backend
         cache_key = session, started
         return ProbeResult(
-            self.database, (started, oid), has_journal, in_doubt, is_pooled, free_slots, cache_key, recorded
+            self.database, (started, oid), tuple(columns), in_doubt, is_pooled, free_slots, cache_key, recorded
         )
 
     def _connected(self) -> Driver:

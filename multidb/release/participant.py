@@ -110,7 +110,8 @@ class Participant:
         self._limits, self._lock_wait = settings.limits(self.database.options), settings.lock_wait
         self.session = Session(self.database, driver, self._limits, settings.lock_wait, result.dialect_cache_key)
         self._before = self._after = plan.before
-        self._has_journal = result.has_journal
+        self._journal_exists = bool(result.journal_columns)
+        self._missing_columns = journal.missing_columns(result.journal_columns)
         self._blockers = ""
 
     def perform(self, operation: Operation, attempt: Attempt) -> Applied | None:
@@ -148,6 +149,7 @@ class Participant:
         monitor = BlockerMonitor(self.database, self.session.backend, self._limits.lock_timeout)
         try:
             with monitor:
+                self._add_journal_columns()
                 if stage.nontransactional:
                     self._migrate_nontransactional(attempt, stage)
                 else:
@@ -209,19 +211,28 @@ class Participant:
             purge=purges,
         )
 
+    def _add_journal_columns(self) -> None:
+        """Add the columns that an older checkout's journal lacks."""
+        if self._missing_columns:
+            with self._rolled_back_on_failure():
+                self.session.connection.begin()
+                journal.add_columns(self.session.connection, self._missing_columns)
+                self.session.commit()
+            self._missing_columns = []
+
     def _write_begun(self, attempt: Attempt) -> None:
         with self._rolled_back_on_failure():
             self.session.connection.begin()
-            journal.insert(self.session.connection, self._row(attempt), exists=self._has_journal)
+            journal.insert(self.session.connection, self._row(attempt), exists=self._journal_exists)
             self.session.commit()
-        self._has_journal = True
+        self._journal_exists = True
 
     def _write_committed(self, attempt: Attempt, started: float) -> None:
         connection, committed = self.session.connection, journal.committed(self._after, time.monotonic() - started)
         if attempt.nontransactional or attempt.decides(self.name):  # the row was written as `begun`
             journal.update(connection, attempt.id, committed)
         else:
-            journal.insert(connection, self._row(attempt) | committed, exists=self._has_journal)
+            journal.insert(connection, self._row(attempt) | committed, exists=self._journal_exists)
 
     @contextmanager
     def _rolled_back_on_failure(self) -> Iterator[None]:
@@ -252,7 +263,7 @@ class Participant:
         return False
 
     def _note_commit(self) -> None:
-        self._before, self._has_journal = self._after, True
+        self._before, self._journal_exists = self._after, True
 
     def _roll_back(self) -> None:
         self._after = self._before

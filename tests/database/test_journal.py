@@ -1,10 +1,14 @@
 """The journal: what a run writes into every database, and how it is read, verified, and reverted."""
 
 import json
+import signal
 import subprocess
 
+import pytest
+
+from tests.support import older
 from tests.support.project import Project
-from tests.support.runs import MORE
+from tests.support.runs import MORE, interrupt, prepared
 
 
 def test_the_journal_tells_who_did_what_with_which_files(pair: Project) -> None:
@@ -121,3 +125,88 @@ def test_rollback_to_a_release_goes_by_the_order_of_the_rows_not_by_clocks(pair:
     pair.done("-x", "db=auth_db", "upgrade", "heads")
     assert pair.multidb("rollback", "--to", "one", "--yes").code == 0
     assert pair.versions()["auth_db"] == ["auth_0002"]
+
+
+# Older and newer checkouts, side by side
+
+
+def read_by_all(project: Project) -> None:
+    """Every command that reads a journal succeeds."""
+    assert project.multidb("status").code in (0, 2)
+    for command in (["log"], ["log", "--json"], ["verify"]):
+        result = project.multidb(*command)
+        assert (result.code, result.err) == (0, ""), result
+
+
+def test_an_older_journal_is_read_and_gets_the_missing_columns_with_the_next_run(pair: Project) -> None:
+    pair.done("upgrade", "heads")
+    older.make_older(pair)
+    read_by_all(pair)
+    found = json.loads(pair.multidb("log", "--json", "auth_db").out)[0]["databases"][0]
+    assert (found["two_phase"], found["details"]) == (None, {})
+    assert "two_phase" not in older.columns(pair, "auth_db")  # reading adds nothing
+    pair.add_revision("investment_db", 2, "pass")
+    pair.add_revision("auth_db", 3, "pass")
+    pair.done("upgrade", "heads")
+    for name in ("auth_db", "investment_db"):
+        assert older.columns(pair, name)[-2:] == ["two_phase", "details"]
+    assert "two_phase" not in older.columns(pair, "user_db")  # had nothing to do
+    assert pair.rows("auth_db", "SELECT two_phase FROM multidb_journal ORDER BY id DESC LIMIT 1") == [(True,)]
+    assert pair.multidb("rollback", "--yes").code == 0
+    assert pair.versions()["auth_db"] == ["auth_0002"]
+
+
+def test_a_run_of_an_older_checkout_is_reverted(pair: Project) -> None:
+    pair.done("upgrade", "heads")
+    older.make_older(pair)
+    assert pair.multidb("rollback", "--yes").code == 0
+    assert pair.versions() == pair.at(1)
+
+
+def test_columns_and_details_of_a_newer_checkout_are_ignored(pair: Project) -> None:
+    pair.done("upgrade", "heads")
+    for name in pair.names:
+        pair.rows(name, "ALTER TABLE multidb_journal ADD COLUMN plan TEXT")
+        pair.rows(name, """UPDATE multidb_journal SET plan = 'sha256', details = '{"approved": {"by": "ann"}}'""")
+    read_by_all(pair)
+    found = json.loads(pair.multidb("log", "--json", "auth_db").out)[0]["databases"][0]
+    assert found["details"]["approved"] == {"by": "ann"}
+    pair.add_revision("auth_db", 3, "pass")
+    pair.done("upgrade", "heads")
+    assert pair.multidb("rollback", "--yes").code == 0
+    assert pair.versions()["auth_db"] == ["auth_0002"]
+
+
+def test_the_columns_of_an_older_journal_are_added_before_anything_is_prepared(pair: Project) -> None:
+    """Otherwise the prepared transaction would keep its journal locked for those who look for evidence."""
+    older.make_older(pair)
+    how = ["SIGKILL:coordinator", "before", "commit", "user_db"]
+    interrupt(pair, how, "alembic", "-x", "jobs=1", "upgrade", "heads")
+    assert len(prepared(pair)) == 1
+    status = pair.multidb("status", "auth_db")
+    assert status.code == 3, status
+    assert "canceling statement" not in status.out
+    assert pair.multidb("recover").code == 0
+    assert pair.versions() == pair.at(1)
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_recover_resolves_what_a_run_of_an_older_checkout_left(pair: Project, decided: bool) -> None:
+    older.make_older(pair)
+    gid = older.leave_in_doubt(pair, decided=decided)
+    result = pair.multidb("recover")
+    done = "committed" if decided else "rolled back"
+    assert (result.out, result.code) == (f"{done} {gid}, as user_db had decided\n", 0)
+    assert pair.versions()["auth_db"] == ["auth_0002" if decided else "auth_0001"]
+    pair.done("upgrade", "heads")
+
+
+@pytest.mark.parametrize(("when", "number"), [("before", 1), ("after", 2)])
+def test_an_older_checkout_resolves_what_a_run_left(pair: Project, when: str, number: int) -> None:
+    how = ["SIGKILL:coordinator", when, "commit", "user_db"]
+    assert interrupt(pair, how, "alembic", "-x", "jobs=1", "upgrade", "heads").code == -signal.SIGKILL
+    [(gid,)] = prepared(pair)
+    older.recover(pair, gid)
+    assert prepared(pair) == []
+    assert pair.versions() == pair.at(1) | {"auth_db": [f"auth_000{number}"], "user_db": [f"user_000{number}"]}
+    read_by_all(pair)
