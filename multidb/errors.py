@@ -58,6 +58,12 @@ class RetryError(MigrationError):
     exit_code = ExitCode.RETRY
 
 
+class PartialError(MigrationError):
+    """Some databases were changed and others not, or a transaction is in doubt."""
+
+    exit_code = ExitCode.PARTIAL
+
+
 # Advice by the text of a driver's message; the first pattern that matches is taken. It adds to a message and decides
 # nothing: a server answers in the language of its lc_messages. Of a connection that could not be opened:
 _CONNECTING: tuple[tuple[str, str], ...] = (
@@ -172,13 +178,13 @@ def explain(error: BaseException) -> str:
     driver_error = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(driver_error, (psycopg2.Error, sqlite3.Error)):
         whole = _text(driver_error)
-        said = _first_line(whole)
+        said = (whole.strip().splitlines() or ["no message"])[0].strip()
     elif isinstance(error, SyntaxError):
         return f"{_relative(error.filename or '?')}:{error.lineno}: {error.msg}"
     elif isinstance(error, CommandError):
-        whole = said = _one_line(_text(error))
+        whole = said = " ".join(_text(error).split())
     else:
-        text = _one_line(_text(error)) or "no reason given; --raiseerr shows where"
+        text = " ".join(_text(error).split()) or "no reason given; --raiseerr shows where"
         whole = said = f"{type(error).__name__}: {text}"
     advice, said = _advice(driver_error, whole), redacted(said)
     if len(said) > _LONGEST:
@@ -234,11 +240,3 @@ def _text(error: BaseException) -> str:
         return str(error)
     except Exception:
         return "the exception has no readable text"
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0].strip() if text.strip() else "no message"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -29,6 +29,17 @@ def columns(lines: Sequence[Sequence[str]]) -> str:
     )
 
 
+def listed(words: Sequence[str]) -> str:
+    """Words as an enumeration: `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def shortened(text: str, longest: int = 120) -> str:
+    """A text on one line, cut at a number of characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[:longest]}…"
+
+
 def print_safely(config: Config, text: str) -> None:
     """Print a report through Alembic's configuration; a failure to print changes nothing about what was done."""
     try:

@@ -61,8 +61,6 @@ def run(command: Command) -> ExitCode:
 
 @dataclass(frozen=True)
 class _Reversal:
-    """What is reverted in one database."""
-
     database: str
     rows: tuple[JournalRow, ...]  # of the journal, oldest first
 

@@ -46,8 +46,6 @@ def run(command: Command) -> ExitCode:
 
 @dataclass
 class _Status:
-    """Where one database is."""
-
     database: str
     revision: list[str] = field(default_factory=list)
     head: list[str] = field(default_factory=list)

@@ -42,18 +42,12 @@ class Database:
         return urls.is_sqlite(self.url)
 
     @property
-    def secrets(self) -> dict[str, str]:
-        return urls.secrets_of(self.url)
-
-    @property
     def public_url(self) -> URL:
         return urls.without_secrets(self.url)
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """A value in the file, and its line."""
-
     text: str
     line: int
 

@@ -91,7 +91,6 @@ class _Reader:
         return entries
 
     def _options(self, fields: Mapping[str, yaml.Node], keys: Iterable[str]) -> dict[str, Any]:
-        """The values of the settings among the fields."""
         written = [(key, self._scalar(fields[key], key)) for key in keys if key in fields]
         place = self.path.name
         return {key: settings.value(key, each.text, f"{place}:{each.line}: {key}") for key, each in written}
@@ -104,8 +103,8 @@ class _Reader:
             if not isinstance(key, yaml.ScalarNode):
                 self._fail(key, f"a name in {what} should be a text")
             if known is not None and key.value not in known:
-                hint = nearest(str(key.value), known)
-                self._fail(key, f"unknown key {key.value!r} in {what}{hint or ': known are ' + _and(known)}")
+                hint = nearest(str(key.value), known) or f": known are {', '.join(sorted(known))}"
+                self._fail(key, f"unknown key {key.value!r} in {what}{hint}")
             if key.value in found:
                 self._fail(key, f"{key.value} is there twice")
             found[key.value] = value
@@ -129,7 +128,3 @@ class _Reader:
     def _fail(self, node: yaml.Node | None, problem: str) -> NoReturn:
         line = node.start_mark.line + 1 if node else 1
         raise ConfigError(f"{self.path.name}:{line}: {problem}")
-
-
-def _and(words: Iterable[str]) -> str:
-    return ", ".join(sorted(words))

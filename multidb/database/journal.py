@@ -184,7 +184,6 @@ def applied(revision: str, path: Path | None, *, upgrade: bool) -> dict[str, Any
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a revision's file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -202,7 +201,6 @@ def _row(columns: dict[str, Any]) -> JournalRow:
 
 @cache
 def _versions() -> str:
-    """The versions of Python and the libraries, as JSON."""
     modules = {module.__name__: vars(module)["__version__"] for module in (alembic, sqlalchemy, psycopg2)}
     modules["psycopg2"] = modules["psycopg2"].partition(" ")[0]  # build options follow the version
     return json.dumps({"python": platform.python_version()} | modules)

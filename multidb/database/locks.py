@@ -139,7 +139,6 @@ def _try_sqlite(driver: sqlite3.Connection) -> bool:
 
 
 def _holder(driver: Driver) -> str:
-    """Describe the session that holds the lock."""
     if isinstance(driver, sqlite3.Connection):
         return "another process that writes to the file"
     with driver.cursor() as cursor:

@@ -56,8 +56,6 @@ _CLOSE_TIMEOUT = 1.0  # seconds for an interrupted probe to end
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a database answered."""
-
     database: Database
     # What distinguishes the database from every other; None for an SQLite file that does not exist.
     identity: tuple[object, ...] | None = None

@@ -23,6 +23,7 @@ from multidb.output import Print
 _MISSING = {"3D000", "28000", "28P01"}
 # Another run was faster: duplicate_database, duplicate_object, unique_violation.
 _ALREADY_EXISTS = {"42P04", "42710", "23505"}
+_IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
 def create(databases: Iterable[Database], admin: URL | None, print_line: Print) -> None:
@@ -80,12 +81,12 @@ def _create(database: Database, admin: URL) -> Iterable[str]:
     name, role = database.url.database, database.url.username
     with _as_admin(admin) as connection:
         if role and not _exists(connection, "pg_roles WHERE rolname", role):
-            password = database.secrets.get("password")
+            password = urls.secrets_of(database.url).get("password")
             if _run(connection, f"CREATE ROLE {quoted(role)} LOGIN{_hashed(connection, password, role)}"):
                 yield f"role {role}"
         if not _exists(connection, "pg_database WHERE datname", str(name)):
             owner = f" OWNER {quoted(role)}" if role else ""
-            if owner and not _exists(connection, "pg_roles WHERE rolsuper AND rolname", _user_of(connection)):
+            if owner and not connection.exec_driver_sql(_IS_SUPERUSER).scalar():
                 # An administrator who is no superuser may give a database only to a role that it is a member of.
                 _run(connection, f"GRANT {quoted(role or '')} TO CURRENT_USER")
             if _run(connection, f"CREATE DATABASE {quoted(str(name))}{owner} TEMPLATE template0 ENCODING 'UTF8'"):
@@ -98,10 +99,6 @@ def _create(database: Database, admin: URL) -> Iterable[str]:
 
 def _as_admin(url: URL) -> Connection:
     return connections.connect(url).execution_options(isolation_level="AUTOCOMMIT")
-
-
-def _user_of(connection: Connection) -> str:
-    return str(connection.exec_driver_sql("SELECT current_user").scalar_one())
 
 
 def _exists(connection: Connection, where: str, value: str) -> bool:

@@ -12,8 +12,6 @@ from multidb.errors import MigrationError
 
 @dataclass(frozen=True)
 class Installation:
-    """A PostgreSQL of this machine."""
-
     binaries: Path
     share: Path
 

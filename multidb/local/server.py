@@ -104,7 +104,7 @@ class Server:
 
     def _make(self, installation: Installation) -> None:
         self._make_home()
-        port = _free_port()
+        port = free_port()
         self._write_variables(port, secrets.token_urlsafe(16), secrets.token_urlsafe(16))
         password_file = self.home / "password"
         password_file.write_text(make_url(self.variables[ADMIN_VARIABLE]).password or "", encoding="utf-8")
@@ -144,7 +144,7 @@ class Server:
     def _run(self) -> None:
         url = make_url(self.variables[SERVER_VARIABLE])
         admin = make_url(self.variables[ADMIN_VARIABLE])
-        port = url.port if url.port and _is_free(url.port) else _free_port()
+        port = free_port(url.port)
         self._write_variables(port, url.password or "", admin.password or "")
         self._control("start", "-w", "-l", str(self.log), "-o", f"-p {port}")
 
@@ -209,20 +209,15 @@ def _may_enter(folder: Path, user: pwd.struct_passwd) -> bool:
     return subprocess.run(enter, cwd="/", capture_output=True, check=False, **_identity(user)).returncode == 0
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
+def free_port(wanted: int | None = None) -> int:
+    """The wanted port if it is free, else another one."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", wanted or 0))
         except OSError:
-            return False
-    return True
+            return free_port()
+        return int(probe.getsockname()[1])
 
 
 def _last_words(log: Path) -> str | None:

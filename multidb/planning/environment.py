@@ -23,7 +23,7 @@ from multidb.errors import in_database
 from multidb.planning import alembic_internals, branches, selection
 from multidb.planning.branches import Branch
 from multidb.planning.plan import Work
-from multidb.planning.targets import Targets
+from multidb.planning.targets import OPTION, Targets
 
 FILE = "multidb.file"
 """The key of `Config.attributes` that names the databases.yaml of `python -m multidb -f`."""
@@ -58,7 +58,7 @@ class Request:
         revision_context: RevisionContext | None = options.get("revision_context")
         if revision_context is not None:
             symbols = (revision_context.command_args["head"] or "head",)
-        targets = Targets.received(options)
+        targets: Targets | None = options.get(OPTION)
         command = targets.command if targets else alembic_internals.command_name(work)
         start, purge = options.get("starting_rev"), bool(options.get("purge"))
         return cls(command, symbols, start, work, revision_context, targets, purge)

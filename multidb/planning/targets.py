@@ -3,20 +3,18 @@
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from alembic.config import Config
 from sqlalchemy import Connection
 
 from multidb.planning import alembic_internals
 
-_OPTION = "multidb_targets"
+OPTION = "multidb_targets"
+"""The option of env.py that has the targets."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """The destination of one database."""
-
     before: tuple[str, ...]  # the revisions that it is at
     revision: str
     stamp: bool  # whether the destination is only recorded
@@ -32,14 +30,9 @@ class Targets:
     typed: str  # as the journal records the command
     by_name: Mapping[str, Target]  # by the databases' names; no other database is addressed
 
-    @classmethod
-    def received(cls, options: Mapping[str, Any]) -> "Targets | None":
-        """The targets among the options that env.py was given, if there are any."""
-        return options.get(_OPTION)
-
     def run(self, config: Config, x_arguments: Sequence[str]) -> None:
         """Bring the databases to their targets, by env.py and as one run, which raises SystemExit if it fails."""
         options = argparse.Namespace(**vars(config.cmd_opts or argparse.Namespace()))
         options.x = [*x_arguments, f"db={','.join(self.by_name)}"]
         config.cmd_opts = options
-        alembic_internals.run_env(config, {_OPTION: self})
+        alembic_internals.run_env(config, {OPTION: self})

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from multidb.config.configuration import Database
 from multidb.database.attempt import Attempt
-from multidb.errors import ExitCode, MigrationError, explain, reason_of
+from multidb.errors import PartialError, explain, reason_of
 from multidb.release import recovery
 from multidb.release.executor import Executor
 from multidb.release.participant import Applied, FailureKind, Operation, ParticipantError
@@ -48,20 +48,15 @@ class Outcome:
 
     @property
     def is_committed(self) -> bool:
-        """Whether every database was committed."""
         return set(self.states.values()) == {State.COMMITTED}
 
 
-class NontransactionalError(MigrationError):
+class NontransactionalError(PartialError):
     """A revision outside a transaction failed; its completed statements are not rolled back."""
 
-    exit_code = ExitCode.PARTIAL
 
-
-class InDoubtError(MigrationError):
+class InDoubtError(PartialError):
     """An attempt failed, and not every database could be rolled back."""
-
-    exit_code = ExitCode.PARTIAL
 
     def __init__(self, reason: str, outcome: Outcome) -> None:
         super().__init__(reason)
@@ -69,8 +64,6 @@ class InDoubtError(MigrationError):
 
 
 class Coordinator:
-    """Commits stages in the databases that take part."""
-
     def __init__(self, executor: Executor, databases: Mapping[str, Database], interruption: Interruption) -> None:
         self._executor, self._databases, self._interruption = executor, databases, interruption
 

@@ -7,7 +7,7 @@ from multidb.config.configuration import Database
 from multidb.database import locks
 from multidb.database.attempt import Prepared
 from multidb.database.probe import Probe, ProbeResult, check_distinct
-from multidb.errors import ExitCode, MigrationError, RetryError, in_database
+from multidb.errors import PartialError, RetryError, in_database
 from multidb.logs import log
 from multidb.planning import planner
 from multidb.planning.environment import Environment
@@ -16,12 +16,6 @@ from multidb.release import recovery
 
 PLANNING_ATTEMPTS = 10
 """How often a run is planned again because another run changed its databases in between."""
-
-
-class InDoubtLeftError(MigrationError):
-    """A prepared transaction of an earlier run can't be resolved."""
-
-    exit_code = ExitCode.PARTIAL
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ def lock_and_plan(environment: Environment, probes: Sequence[Probe]) -> Locked:
     """Resolve what is in doubt, plan, lock the databases that have work, and check that the plan still holds.
 
     Raises:
-        InDoubtLeftError: a prepared transaction can't be resolved.
+        PartialError: a prepared transaction can't be resolved.
         RetryError: another run held a lock for longer than `lock_wait`, or other runs keep changing the databases.
         MigrationError: a database can't be reached or can't move as asked.
     """
@@ -102,7 +96,7 @@ def _resolve(environment: Environment, probes: Sequence[Probe]) -> None:
             log.info("%s", resolution)
     if left:
         more = f"; and in {len(left) - 1} more" if len(left) > 1 else ""
-        raise InDoubtLeftError(f"{left[0]}{more}", left[0].database.name)
+        raise PartialError(f"{left[0]}{more}", left[0].database.name)
     names = {database.name for database, _ in in_doubt}
     for probe in probes:
         if probe.database.name in names:

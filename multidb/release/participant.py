@@ -141,7 +141,6 @@ class Participant:
         return None
 
     def close(self) -> None:
-        """End the session, and with it the lock; an open transaction is rolled back."""
         self.session.close()
 
     def _migrated(self, attempt: Attempt) -> Applied:
@@ -282,7 +281,7 @@ class Participant:
                 kind = FailureKind.MOVED
             elif any(isinstance(cause, EndedError) for cause in causes):
                 kind = FailureKind.ENDED
-            elif any(_is_lock(cause) for cause in causes):
+            elif any(isinstance(each, LockedError) or getattr(each, "pgcode", None) in _LOCK_STATES for each in causes):
                 kind = FailureKind.LOCK if operation is Operation.MIGRATE else FailureKind.BUSY
                 text += f": blocked by {self._blockers}" if operation is Operation.MIGRATE and self._blockers else ""
             raise ParticipantError(text, self.name, kind) from error
@@ -292,10 +291,6 @@ class Participant:
             place = revision_line(error)
             text = f"{place}: {type(error).__name__} was raised" if place else explain(error)
             raise ParticipantError(text, self.name) from error
-
-
-def _is_lock(cause: BaseException) -> bool:
-    return isinstance(cause, LockedError) or getattr(cause, "pgcode", None) in _LOCK_STATES
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

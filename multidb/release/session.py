@@ -88,7 +88,6 @@ class Session:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether the server has a transaction open."""
         if self.driver is None:
             return False
         if isinstance(self.driver, sqlite3.Connection):

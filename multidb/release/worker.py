@@ -25,16 +25,12 @@ _LAST_CANCEL = 1.0  # seconds that a worker whose coordinator is gone has to can
 
 
 class Order(NamedTuple):
-    """An operation to be performed in one database."""
-
     name: str
     operation: Operation
     attempt: Attempt
 
 
 class Reply(NamedTuple):
-    """How an operation ended in one database."""
-
     name: str
     applied: Applied | None
     failure: ParticipantError | None

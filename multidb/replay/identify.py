@@ -51,8 +51,6 @@ class Match:
 
 @dataclass(frozen=True)
 class Identification:
-    """A live database and its match."""
-
     live: Snapshot
     match: Match  # on its own branch
     claim: str | None  # why the database may be another branch's

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection
@@ -47,15 +47,12 @@ class ReplayRequest:
     near: Sequence[frozenset[str]] | None = None
 
 
-class Replays:
+class Replays(AbstractContextManager["Replays"]):
     """Scratch databases on as many servers as needed, and the replays in them."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._servers: dict[Any, ScratchServer] = {}
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         for server in self._servers.values():

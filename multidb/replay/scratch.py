@@ -108,7 +108,6 @@ class ScratchServer:
             raise MigrationError(f"the scratch server {urls.server_text(server)}: {explain(error)}") from error
 
     def scratch(self) -> Scratch:
-        """A scratch database that is yet to be created."""
         return Scratch(self._server, f"{self._own}{next(self._numbers)}")
 
     def close(self) -> None:
@@ -184,7 +183,6 @@ def _drop(driver: Driver, name: str) -> None:
 
 
 def _query(driver: Driver, statement: str, parameters: Sequence[object] | None = None) -> list[Any]:
-    """The one column of a query."""
     with driver.cursor() as cursor:
         cursor.execute(statement, parameters)
         return [row[0] for row in cursor.fetchall()]

@@ -31,8 +31,6 @@ class Statement:
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference between a live database and a revision."""
-
     name: str  # its name on a command line: `users.email.type`
     severity: Severity
     sentence: str

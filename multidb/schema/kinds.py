@@ -4,10 +4,10 @@ import re
 from dataclasses import replace
 from typing import Self
 
+from multidb.output import shortened
 from multidb.schema.difference import EXTRA, HARMLESS, RISKY, Severity, Stage
 from multidb.schema.objects import SchemaObject
 from multidb.schema.violations import count_rows
-from multidb.schema.wording import shortened
 
 
 class Column(SchemaObject):

@@ -14,8 +14,6 @@ Pair = tuple[SchemaObject, SchemaObject]
 
 @dataclass(frozen=True)
 class Match:
-    """The objects of two schemas, matched."""
-
     live: Schema  # with renamed objects under their names in the revision
     missing: Objects  # only the revision has them
     extra: Objects  # only the database has them
@@ -24,7 +22,6 @@ class Match:
 
 
 def match_objects(wanted: Schema, live: Schema) -> Match:
-    """Match the objects of a revision's schema with those of a live one."""
     renamed = list(_renamed_columns(wanted, live))
     objects = live.objects
     for old, new in renamed:
@@ -69,7 +66,6 @@ def _with_renamed(objects: Objects, old: SchemaObject, new: SchemaObject) -> Obj
 
 
 def _renamed_others(wanted: Schema, live: Objects) -> Iterator[Pair]:
-    """Constraints and indexes that are equal but for the name."""
     extra = {old: old for key, old in live.items() if old.is_renamable and key not in wanted.objects}
     for key, new in wanted.objects.items():
         if new.is_renamable and key not in live and new in extra:

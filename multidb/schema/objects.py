@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
+from multidb.output import shortened
 from multidb.schema.difference import EXTRA, RISKY, Difference, Severity, Stage, Statement
-from multidb.schema.wording import shortened
 
 OWNER = "@owner"
 """The owner of the database, or the migrating role if it is no superuser: their names differ between servers."""
@@ -67,7 +67,6 @@ class SchemaObject:
 
     @property
     def own_name(self) -> str:
-        """The name without the parent's."""
         return self.name.removeprefix(f"{self.parent[1]}.") if self.parent else self.name
 
     @property
@@ -137,7 +136,6 @@ class SchemaObject:
             )
 
     def create(self, sides: "Sides") -> list[Statement]:
-        """Create the object with its dependents."""
         parts = [self, *(each for each in sides.wanted.dependents(self.key) if not each.is_inline)]
         return sorted(statement for part in parts for statement in part.create_alone(sides))
 
@@ -222,8 +220,6 @@ class Schema:
 
 @dataclass(frozen=True)
 class Sides:
-    """The two sides of a comparison."""
-
     wanted: Schema  # the schema of the revision
     live: Schema  # the schema of the database
     revision: str  # its id, for sentences

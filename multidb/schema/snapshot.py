@@ -55,11 +55,7 @@ def read(probe: Probe, seconds: float | None) -> Snapshot:
 
 
 def check_exists(database: Database) -> None:
-    """Refuse an SQLite file that does not exist: SQLite would create it, and a mistyped path would look healthy.
-
-    Raises:
-        MigrationError: the file does not exist.
-    """
+    """Raise MigrationError for an SQLite file that is missing: created, a mistyped path would look healthy."""
     path, name = database.url.database or "", database.name
     if database.is_sqlite and not Path(path).exists():
         raise MigrationError(

@@ -45,7 +45,7 @@ def test_a_percent_encoded_password_and_the_options_come_through(
     url = f"{scheme}://neighbor:{quote(password, safe='')}@db.example:{port}/auth{options}"
     database = _one(folder, yaml.safe_dump({"databases": {"auth_db": {"models": "models.auth", "url": url}}}))
     assert database.url.drivername == "postgresql+psycopg2"
-    assert database.secrets == {"password": password}
+    assert urls.secrets_of(database.url) == {"password": password}
     assert (database.url.host, database.url.port, database.url.database) == ("db.example", port, "auth")
     assert dict(database.url.query) == ({"sslmode": "verify-full", "sslrootcert": "/a b"} if options else {})
 

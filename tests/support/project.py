@@ -21,7 +21,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from sqlalchemy.engine import make_url
 
 from multidb.config import reader
-from multidb.local.server import Server, _free_port
+from multidb.local.server import Server, free_port
 from tests.support import forkserver
 
 ROOT = Path(__file__).parents[2]
@@ -288,7 +288,7 @@ class Postgres:
         subprocess.run(["cp", "-a", self._seed, server.data], check=True)
         with (server.data / "postgresql.conf").open("a") as file:
             file.writelines(f"{key} = {value}\n" for key, value in settings.items())
-        server._write_variables(_free_port(), self.password, make_url(self.admin_url).password or "")
+        server._write_variables(free_port(), self.password, make_url(self.admin_url).password or "")
         server.start()
         shutil.copy(self.folder / "investment.db", folder)
         return Postgres(folder, *server.variables.values())

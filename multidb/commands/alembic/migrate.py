@@ -11,7 +11,7 @@ from itertools import count
 from multidb.commands.support.run_report import RunReport
 from multidb.database.attempt import Attempt, Run
 from multidb.database.probe import probing
-from multidb.errors import ExitCode, MigrationError, RetryError, exit_code_of, explain, reason_of
+from multidb.errors import ExitCode, MigrationError, PartialError, RetryError, exit_code_of, explain, reason_of
 from multidb.logs import log
 from multidb.output import count_of, print_safely
 from multidb.planning.environment import Environment
@@ -25,12 +25,6 @@ from multidb.release.participant import FailureKind, Migrate, Participant, Parti
 from multidb.signals import Interrupted, Interruption
 
 _LONGEST_PAUSE = 30.0  # seconds between two attempts
-
-
-class PartialError(MigrationError):
-    """Some databases were changed and others not, or a transaction is in doubt."""
-
-    exit_code = ExitCode.PARTIAL
 
 
 def run(environment: Environment, migrate: Migrate) -> None:

@@ -27,8 +27,6 @@ _RETURNING = re.compile(r"^(INSERT INTO alembic_version .*) RETURNING \S+;$", re
 
 
 class SqlScript:
-    """The SQL of one database."""
-
     def __init__(self, environment: Environment, database: Database) -> None:
         self.environment = environment
         self.database = database

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from multidb.database.probe import ProbeResult
-from multidb.output import columns, revisions_text
+from multidb.output import columns, revisions_text, shortened
 from multidb.release.coordinator import Outcome, State
 
 _LONGEST = 200  # characters of a result in the table; the line on stderr has all
@@ -13,8 +13,6 @@ _TITLES = ("database", "from", "to", "revisions", "time", "result")
 
 @dataclass
 class Row:
-    """The result of a run in one database."""
-
     database: str
     before: tuple[str, ...]
     after: tuple[str, ...] = ()
@@ -46,7 +44,7 @@ class Row:
             revisions_text(self.after),
             str(self.revisions or "-"),
             f"{self.seconds:.2f} s" if moved else "-",
-            result if len(result) <= _LONGEST else f"{result[:_LONGEST]}…",
+            shortened(result, _LONGEST),
         )
 
 
@@ -62,12 +60,10 @@ class RunReport:
         return any(row.has_changed for row in self.rows.values())
 
     def mark(self, names: Iterable[str], state: State, reason: str = "") -> None:
-        """Set the state of databases whose attempt failed."""
         for name in names:
             self.rows[name].state, self.rows[name].reason = state, reason
 
     def add(self, outcome: Outcome) -> None:
-        """Take the outcome of an attempt over."""
         for name, state in outcome.states.items():
             row, applied = self.rows[name], outcome.applied.get(name)
             row.state, row.reason = state, outcome.reasons.get(name, "")

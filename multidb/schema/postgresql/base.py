@@ -55,7 +55,6 @@ class OwnedObject(PostgresqlObject):
 
 
 def role(name: str, sides: Sides) -> str:
-    """A role as SQL writes it."""
     if name == OWNER:
         return sides.live.owner
     return name if name == "PUBLIC" else quoted(name)

@@ -3,10 +3,10 @@
 from dataclasses import field, replace
 from typing import Self
 
+from multidb.output import shortened
 from multidb.schema.difference import HARMLESS, Severity, Stage
 from multidb.schema.objects import SchemaObject
 from multidb.schema.postgresql.base import PostgresqlObject
-from multidb.schema.wording import shortened
 
 
 class Comment(PostgresqlObject):

@@ -5,11 +5,11 @@ from dataclasses import field
 from typing import NamedTuple, Self
 
 from multidb.database.quoting import literal
+from multidb.output import listed
 from multidb.schema.difference import EXTRA, HARMLESS, RISKY, Difference, Statement
 from multidb.schema.objects import Sides
 from multidb.schema.postgresql.base import OwnedObject
 from multidb.schema.postgresql.column import Column
-from multidb.schema.wording import listed
 
 
 class Enum(OwnedObject):

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import field, replace
 from typing import Self
 
+from multidb.output import listed
 from multidb.schema.difference import HARMLESS, Difference, Stage, Statement
 from multidb.schema.objects import OWNER, Sides
 from multidb.schema.postgresql.base import PostgresqlObject, role
-from multidb.schema.wording import listed
 
 _OPTION = " WITH GRANT OPTION"
 

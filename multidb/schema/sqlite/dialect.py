@@ -5,16 +5,10 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from multidb.schema.objects import Schema
-from multidb.schema.sqlite.base import SqliteObject
+from multidb.schema.sqlite import column, constraint, index, table, trigger, view
 from multidb.schema.sqlite.catalog import SHARED
-from multidb.schema.sqlite.column import Column
-from multidb.schema.sqlite.constraint import Constraint
-from multidb.schema.sqlite.index import Index
-from multidb.schema.sqlite.table import Table
-from multidb.schema.sqlite.trigger import Trigger
-from multidb.schema.sqlite.view import View
 
-KINDS: tuple[type[SqliteObject], ...] = (Table, Column, Constraint, Index, View, Trigger)
+KINDS = (table.Table, column.Column, constraint.Constraint, index.Index, view.View, trigger.Trigger)
 _COLUMN_NAMES = """
     SELECT t.name || '.' || c.name FROM objects t, pragma_table_xinfo(t.name) c WHERE t.type = 'table'
 """

@@ -1,6 +1,6 @@
 """Parts of sentences."""
 
-from multidb.schema.wording import listed, shortened
+from multidb.output import listed, shortened
 from tests.schema.examples import column, enum, index, users
 
 
