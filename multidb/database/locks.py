@@ -17,11 +17,16 @@ from multidb.threads import map_in_threads
 
 KEY = int.from_bytes(b"multidb", "big")
 _POLL_INTERVAL = 0.1  # seconds, randomised: sessions that wait should not poll in step
-# Detect dead clients during a statement (PostgreSQL 14+) and disable idle timeouts; settings that the server does not
-# have are skipped.
+# Detect dead clients, also during a statement (PostgreSQL 14+), and disable idle timeouts; settings that the server
+# does not have are skipped. A client whose machine has vanished closes no connection: its session, and the lock with
+# it, ends when probes of the connection (in seconds) or data (in milliseconds) stay unacknowledged for 30 s.
 SETTINGS = """
     SELECT set_config(name, value, false) FROM (VALUES
         ('client_connection_check_interval', '2s'),
+        ('tcp_keepalives_idle', '15'),
+        ('tcp_keepalives_interval', '5'),
+        ('tcp_keepalives_count', '3'),
+        ('tcp_user_timeout', '30000'),
         ('idle_in_transaction_session_timeout', '0'),
         ('idle_session_timeout', '0'),
         ('transaction_timeout', '0')
