@@ -319,8 +319,11 @@ from multidb.signals import Interruption
 
 os.register_at_fork(before=lambda: signal.raise_signal(signal.SIGINT))
 interruption = Interruption()
-with interruption.handling(), interruption.interruptible():
-    map_in_processes(time.sleep, [60, 60], 2)
+try:
+    with interruption.handling(), interruption.interruptible():
+        map_in_processes(time.sleep, [60, 60], 2)
+except KeyboardInterrupt as error:
+    print(repr(error))
 """
 
 
@@ -328,9 +331,7 @@ def test_ctrl_c_that_comes_while_a_process_begins_is_not_lost() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", HEARD_WHILE_FORKING], cwd=ROOT, capture_output=True, text=True, timeout=30
     )
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1] == "multidb.signals.Interrupted: SIGINT"
-    assert "Exception ignored" not in ended.stderr
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("Interrupted('SIGINT')\n", "", 0)
 
 
 def drifting(project: Project) -> "subprocess.Popen[str]":

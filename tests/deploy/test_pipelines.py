@@ -87,6 +87,20 @@ def test_every_job_is_valid_by_the_published_schema(file: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_projects_own_pipeline_has_every_version_that_the_readme_names() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    [(first, last)] = re.findall(r"!\[Python 3\.(\d+) to 3\.(\d+)\]", (ROOT / "README.md").read_text())
+    pythons = jobs["test"]["strategy"]["matrix"]["python"]
+    assert pythons == [f"3.{minor}" for minor in range(int(first), int(last) + 1)]
+    tried = re.search(r"for candidate in python3 (.*);", (ROOT / "bin/venv").read_text())
+    assert tried
+    assert tried[1].split() == [f"python{version}" for version in reversed(pythons)]
+    lanes = jobs["debian"]["strategy"]["matrix"]["release"]
+    in_run = re.search(r"for release in (.*);", (ROOT / ".ci/run").read_text())
+    assert in_run
+    assert set(in_run[1].split()) < set(lanes)
+
+
 def test_what_others_wrote_is_pinned_by_its_hash() -> None:
     used = re.findall(r"uses: (\S+)", "".join(path.read_text() for path in CI.glob("github*.yml")))
     assert len(used) >= 3

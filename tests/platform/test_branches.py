@@ -116,6 +116,6 @@ def test_alembic_version_is_the_table_that_alembic_makes(at_head: Project, name:
         SELECT format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
         WHERE attname = 'version_num' AND attrelid = 'alembic_version'::regclass
     """
-    key = "SELECT conname FROM pg_constraint WHERE conrelid = 'alembic_version'::regclass"
+    key = "SELECT conname FROM pg_constraint WHERE conrelid = 'alembic_version'::regclass AND contype = 'p'"
     assert at_head.rows(name, table) == [("character varying(32)", True)]
     assert at_head.rows(name, key) == [("alembic_version_pkc",)]
