@@ -1,7 +1,7 @@
 """`recover`: resolve the transactions that an interrupted run left in doubt.
 
-Every run that changes databases does this first. Exit code 0: nothing is left in doubt; 3: something is; 1: a database
-can't be read.
+Every run that changes databases does this first. Exit code 0: nothing is left in doubt; 3: something is; 75: the run is
+still in progress; 1: a database can't be read.
 """
 
 import argparse
@@ -35,11 +35,8 @@ def run(command: Command) -> ExitCode:
         finally:
             probe.close()  # each transaction is resolved over a session of its own
     for resolution in recovery.resolve(command.configuration, in_doubt, command.settings.lock_wait):
-        if resolution.committed is None:
-            print(f"{resolution.database.name}: {resolution}")
-            codes.add(ExitCode.PARTIAL)
-        else:
-            print(resolution)
+        codes.add(resolution.exit_code)
+        print(resolution if resolution.is_done else f"{resolution.database.name}: {resolution}")
     if not in_doubt and codes == {ExitCode.OK}:
         print("nothing in doubt")
     return ExitCode.most_severe(codes)

@@ -1,11 +1,13 @@
 """`status`: print where every database is: revision, head, pending revisions, the last run.
 
-Exit code 0: all databases are at head; 2: revisions are pending; 3: a database is in doubt; 1: a database can't be
-read.
+Exit code 0: all databases are at head; 2: revisions are pending, or a run is in progress; 3: a database is in doubt; 1:
+a database can't be read.
 """
 
 import argparse
 import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +19,16 @@ from multidb.database.probe import Probe, probing
 from multidb.errors import ExitCode, exit_code_of, reason_of
 from multidb.output import columns, revisions_text
 from multidb.planning.branches import Branch
-from multidb.release import recovery
+from multidb.release import evidence, recovery
+from multidb.release.evidence import Evidence, Verdict
 
 _TITLES = ("database", "revision", "head", "pending", "last run")
 _LAST_RUN = ("run", "release", "command", "state", "started_at", "seconds", "who", "host")
+
+_DECIDED = {Verdict.COMMITTED: "committed", Verdict.ROLLED_BACK: "not committed"}
+_LONGEST_LOCK = 1.0  # seconds that another command may have locked what it only looks at
+_Known = Mapping[tuple[str, str], Evidence]
+"""The evidence of each attempt, by the attempt's id and its decider."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,17 +38,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(command: Command) -> ExitCode:
     with probing(command.databases) as probes:
-        found = [_status(command, probe) for probe in probes]
+        known = _evidence(command.configuration, probes)
+        found = [_status(command, probe, known) for probe in probes]
     if command.options.json:
         print(json.dumps([status.as_json() for status in found], indent=2))
     else:
         print(columns([_TITLES, *(status.cells for status in found)]))
         for status in found:
             for each in status.in_doubt:
-                print(
-                    f"{status.database} is in doubt: `python -m multidb recover`. By hand, as the role "
-                    f"{each['role']} or a superuser, in the database {each['connect']}: {each['sql']}"
-                )
+                print(f"{status.database} {_line(each)}")
     return ExitCode.most_severe(status.code for status in found)
 
 
@@ -60,11 +66,11 @@ class _Status:
 
     @property
     def code(self) -> ExitCode:
-        if self.failure:
-            return exit_code_of(self.failure)
-        if self.in_doubt:
-            return ExitCode.PARTIAL
-        return ExitCode.FOUND if self.revision != self.head else ExitCode.OK
+        codes = {exit_code_of(self.failure)} if self.failure else set()
+        codes |= {ExitCode.FOUND if each["in_progress"] else ExitCode.PARTIAL for each in self.in_doubt}
+        if self.revision != self.head:
+            codes.add(ExitCode.FOUND)
+        return ExitCode.most_severe(codes)
 
     def as_json(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "failure"} | {"error": self.error}
@@ -76,19 +82,28 @@ class _Status:
             return self.database, "?", head, "?", f"FAILED: {self.error}"
         run = self.last_run
         last = f"{run['started_at'][:19]}Z {run['release'] or run['run']} ({run['command']})" if run else "-"
-        pending = "in doubt" if self.in_doubt else str(self.pending)
+        is_running = all(each["in_progress"] for each in self.in_doubt)
+        pending = str(self.pending) if not self.in_doubt else "in progress" if is_running else "in doubt"
         return self.database, revisions_text(self.revision), head, pending, last
 
 
-def _status(command: Command, probe: Probe) -> _Status:
+def _evidence(configuration: Configuration, probes: Iterable[Probe]) -> _Known:
+    in_doubt: list[Prepared] = []
+    for probe in probes:
+        with suppress(Exception):  # shown in the database's line
+            in_doubt += probe.result().in_doubt
+    return evidence.of_all(in_doubt, evidence.found_in(configuration), _LONGEST_LOCK)
+
+
+def _status(command: Command, probe: Probe, known: _Known) -> _Status:
     database = probe.database
     status = _Status(database.name)
     try:
         branch = Branch(command.script, database.name)
         status.head = sorted(branch.heads)
         result = probe.result()
+        status.in_doubt = [_in_doubt(command.configuration, database, prepared, known) for prepared in result.in_doubt]
         status.revision = sorted(result.heads)
-        status.in_doubt = [_in_doubt(command.configuration, database, prepared) for prepared in result.in_doubt]
         if not status.in_doubt:
             branch.check_known(result.heads)
             pending = branch.revision_map.iterate_revisions("heads", result.heads, implicit_base=True)
@@ -102,14 +117,34 @@ def _status(command: Command, probe: Probe) -> _Status:
     return status
 
 
-def _in_doubt(configuration: Configuration, database: Database, prepared: Prepared) -> dict[str, Any]:
-    committed = recovery.evidence(configuration, prepared)
+def _in_doubt(configuration: Configuration, database: Database, prepared: Prepared, known: _Known) -> dict[str, Any]:
+    found = known[prepared.attempt, prepared.decider]
     return {
         "gid": prepared.gid,
         "run": prepared.attempt,
         "decider": prepared.decider,
-        "decided": None if committed is None else "committed" if committed else "not committed",
+        "decided": _DECIDED.get(found.verdict),
+        "in_progress": found.verdict is Verdict.RUNNING,
+        "reason": found.text or None,
         "role": prepared.owner,
         "connect": database.url.database,
-        "sql": recovery.sql_by_hand(prepared, committed),
+        "sql": recovery.sql_by_hand(prepared, found),
+        "choice": recovery.choice_by_hand(configuration, prepared, found),
     }
+
+
+def _line(found: Mapping[str, Any]) -> str:
+    """What a person should know and do about a prepared transaction."""
+    if found["in_progress"]:
+        return f"waits for {found['reason']}, which is in progress"
+    by_hand = f"as the role {found['role']} or a superuser, in the database {found['connect']}"
+    if found["sql"]:
+        return f"is in doubt: `python -m multidb recover`. By hand, {by_hand}: {found['sql']}"
+    where, choice = f"is in doubt: {found['gid']}: {found['reason']}", found["choice"]
+    if not choice:
+        return f"{where}: correct that, then `python -m multidb recover`"
+    others = "; ".join(f"{name}: {state}" for name, state in choice["databases"].items())
+    return (
+        f"{where}. In the other databases, the run is: {others}. Do the same in all; here, {by_hand}, either "
+        f"{choice['commit']} or {choice['rollback']}"
+    )

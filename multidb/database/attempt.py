@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-_GID = "multidb:"
+GID = "multidb:"
 
 
 def _user() -> str:
@@ -54,7 +54,7 @@ class Attempt:
 
     def gid(self, database: str) -> str:
         """The name of a database's prepared transaction, at most 200 bytes."""
-        return f"{_GID}{self.id}:{self.decider}:{database}"
+        return f"{GID}{self.id}:{self.decider}:{database}"
 
 
 @dataclass(frozen=True)
@@ -70,5 +70,5 @@ class Prepared:
     @classmethod
     def parse(cls, gid: str, owner: str) -> "Prepared":
         """Parse a gid. Missing parts become empty strings, which match no database."""
-        parts = (*gid.removeprefix(_GID).split(":"), "", "", "")
+        parts = (*gid.removeprefix(GID).split(":"), "", "", "")
         return cls(gid, owner, *parts[:3])

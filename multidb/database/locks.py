@@ -44,7 +44,13 @@ _HOLDER = """
 
 
 class LockedError(RetryError):
-    """Another session held a lock for longer than the wait allows."""
+    """Another session held a lock for longer than the wait allows.
+
+    Attributes:
+        holder: that session, described.
+    """
+
+    holder = ""
 
 
 class Wait:
@@ -63,7 +69,9 @@ class Wait:
             if is_late:
                 limit = f"{self._setting} = {self._seconds:g} s" if self._setting else f"{self._seconds:g} s"
                 longer = f", or with -x {self._setting}=SECONDS" if self._setting else ""
-                raise LockedError(f"locked by {who}, longer than {limit}: run again when it has ended{longer}")
+                error = LockedError(f"locked by {who}, longer than {limit}: run again when it has ended{longer}")
+                error.holder = who
+                raise error
             if who not in self._logged:
                 self._logged.add(who)
                 log.info("waiting for %s", who)
@@ -116,7 +124,7 @@ def lock(driver: Driver, wait: Wait) -> None:
         LockedError: another session held the lock for longer.
         psycopg2.Error, sqlite3.Error: the database can't be asked.
     """
-    attempt = _try_sqlite if isinstance(driver, sqlite3.Connection) else _try
+    attempt = try_sqlite if isinstance(driver, sqlite3.Connection) else _try
     while not attempt(driver):
         wait.pause(lambda: _holder(driver))
 
@@ -133,7 +141,8 @@ def _try(driver: Driver) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _try_sqlite(driver: sqlite3.Connection) -> bool:
+def try_sqlite(driver: sqlite3.Connection) -> bool:
+    """Begin a transaction that may write to an SQLite file. Returns whether no other process has one open."""
     try:
         driver.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:

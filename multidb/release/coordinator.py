@@ -13,7 +13,8 @@ from enum import StrEnum
 from multidb.config.configuration import Database
 from multidb.database.attempt import Attempt
 from multidb.errors import PartialError, explain, reason_of
-from multidb.release import recovery
+from multidb.release import evidence, recovery
+from multidb.release.evidence import Evidence, Verdict
 from multidb.release.executor import Executor
 from multidb.release.participant import Applied, FailureKind, Operation, ParticipantError
 from multidb.signals import Interruption
@@ -104,7 +105,7 @@ class Coordinator:
     def _nontransactional_failure(self, attempt: Attempt, error: BaseException) -> NontransactionalError:
         """Describe how a revision outside a transaction ended: it may have been recorded all the same."""
         [name], outcome = attempt.databases, Outcome()
-        state = self._state_after(error, name, attempt, outcome, without_row=State.ROLLED_BACK)
+        state = self._state_after(error, name, attempt, outcome)
         text = {
             State.COMMITTED: "; the revision ran outside a transaction, completed, and is recorded",
             State.ROLLED_BACK: f"; {STATEMENTS_STAY}",
@@ -113,7 +114,7 @@ class Coordinator:
         return NontransactionalError(f"{outcome.reasons[name]}{text}", name)
 
     def _decide(self, attempt: Attempt, others: Sequence[str], outcome: Outcome) -> None:
-        state = self._commit_one(attempt.decider, attempt, outcome, without_row=State.IN_DOUBT)
+        state = self._commit_decider(attempt, outcome)
         outcome.states = dict.fromkeys(attempt.databases, state)
         if state is not State.IN_DOUBT:
             self._finish(attempt, others, outcome, state)
@@ -122,18 +123,32 @@ class Coordinator:
         # SQLite writes when it commits, and a full disk shows only then: while all others can still be rolled back.
         order = sorted(attempt.databases, key=lambda name: not self._databases[name].is_sqlite)
         for position, name in enumerate(order):
-            outcome.states[name] = self._commit_one(name, attempt, outcome, without_row=State.ROLLED_BACK)
+            outcome.states[name] = self._commit_one(name, attempt, outcome)
             if outcome.states[name] is State.ROLLED_BACK and State.COMMITTED not in outcome.states.values():
                 left = order[position + 1 :]
                 self._executor.run_all(Operation.ROLLBACK, left, attempt)
                 outcome.states |= dict.fromkeys(left, State.ROLLED_BACK)
                 return
 
-    def _commit_one(self, name: str, attempt: Attempt, outcome: Outcome, without_row: State) -> State:
+    def _commit_decider(self, attempt: Attempt, outcome: Outcome) -> State:
+        """Commit the decider; after a failure, its journal and those of the others say what it came to."""
+        name = attempt.decider
         failure = self._executor.run_all(Operation.COMMIT, [name], attempt)[name].failure
         if failure is None:
             return State.COMMITTED
-        return self._state_after(failure, name, attempt, outcome, without_row)
+        outcome.reasons[name] = reason_of(failure)
+        self._executor.run_all(Operation.CLOSE, [name], attempt)
+        found = evidence.of_attempt(attempt.id, name, self._databases.__getitem__, _LOCK_WAIT)
+        if found.verdict in (Verdict.COMMITTED, Verdict.ROLLED_BACK):
+            return State(found.verdict)
+        outcome.reasons[name] += f"; and {_unknown(found)}"
+        return State.IN_DOUBT
+
+    def _commit_one(self, name: str, attempt: Attempt, outcome: Outcome) -> State:
+        failure = self._executor.run_all(Operation.COMMIT, [name], attempt)[name].failure
+        if failure is None:
+            return State.COMMITTED
+        return self._state_after(failure, name, attempt, outcome)
 
     def _roll_back(self, attempt: Attempt, prepared: Sequence[str], cause: BaseException) -> None:
         """Roll back all databases; a transaction that was prepared in a session that broke, over another session."""
@@ -141,7 +156,7 @@ class Coordinator:
         self._executor.run_all(Operation.ROLLBACK, still_open, attempt)
         outcome = Outcome()
         self._finish(attempt, prepared, outcome, State.ROLLED_BACK)
-        if State.IN_DOUBT in outcome.states.values():
+        if set(outcome.states.values()) - {State.ROLLED_BACK}:
             raise InDoubtError(explain(cause), outcome) from cause
 
     def _finish(self, attempt: Attempt, others: Sequence[str], outcome: Outcome, state: State) -> None:
@@ -154,24 +169,25 @@ class Coordinator:
                 self._executor.run_all(Operation.CLOSE, [name], attempt)
                 try:
                     recovery.finish(self._databases[name], attempt.gid(name), commit=commit, broken=_LOCK_WAIT)
+                except recovery.GoneError as error:
+                    outcome.states[name] = State.COMMITTED if error.committed else State.FAILED
+                    outcome.reasons[name] = explain(error)
                 except Exception as error:  # whatever the cause, the next run resolves the transaction
                     outcome.states[name] = State.IN_DOUBT
                     outcome.reasons[name] = explain(error)
 
-    def _state_after(
-        self, failure: BaseException, name: str, attempt: Attempt, outcome: Outcome, without_row: State
-    ) -> State:
-        """End the session that failed, and read in the journal what the attempt came to.
-
-        The outcome gets the reason. `without_row` is what it means that the journal has no row of the attempt.
-        """
+    def _state_after(self, failure: BaseException, name: str, attempt: Attempt, outcome: Outcome) -> State:
+        """End the session that failed, and read in the journal how it ended. The outcome gets the reason."""
         outcome.reasons[name] = reason_of(failure)
         self._executor.run_all(Operation.CLOSE, [name], attempt)
         try:
-            committed = recovery.decision(self._databases[name], attempt.id, _LOCK_WAIT)
+            committed = evidence.of_participant(self._databases[name], attempt.id, _LOCK_WAIT)
         except Exception as error:  # the outcome is unknown, whatever the cause
             outcome.reasons[name] = f"{outcome.reasons[name]}; and the journal can't be read: {explain(error)}"
             return State.IN_DOUBT
-        if committed is None:
-            return without_row
-        return State.COMMITTED if committed else State.ROLLED_BACK
+        return State.COMMITTED if committed else State.ROLLED_BACK  # without a row, it was rolled back, too
+
+
+def _unknown(found: Evidence) -> str:
+    """Why it is not known what an attempt came to."""
+    return f"{found.text}, has not ended" if found.verdict is Verdict.RUNNING else found.text

@@ -7,7 +7,7 @@ from multidb.config.configuration import Database
 from multidb.database import locks
 from multidb.database.attempt import Prepared
 from multidb.database.probe import Probe, ProbeResult, check_distinct
-from multidb.errors import PartialError, RetryError, in_database
+from multidb.errors import ExitCode, PartialError, RetryError, in_database
 from multidb.logs import log
 from multidb.planning import planner
 from multidb.planning.environment import Environment
@@ -90,13 +90,15 @@ def _resolve(environment: Environment, probes: Sequence[Probe]) -> None:
         return
     left = []
     for resolution in recovery.resolve(environment.configuration, in_doubt, environment.settings.lock_wait):
-        if resolution.committed is None:
-            left.append(resolution)
-        else:
+        if resolution.is_done:
             log.info("%s", resolution)
+        else:
+            left.append(resolution)
     if left:
+        first = min(left, key=lambda each: each.exit_code)  # before a run in progress, what a person has to see to
         more = f"; and in {len(left) - 1} more" if len(left) > 1 else ""
-        raise PartialError(f"{left[0]}{more}", left[0].database.name)
+        failure = RetryError if first.exit_code == ExitCode.RETRY else PartialError
+        raise failure(f"{first}{more}", first.database.name)
     names = {database.name for database, _ in in_doubt}
     for probe in probes:
         if probe.database.name in names:

@@ -116,12 +116,13 @@ class Session:
     def verify(self) -> None:
         """Detect what a commit would refuse, while everything can still be rolled back.
 
-        Role and search path are reset, whatever a revision made of them: only the role that prepared a transaction may
-        finish it, and the journal is in the search path of the probe.
+        Role, search path and lock are restored, whatever a revision made of them: only the role that prepared a
+        transaction may finish it, and the journal is in the search path of the probe.
 
         Raises:
             EndedError: a revision ended the transaction.
             MigrationError: rows on SQLite violate a foreign key.
+            LockedError: a revision has given the lock back, and another run has taken it.
             psycopg2.Error: rows violate a deferred constraint.
         """
         if not self.database.is_sqlite:
@@ -129,6 +130,7 @@ class Session:
                 cursor.execute(_VERIFY)
                 if cursor.fetchone()[0] != self._began:
                     raise EndedError(_ENDED)
+            locks.lock(self.driver, Wait(0))  # a revision may have given it back; holding it twice does no harm
             return
         if not self.driver.in_transaction:
             raise EndedError(_ENDED)

@@ -1,6 +1,6 @@
 """Runs a command of the project, and does something at a point of the protocol.
 
-    python interrupted.py ACTION WHEN OPERATION DATABASE COMMAND...
+    python interrupted.py ACTION WHEN OPERATION DATABASE [and ACTION WHEN OPERATION DATABASE]... COMMAND...
 
 ACTION is a signal and whom it goes to (`SIGKILL:coordinator`, `SIGKILL:worker`), or anything else for a shell. WHEN is
 `before` or `after`, OPERATION an Operation of Participant's or another of its methods, COMMAND `alembic ...` or
@@ -56,11 +56,14 @@ def main() -> None:
     from multidb import cli
     from multidb.release import participant
 
-    action, when, operation, database, program, *arguments = sys.argv[1:]
-    wanted = participant.Operation.__members__.get(operation.upper())
-    name = "perform" if wanted else operation
-    method = getattr(participant.Participant, name)
-    setattr(participant.Participant, name, interrupting(method, wanted, action, when, database))
+    arguments = ["and", *sys.argv[1:]]
+    while arguments[0] == "and":
+        _, action, when, operation, database, *arguments = arguments
+        wanted = participant.Operation.__members__.get(operation.upper())
+        name = "perform" if wanted else operation
+        method = getattr(participant.Participant, name)
+        setattr(participant.Participant, name, interrupting(method, wanted, action, when, database))
+    program, *arguments = arguments
     if program == "multidb":
         sys.exit(cli.main(arguments))
     from alembic.config import main as alembic

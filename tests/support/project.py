@@ -21,6 +21,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from sqlalchemy.engine import make_url
 
 from multidb.config import reader
+from multidb.local.installations import installation_of
 from multidb.local.server import Server, free_port
 from tests.support import forkserver
 
@@ -292,6 +293,21 @@ class Postgres:
         server.start()
         shutil.copy(self.folder / "investment.db", folder)
         return Postgres(folder, *server.variables.values())
+
+    def standby(self, folder: Path) -> "Postgres":
+        """Start a standby of this server in a folder that its user can reach."""
+        server, own = Server(folder), Server(self.folder)
+        server._make_home()
+        program = installation_of(int((own.data / "PG_VERSION").read_text())).binaries / "pg_basebackup"
+        server._execute([program, "-D", server.data, "-d", self.admin_url, "-R", "-c", "fast", "-X", "stream"])
+        server._write_variables(free_port(), self.password, make_url(self.admin_url).password or "")
+        server.start()
+        return Postgres(folder, *server.variables.values())
+
+    def promote(self) -> None:
+        """Start a standby that was stopped as a server of its own, with what it had received."""
+        (Server(self.folder).data / "standby.signal").unlink()
+        self.start()
 
     @property
     def _seed(self) -> Path:
