@@ -43,13 +43,13 @@ def _print(line: str) -> None:
 
 def down(root: Path, *, wipe: bool) -> None:
     """Stop the private server; with `wipe`, remove it and its data."""
-    scratch, server = Server(root / ".local/scratch"), Server(root / ".local")
+    servers = [Server(folder) for folder in (*root.glob(".local/scratch*"), root / ".local")]
     if wipe:
-        scratch.remove()
-        server.remove()
+        for server in servers:
+            server.remove()
         print("removed .local")
     else:
-        stopped = [each.stop() for each in (scratch, server)]
+        stopped = [server.stop() for server in servers]
         print("stopped" if any(stopped) else "it was not running")
 
 

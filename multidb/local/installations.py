@@ -9,6 +9,14 @@ from pathlib import Path
 from multidb.config.configuration import SERVER_VARIABLE
 from multidb.errors import MigrationError
 
+# Where several versions are, each in a folder of its own: Debian's, and Homebrew's on macOS and Linux.
+_FOLDERS = (
+    "usr/lib/postgresql/*",
+    "opt/homebrew/opt/postgresql@*",
+    "usr/local/opt/postgresql@*",
+    "home/linuxbrew/.linuxbrew/opt/postgresql@*",
+)
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -28,12 +36,10 @@ class Installation:
 
 def installations() -> list[Installation]:
     """The PostgreSQL servers of this machine, newest first."""
-    debian = [
-        Installation(binaries, Path("/usr/share/postgresql") / binaries.parent.name)
-        for binaries in Path("/usr/lib/postgresql").glob("*/bin")
-    ]
-    found = [*debian, *_on_path()]
-    usable = {each.binaries: each for each in found if (each.binaries / "initdb").exists()}
+    on_path = shutil.which("pg_config")
+    in_folders = [path for folders in _FOLDERS for path in Path("/").glob(f"{folders}/bin/pg_config")]
+    found = [_described(program) for program in (*in_folders, *([Path(on_path)] if on_path else []))]
+    usable = {each.binaries.resolve(): each for each in found if each and (each.binaries / "initdb").exists()}
     return sorted(usable.values(), key=lambda each: each.major, reverse=True)
 
 
@@ -58,10 +64,8 @@ def installation_of(major: int) -> Installation:
     return found
 
 
-def _on_path() -> list[Installation]:
-    program = shutil.which("pg_config")
-    if program is None:
-        return []
-    ask = [program, "--bindir", "--sharedir"]
+def _described(program: Path) -> Installation | None:
+    """The installation that a pg_config belongs to."""
+    ask: list[str | Path] = [program, "--bindir", "--sharedir"]
     said = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.splitlines()
-    return [Installation(Path(said[0]), Path(said[1]))] if len(said) == 2 else []
+    return Installation(Path(said[0]), Path(said[1])) if len(said) == 2 else None

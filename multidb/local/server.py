@@ -29,10 +29,16 @@ SETTINGS = {"max_prepared_transactions": "64", "unix_socket_directories": "''", 
 
 
 class Server:
-    """The private server of a checkout; its folder is `.local` there, and its settings are added to SETTINGS."""
+    """The private server of a checkout; its folder is `.local` there, and its settings are added to SETTINGS.
 
-    def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
+    A new server is of `installation`, or else of the newest one with PostGIS.
+    """
+
+    def __init__(
+        self, folder: Path, settings: dict[str, str] | None = None, installation: Installation | None = None
+    ) -> None:
         self.folder = folder.absolute()
+        self.installation = installation
         self.env = self.folder / "env"
         self.settings = SETTINGS | (settings or {})
 
@@ -70,7 +76,7 @@ class Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
             if not self.is_made:
-                self._make(newest_installation())
+                self._make(self.installation or newest_installation())
             if not self.is_running():
                 self._run()
 
@@ -93,6 +99,11 @@ class Server:
     @property
     def is_made(self) -> bool:
         return (self.data / "PG_VERSION").exists()
+
+    @property
+    def major(self) -> int:
+        """The major version of a server that is made."""
+        return int((self.data / "PG_VERSION").read_text(encoding="utf-8"))
 
     def is_running(self) -> bool:
         return self.is_made and self._control("status", check=False).returncode == 0
@@ -159,8 +170,7 @@ class Server:
         part.replace(self.env)
 
     def _control(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        version = int((self.data / "PG_VERSION").read_text(encoding="utf-8"))
-        program = installation_of(version).binaries / "pg_ctl"
+        program = installation_of(self.major).binaries / "pg_ctl"
         return self._execute([program, "-D", self.data, *arguments], check=check)
 
     def _execute(self, command: Sequence[str | Path], *, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -144,7 +144,7 @@ def server_for(configuration: Configuration, database: Database, driver: Driver)
     """The URL of an existing database on the server on which a database's branch is replayed.
 
     It is the server that `scratch:` names, else the database's own where the role may create databases and their
-    extensions, else the private one of `bin/up`.
+    extensions, else a private one, of the database's own version if that is installed.
 
     Raises:
         MigrationError: there is no such server.
@@ -154,20 +154,23 @@ def server_for(configuration: Configuration, database: Database, driver: Driver)
         return named_url
     if _query(driver, _MAY_CREATE, [list(database.extensions)]) == [True]:
         return database.url
-    return _private(configuration.path.parent)
+    return _private(configuration.path.parent, driver.info.server_version // 10000)
 
 
 @cache
-def _private(root: Path) -> URL:
-    server = Server(root / ".local")
-    if not server.is_made:
-        # In a folder of its own: a forgotten variable must not lead to the databases of bin/up.
-        server = Server(root / ".local/scratch")
-    if not server.is_made and not any(each.has_postgis for each in installations()):
+def _private(root: Path, major: int) -> URL:
+    """The URL of a private server, of this major version if there is an installation of it; it is started if needed."""
+    server, installed = Server(root / ".local"), [each for each in installations() if each.has_postgis]
+    fitting = next((each for each in installed if each.major == major), None)
+    if not server.is_made and not installed:
         raise MigrationError(
             "its branch can't be replayed: the role may not create databases with these extensions on this server, and "
             "there is no private server of bin/up: name a server under `scratch` in databases.yaml"
         )
+    if not server.is_made or (fitting and server.major != major):
+        # In a folder of its own: a forgotten variable must not lead to the databases of bin/up.
+        installation = fitting or installed[0]
+        server = Server(root / f".local/scratch-{installation.major}", installation=installation)
     if not server.is_running():
         log.info("starting a private server under %s, to replay branches; bin/down --wipe removes it", server.folder)
     server.start()

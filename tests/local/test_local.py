@@ -1,5 +1,6 @@
 """`bin/up` and `bin/down`, typed in a fresh clone."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -125,6 +126,45 @@ def test_a_failed_migration_ends_up_with_its_exit_code(clone: Project) -> None:
     assert result.code == 1
     assert result.err.splitlines()[-1].startswith("error: auth_db: ")
     assert "division by zero" in result.err
+
+
+def installation(folder: Path, major: int, *, postgis: bool) -> Installation:
+    """A stand-in for the installation of a major version."""
+    made = Installation(folder / f"{major}/bin", folder / f"{major}/share")
+    for path, text in (
+        (made.binaries / "postgres", f"#!/bin/sh\necho 'postgres (PostgreSQL) {major}.1 (Debian {major}.1-1)'\n"),
+        (made.share / ("extension/postgis.control" if postgis else "none"), ""),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    return made
+
+
+def test_a_new_server_is_of_the_newest_version_that_has_postgis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = [installation(tmp_path, major, postgis=major < 18) for major in (18, 17, 15)]
+    monkeypatch.setattr(installations, "installations", lambda: versions)
+    assert installations.newest_installation().major == 17
+    assert installations.installation_of(18) == versions[0]
+
+
+def test_installations_are_found_in_the_folders_of_debian_and_homebrew_newest_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {"usr/lib/postgresql/15": 15, "opt/homebrew/opt/postgresql@18": 18, "usr/local/opt/postgresql@17": 17}
+    for place, major in places.items():
+        made = installation(tmp_path / place / "cellar", major, postgis=True)
+        (made.binaries / "initdb").touch()
+        config = tmp_path / place / "bin/pg_config"
+        config.parent.mkdir()
+        config.write_text(f"#!/bin/sh\nprintf '%s\\n' {made.binaries} {made.share}\n")
+        config.chmod(0o755)
+    monkeypatch.setattr(installations, "_FOLDERS", [str(tmp_path / each)[1:] for each in installations._FOLDERS])
+    monkeypatch.setenv("PATH", os.devnull)
+    assert [each.major for each in installations.installations()] == [18, 17, 15]
+    assert all(each.has_postgis for each in installations.installations())
 
 
 def test_without_postgresql_the_error_names_the_script_that_installs_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,16 +33,22 @@ class System:
         initdb = self.folder / f"lib/postgresql/{version}/bin/initdb"
         initdb.parent.mkdir(parents=True)
         initdb.touch(0o755)
+        share = self.folder / f"share/postgresql/{version}"
+        self.pg_config(initdb.with_name("pg_config"), initdb.parent, share)
         if postgis:
-            control = self.folder / f"share/postgresql/{version}/extension/postgis.control"
-            control.parent.mkdir(parents=True)
-            control.touch()
+            (share / "extension").mkdir(parents=True)
+            (share / "extension/postgis.control").touch()
+
+    def pg_config(self, path: Path, binaries: Path, share: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\ncase $1 in --bindir) echo {binaries} ;; --sharedir) echo {share} ;; esac\n")
+        path.chmod(0o755)
 
     def packages(self, *names: str) -> subprocess.CompletedProcess[str]:
         script = (ROOT / "bin/packages").read_text()
-        for place in ("/usr/lib/postgresql", "/usr/share/postgresql", "/usr/sbin"):
+        for place in ("/usr/lib/postgresql", "/opt/homebrew", "/usr/local", "/home/linuxbrew", "/usr/sbin"):
             assert place in script
-            script = script.replace(place, place.replace("/usr", str(self.folder)))
+            script = script.replace(place, f"{self.folder}{place.removeprefix('/usr')}")
         command = ["/bin/sh", "-c", script, "bin/packages", *names]
         variables = {"PATH": str(self.folder / "bin")}
         return subprocess.run(
@@ -82,16 +88,27 @@ def test_a_postgresql_without_postgis_gets_the_package_of_its_own_version(system
     assert system.calls[-1] == f"{INSTALL} postgresql-15-postgis-3"
 
 
-def test_a_postgresql_of_another_origin_is_found_by_its_pg_config(system: System) -> None:
+@pytest.mark.parametrize(
+    "config",
+    [
+        "bin",
+        "opt/homebrew/opt/postgresql@17/bin",
+        "local/opt/postgresql@18/bin",
+        "home/linuxbrew/.linuxbrew/opt/postgresql@16/bin",
+    ],
+)
+def test_a_postgresql_of_another_origin_is_found_by_its_pg_config(system: System, config: str) -> None:
     system.postgresql(16, postgis=True)
     origin = system.folder / "elsewhere"
     origin.mkdir()
     for part in ("lib", "share"):
         (system.folder / part).rename(origin / part)
-    bindir, sharedir = origin / "lib/postgresql/16/bin", origin / "share/postgresql/16"
-    system.program("pg_config", f"case $1 in --bindir) echo {bindir} ;; --sharedir) echo {sharedir} ;; esac")
+    binaries, share = origin / "lib/postgresql/16/bin", origin / "share/postgresql/16"
+    system.pg_config(system.folder / config / "pg_config", binaries, share)
+    (system.folder / "bin/apt-get").unlink()
     assert system.packages("postgresql").returncode == 0
-    assert system.calls == []
+    (share / "extension/postgis.control").unlink()
+    assert system.packages("postgresql").returncode == 1
 
 
 def test_a_user_who_may_become_root_installs_with_sudo(system: System) -> None:
@@ -125,7 +142,14 @@ def test_a_system_without_apt_names_what_is_missing(system: System) -> None:
     (system.folder / "bin/apt-get").unlink()
     done = system.packages("postgresql", "sqlite3")
     assert done.returncode == 1
-    assert done.stderr == "error: missing: postgresql sqlite3: install it, or set DATABASE_SERVER_URL\n"
+    assert done.stderr == (
+        "error: missing: postgresql sqlite3: install them, PostgreSQL 15 or newer with PostGIS "
+        "(with Homebrew: `brew install postgresql@18 postgis`), or set DATABASE_SERVER_URL\n"
+    )
+    assert (
+        system.packages("sqlite3").stderr
+        == "error: missing: sqlite3: install with the package manager of this system\n"
+    )
 
 
 def test_the_error_of_a_failed_installation_is_that_of_apt(system: System) -> None:
