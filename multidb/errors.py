@@ -14,6 +14,8 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
+from multidb.advice import next_step
+
 
 class ExitCode(IntEnum):
     """What a command's exit code says; docs/commands.md has the table."""
@@ -64,43 +66,6 @@ class PartialError(MigrationError):
     exit_code = ExitCode.PARTIAL
 
 
-# Advice by the text of a driver's message; the first pattern that matches is taken. It adds to a message and decides
-# nothing: a server answers in the language of its lc_messages. Of a connection that could not be opened:
-_CONNECTING: tuple[tuple[str, str], ...] = (
-    (r"password authentication failed", "correct the user or the password in the URL"),
-    (r"no password supplied", "put a password into the URL, or use a .pgpass file"),
-    (r'(database|role) "[^"]*" does not exist', "create it with `python -m multidb create`"),
-    (r"could not translate host name", "correct the host in the URL"),
-    (r"Connection refused", "start the server, or correct host and port in the URL; bin/up starts a private one"),
-    (r"No such file or directory", "start the server, or give a host in the URL"),
-    (r"starting up|shutting down|in recovery mode", "wait until the server accepts connections, then run again"),
-    (r"timeout expired|timed out", "check for a firewall between here and the server, then run again"),
-    (r"too many (clients|connections)|connection slots", "close other connections, or raise max_connections"),
-    (r"no pg_hba\.conf entry", "allow this host in the server's pg_hba.conf"),
-    (r"SSL|certificate", "correct the sslmode and the certificates in the URL"),
-)
-_BROKE = r"terminat|closed the connection|connection already closed"
-# Of a statement, or of an SQLite file:
-_WORKING: tuple[tuple[str, str], ...] = (
-    (r"cannot PREPARE a transaction that has", "remove that from the revision, or run with -x two_phase=off"),
-    (r"unsafe use of new value", "write `outside_transaction = True` in the revision that adds the value"),
-    (r"due to lock timeout", "run again later, or with a longer -x lock_timeout="),
-    (r"due to statement timeout", "run with a longer -x statement_timeout="),
-    (r"read-only transaction", "the server takes no writes, as a standby does not: use the URL of the primary"),
-    (r"postgis.*(is not available|\.control)", "install PostGIS on the server (Debian: postgresql-NN-postgis-3)"),
-    (r'extension "[^"]*" is not available|\.control"', "install the extension on the server"),
-    (
-        r"permission denied to create extension",
-        "a superuser must create it once: `python -m multidb create` with an admin URL",
-    ),
-    (r"permission denied|must be owner", "grant the role the privilege, or make it the owner of the database"),
-    (_BROKE, "see the server's log, then run again"),
-    (r"unable to open database file", "see that the directory exists and may be written to"),
-    (r"file is not a database", "the URL names a file that SQLite did not write"),
-    (r"readonly database", "make the file and its directory writable"),
-    (r"disk is full|disk I/O error", "make room on the disk, then run again"),
-    (r"database is locked", "another process writes to the file: run again when it is done"),
-)
 # Both are tried at every position of a text of any length, so their backtracking is bounded.
 _URL_PASSWORD = re.compile(r"\b(\w{1,30}://[^\s:/@]{0,200}):[^\s@]*@")
 _OPTION_PASSWORD = re.compile(r"""(password["']?[=:] ?["']?)(?!\*{3})[^\s&'"]+""", re.IGNORECASE)
@@ -169,6 +134,16 @@ def reason_of(error: BaseException) -> str:
     return redacted(error.reason) if isinstance(error, MigrationError) else explain(error)
 
 
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and its causes; SQLAlchemy keeps the driver's error beside its own."""
+    while error is not None:
+        yield error
+        original = getattr(error, "orig", None)
+        if isinstance(original, psycopg2.Error):
+            yield original
+        error = error.__cause__
+
+
 def explain(error: BaseException) -> str:
     """Describe a failure in one line: the database, the line of the revision file, the reason, the next step."""
     if isinstance(error, MigrationError):
@@ -177,29 +152,23 @@ def explain(error: BaseException) -> str:
         return "interrupted"
     driver_error = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(driver_error, (psycopg2.Error, sqlite3.Error)):
-        whole = _text(driver_error)
-        said = (whole.strip().splitlines() or ["no message"])[0].strip()
+        said = first_line(_text(driver_error))
     elif isinstance(error, SyntaxError):
         return f"{_relative(error.filename or '?')}:{error.lineno}: {error.msg}"
     elif isinstance(error, CommandError):
-        whole = said = " ".join(_text(error).split())
+        said = " ".join(_text(error).split())
     else:
         text = " ".join(_text(error).split()) or "no reason given; --raiseerr shows where"
-        whole = said = f"{type(error).__name__}: {text}"
-    advice, said = _advice(driver_error, whole), redacted(said)
+        said = f"{type(error).__name__}: {text}"
+    advice, said = next_step(driver_error), redacted(said)
     if len(said) > _LONGEST:
         said = f"{said[:_LONGEST]}…"
     return redacted(_place(error) + said + (f": {advice}" if advice else ""))
 
 
-def _advice(error: BaseException | None, said: str) -> str | None:
-    """The next step after a driver's error, if there is one to name."""
-    if not isinstance(error, (psycopg2.Error, sqlite3.Error)):
-        return None
-    # psycopg2 gives no SQLSTATE for a connection that failed, nor for one that broke.
-    connecting = isinstance(error, psycopg2.OperationalError) and error.pgcode is None and not re.search(_BROKE, said)
-    known = _CONNECTING if connecting else _WORKING
-    return next((text for pattern, text in known if re.search(pattern, said)), None)
+def first_line(text: str) -> str:
+    """The first line of a driver's message; the others repeat it, or give hints."""
+    return (text.strip().splitlines() or ["no message"])[0].strip()
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ import psycopg2
 
 from multidb.config.configuration import Database
 from multidb.database import connections
+from multidb.errors import MigrationError
 from multidb.logs import for_database, log
 
 _LONGEST_DELAY = 1.0  # seconds until the first query; most migrations have ended by then
@@ -51,7 +52,7 @@ class BlockerMonitor:
         if self._ended.wait(self._delay):
             return
         # The blockers are for the message only: without a connection or a privilege, the message does without them.
-        with suppress(psycopg2.Error), closing(connections.open_to_read(self._database.url)) as driver:
+        with suppress(psycopg2.Error, MigrationError), closing(connections.open_to_read(self._database.url)) as driver:
             while not self._ended.is_set():
                 with driver.cursor() as cursor:
                     cursor.execute(_BLOCKERS, [self._backend])

@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from multidb.config import urls
+from multidb.database.refusal import ConnectionFailedError
 
 # Where the URL says nothing else: a dead host must not hold up a run, and a dead peer is noticed within a minute.
 _DEFAULTS: dict[str, Any] = {
@@ -49,10 +50,15 @@ def open_to_read(url: URL, run: str = "") -> Driver:
     """A driver's connection that creates nothing, not even an SQLite file, and begins no transaction by itself.
 
     Raises:
-        psycopg2.Error, sqlite3.Error: the connection failed.
+        ConnectionFailedError, sqlite3.Error: the connection failed.
+        psycopg2.ProgrammingError: the URL has an option that libpq does not know.
     """
     if not urls.is_sqlite(url):
-        connection = psycopg2.connect(**connect_arguments(url, run))
+        arguments = connect_arguments(url, run)
+        try:
+            connection = psycopg2.connect(**arguments)
+        except psycopg2.OperationalError as error:
+            raise ConnectionFailedError.because(error, arguments) from error
         connection.autocommit = True
         return connection
     path = Path(url.database or "")
@@ -89,7 +95,7 @@ def open_to_migrate(path: str) -> sqlite3.Connection:
 
 
 def connect(url: URL) -> Connection:
-    """SQLAlchemy's connection to read a database; it creates nothing. DBAPIError if the connection fails."""
+    """SQLAlchemy's connection to read a database; it creates nothing. See `open_to_read` for the errors."""
     return around(url, lambda: open_to_read(url))
 
 

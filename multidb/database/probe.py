@@ -18,9 +18,9 @@ import psycopg2
 
 from multidb.config.configuration import Database, variable
 from multidb.database.attempt import Prepared
-from multidb.database.connections import Driver, connect_arguments, open_to_read
-from multidb.database.refusal import refusal
-from multidb.errors import MigrationError, RetryError, explain
+from multidb.database.connections import Driver, open_to_read
+from multidb.database.refusal import ConnectionFailedError
+from multidb.errors import MigrationError, explain
 from multidb.logs import for_database, log
 
 POOLED = (
@@ -124,8 +124,8 @@ class Probe:
         """The answer, once it has come.
 
         Raises:
-            RetryError: the server starts, or has no connection slot free.
-            psycopg2.Error, sqlite3.Error: the database can't be reached for another reason.
+            ConnectionFailedError: the server can't be reached, or refuses the connection.
+            psycopg2.Error, sqlite3.Error: the database can't be asked.
         """
         self.wait()
         if isinstance(self._outcome, ProbeResult):
@@ -168,7 +168,7 @@ class Probe:
         has_version_table = cursor.execute(_SQLITE).fetchone() is not None
         rows = cursor.execute(_VERSIONS).fetchall() if has_version_table else []
         columns = tuple(name for (name,) in cursor.execute(_SQLITE_JOURNAL))
-        identity = _file_identity(self.database.url.database or "")
+        identity = file_identity(self.database.url.database or "")
         return ProbeResult(self.database, identity, columns, recorded=tuple(row[0] for row in rows))
 
     def _ask_postgresql(self, cursor: Driver) -> ProbeResult:
@@ -186,16 +186,11 @@ class Probe:
         """Connect, with retries while waiting may help."""
         until, has_logged = time.monotonic() + self._wait, False
         while True:
+            is_last = time.monotonic() >= until
             try:
                 return open_to_read(self.database.url, self._run)
-            except psycopg2.OperationalError as error:
-                if self._closing.is_set():
-                    raise
-                is_late = time.monotonic() > until
-                reason = refusal(connect_arguments(self.database.url, self._run))
-                if is_late or not reason.is_transient:
-                    if reason.is_busy:
-                        raise RetryError(explain(error)) from error
+            except ConnectionFailedError as error:
+                if is_last or self._closing.is_set() or not error.refusal.is_transient:
                     raise
                 if not has_logged:
                     has_logged = True
@@ -259,7 +254,7 @@ def _recorded(cursor: Driver, *, is_in_doubt: bool) -> tuple[str, ...] | Excepti
         return () if is_in_doubt and isinstance(error, psycopg2.errors.LockNotAvailable) else error
 
 
-def _file_identity(path: str) -> tuple[object, ...] | None:
+def file_identity(path: str) -> tuple[object, ...] | None:
     """The identity of an SQLite file, which may have several names; None while it does not exist."""
     try:
         status = Path(path).stat()

@@ -15,7 +15,7 @@ from multidb.config import urls
 from multidb.config.configuration import ADMIN_VARIABLE, Database
 from multidb.database import connections
 from multidb.database.quoting import quoted
-from multidb.database.refusal import refusal
+from multidb.database.refusal import ConnectionFailedError
 from multidb.errors import MigrationError, in_database
 from multidb.output import Print
 
@@ -61,9 +61,9 @@ def _problem(database: Database) -> str | None:
     try:
         with connections.connect(database.url) as connection:
             extensions = _missing_extensions(connection, database)
-    except DBAPIError as error:
-        if refusal(connections.connect_arguments(database.url)).sqlstate in _MISSING:
-            return str(error.orig).strip().splitlines()[0]
+    except ConnectionFailedError as error:
+        if error.refusal.sqlstate in _MISSING:
+            return error.said
         raise
     return f"extension {extensions[0]} is missing" if extensions else None
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Protocol
 
-import psycopg2
 from sqlalchemy import Connection, event
 
 from multidb.config.configuration import Database
@@ -18,7 +17,7 @@ from multidb.database.blockers import BlockerMonitor
 from multidb.database.connections import Driver
 from multidb.database.locks import LockedError
 from multidb.database.probe import ProbeResult
-from multidb.errors import ExitCode, MigrationError, explain, in_database, reason_of, revision_line
+from multidb.errors import ExitCode, MigrationError, causes_of, explain, in_database, reason_of, revision_line
 from multidb.logs import for_database
 from multidb.planning import nontransactional
 from multidb.planning.plan import MovedError, Plan, Stage, files_of
@@ -276,7 +275,7 @@ class Participant:
                 yield
         except MigrationError as error:
             text, kind = reason_of(error), FailureKind.OTHER
-            causes = list(_causes(error))
+            causes = list(causes_of(error))
             if any(isinstance(cause, MovedError) for cause in causes):
                 kind = FailureKind.MOVED
             elif any(isinstance(cause, EndedError) for cause in causes):
@@ -291,13 +290,3 @@ class Participant:
             place = revision_line(error)
             text = f"{place}: {type(error).__name__} was raised" if place else explain(error)
             raise ParticipantError(text, self.name) from error
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and its causes; SQLAlchemy keeps the driver's error beside its own."""
-    while error is not None:
-        yield error
-        original = getattr(error, "orig", None)
-        if isinstance(original, psycopg2.Error):
-            yield original
-        error = error.__cause__

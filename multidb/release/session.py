@@ -7,6 +7,7 @@ at the end does not reach the server.
 import math
 import re
 import sqlite3
+import time
 import traceback
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,12 +19,14 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
+from multidb.advice import REPLACED
 from multidb.config.configuration import Database
 from multidb.config.settings import Limits
 from multidb.database import connections, locks
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
-from multidb.errors import MigrationError, reason_of
+from multidb.database.probe import file_identity
+from multidb.errors import MigrationError, causes_of, reason_of
 
 _ENDS_TRANSACTION = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/|;)*(COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b",
@@ -67,6 +70,8 @@ class Session:
         self._connection: Connection | None = None
         self._began: object = None  # when the last transaction began, as the server says
         self._mode = _Mode.OWN
+        self._file: tuple[object, ...] | None = None  # the identity of the SQLite file
+        self._statement_began = 0.0  # by the monotonic clock, in seconds
 
     @property
     def connection(self) -> Connection:
@@ -104,7 +109,7 @@ class Session:
         began = self._began
         self._mode = _Mode.AUTOCOMMIT if autocommit else _Mode.REVISION
         try:
-            with _autocommit_block_explained():
+            with _autocommit_block_explained(), self._statement_timeout_explained():
                 yield
         except Exception as error:
             if not _sqlite_rolled_back(error) and self._transaction() not in (began, None):
@@ -134,6 +139,7 @@ class Session:
             return
         if not self.driver.in_transaction:
             raise EndedError(_ENDED)
+        self._check_file()
         violations = self.driver.execute("PRAGMA foreign_key_check").fetchall()
         if violations:
             table, row, parent, _ = violations[0]
@@ -167,6 +173,7 @@ class Session:
     def commit(self) -> None:
         """Commit, durably: the commit may decide for other databases."""
         if isinstance(self.driver, sqlite3.Connection):  # a commit waits for readers of the file
+            self._check_file()
             self.driver.execute(f"PRAGMA busy_timeout = {max(_SHORTEST_WAIT, self._limits.lock_timeout) * 1000:.0f}")
             self.end("COMMIT")
             self.driver.execute("PRAGMA busy_timeout = 0")
@@ -213,7 +220,14 @@ class Session:
 
     def _open(self) -> None:
         if self.driver is None:
-            self.driver = connections.open_to_migrate(self.database.url.database or "")
+            path = self.database.url.database or ""
+            self.driver = connections.open_to_migrate(path)
+            self._file = file_identity(path)
+
+    def _check_file(self) -> None:
+        """Refuse to commit into a file that was replaced: SQLite itself looks only when it begins to write."""
+        if file_identity(self.database.url.database or "") != self._file:
+            raise MigrationError(REPLACED)
 
     def _close_sqlalchemy_transaction(self) -> None:
         """Let SQLAlchemy know that its transaction has ended."""
@@ -258,6 +272,18 @@ class Session:
             cursor.execute("SELECT transaction_timestamp()")
             return cursor.fetchone()[0]
 
+    @contextmanager
+    def _statement_timeout_explained(self) -> Iterator[None]:
+        """Name the setting that cancelled a statement: the server answers to everybody's cancel with one SQLSTATE."""
+        try:
+            yield
+        except Exception as error:
+            limit, took = self._limits.statement_timeout, time.monotonic() - self._statement_began
+            is_cancelled = any(isinstance(cause, psycopg2.errors.QueryCanceled) for cause in causes_of(error))
+            if not is_cancelled or not limit or took < limit:
+                raise
+            raise MigrationError(f"{reason_of(error)}: run with a longer -x statement_timeout=") from error
+
     def _refuse_ending(self, _connection: Connection) -> None:
         if self._mode is _Mode.REVISION:
             raise MigrationError("a revision may not commit or roll back: all databases are committed together")
@@ -266,6 +292,7 @@ class Session:
         self, _connection: Connection, _cursor: object, statement: str, *_parameters: object
     ) -> None:
         """Refuse a statement of a revision that would end the transaction, before it is sent."""
+        self._statement_began = time.monotonic()
         match = _ENDS_TRANSACTION.match(statement) if self._mode is _Mode.REVISION else None
         if match:
             raise MigrationError(

@@ -22,7 +22,7 @@ from multidb.config.configuration import ADMIN_VARIABLE, Configuration, Database
 from multidb.database import connections
 from multidb.database.connections import Driver
 from multidb.database.quoting import literal, quoted
-from multidb.errors import MigrationError, explain
+from multidb.errors import MigrationError, exit_code_of, explain
 from multidb.local.installations import installations
 from multidb.local.server import Server
 from multidb.logs import log
@@ -104,15 +104,17 @@ class ScratchServer:
             except BaseException:
                 self._driver.close()
                 raise
-        except psycopg2.Error as error:
-            raise MigrationError(f"the scratch server {urls.server_text(server)}: {explain(error)}") from error
+        except (psycopg2.Error, MigrationError) as error:
+            failure = MigrationError(f"the scratch server {urls.server_text(server)}: {explain(error)}")
+            failure.exit_code = exit_code_of(error)
+            raise failure from error
 
     def scratch(self) -> Scratch:
         return Scratch(self._server, f"{self._own}{next(self._numbers)}")
 
     def close(self) -> None:
         """Drop all databases that are left, and end the sessions that use them or are about to create one."""
-        with suppress(psycopg2.Error):  # if the server is gone, the next run drops them
+        with suppress(psycopg2.Error, MigrationError):  # if the server is gone, the next run drops them
             if self._driver.closed or not self._is_alive():
                 self._driver = connections.open_to_read(self._server)
             self._end_sessions()

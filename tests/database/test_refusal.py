@@ -60,6 +60,58 @@ def test_what_only_the_client_refuses_does_not_pass(postgres: Postgres) -> None:
     assert not why(url, sslmode="require").is_transient
 
 
+def test_each_obstacle_has_its_next_step(postgres: Postgres, crowded: str) -> None:
+    url = postgres.url("template_empty")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        found = {
+            "28P01": why(url, password="wrong"),
+            "3D000": why(url, dbname="nowhere"),
+            "53300": why(crowded),
+            "no password": why(url, password=""),
+            "no certificate": why(url, sslmode="require"),
+            "no host": why(url, host="no-such-host.invalid"),
+            "no server": why(url, port=1),
+            "no socket": why("postgresql://u@/d?host=/nowhere"),
+            "no answer": why(url, port=silent.getsockname()[1]),
+            "answers now": why(url),
+        }
+    steps = {name: each.next_step or "" for name, each in found.items()}
+    assert [name for name, step in steps.items() if "firewall" in step] == ["no answer"]
+    assert steps["28P01"].startswith("correct the user or the password")
+    assert steps["3D000"] == "create it with `python -m multidb create`"
+    assert "max_connections" in steps["53300"]
+    assert "pgpass" in steps["no password"]
+    assert "sslmode" in steps["no certificate"]
+    assert steps["no host"] == "correct the host in the URL"
+    assert steps["no server"].startswith("start the server, or correct host and port")
+    assert steps["no socket"].startswith("start the server, or give a host")
+    assert steps["answers now"].endswith("run again")
+    assert {name for name, each in found.items() if each.is_busy} == {"53300", "answers now"}
+
+
+def test_a_password_file_does_not_hide_the_reason(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pgpass"
+    file.write_text("*:*:*:*:wrong\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(file))
+    assert why(postgres.url("template_empty"), password="").sqlstate == "28P01"
+
+
+def test_what_nothing_proves_permanent_is_worth_a_retry() -> None:
+    states = {
+        "57P01": True,
+        "08P01": True,
+        "53200": True,
+        "XX000": True,
+        "28000": False,
+        "42501": False,
+        "22023": False,
+    }
+    assert {each: Refusal(each, is_reachable=True).is_transient for each in states} == states
+
+
 def test_a_server_on_a_unix_socket_answers(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / ".s.PGSQL.5432"))

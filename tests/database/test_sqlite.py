@@ -10,6 +10,7 @@ import pytest
 from multidb.config import reader
 from multidb.database import connections
 from tests.support.project import Project
+from tests.support.runs import MORE
 
 CHILDREN = (
     'op.execute("CREATE TABLE notes (id integer PRIMARY KEY, of_id varchar(36) NOT NULL '
@@ -85,6 +86,21 @@ def test_a_writer_that_holds_the_file_is_named(migrated: Project) -> None:
         "error: investment_db: locked by another process that writes to the file, longer than lock_wait = 0.5 s: "
     )
     assert error.endswith("; no database was changed")
+
+
+def test_a_file_that_is_replaced_while_it_is_open_is_no_full_disk(migrated: Project) -> None:
+    file = migrated.root / "investment.db"
+    for name in ("auth_db", "investment_db"):
+        migrated.add_revision(name, 2, MORE)
+    replace = f"import pathlib, shutil; shutil.copy({str(file)!r}, 'copy'); pathlib.Path('copy').replace({str(file)!r})"
+    revision = migrated.add_revision("investment_db", 2, f"{MORE}; exec({replace!r})")
+    error = migrated.alembic("upgrade", "heads").reason
+    assert "the file was replaced, or removed, while it was open" in error
+    assert migrated.versions() == migrated.at(1)
+    # Before SQLite has written, it notices by itself.
+    revision.write_text(revision.read_text().replace(f"{MORE}; exec({replace!r})", f"exec({replace!r}); {MORE}"))
+    assert "the file was replaced, or removed, while it was open" in migrated.alembic("upgrade", "heads").reason
+    assert migrated.versions() == migrated.at(1)
 
 
 def test_a_relative_path_is_relative_to_the_file_not_to_where_the_command_was_typed(migrated: Project) -> None:
