@@ -258,6 +258,14 @@ def test_the_tools_exit_code_is_its_own(behind: Project) -> None:
     assert "started" not in result.out
 
 
+def test_what_may_succeed_later_has_an_exit_code_of_its_own(behind: Project) -> None:
+    behind.edit("databases.yaml", "databases:", "lock_wait: 300ms\n\ndatabases:")
+    with session(behind, "auth_db", f"SELECT pg_advisory_lock({locks.KEY})"):
+        assert "longer than lock_wait" in start(behind, "echo", "started").retry  # exit code 75
+    behind.add_revision("user_db", 3, 'op.execute("INSERT INTO more VALUES (1); ALTER TABLE more ADD y int NOT NULL")')
+    assert "user_0003_by_hand.py" in start(behind, "echo", "started").error  # exit code 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["upgrade", "check"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -23,8 +23,9 @@ import trustme
 import yaml
 from sqlalchemy.engine import make_url
 
-from multidb.config import reader
+from multidb.config import reader, settings
 from multidb.config.configuration import Configuration, variable
+from multidb.errors import ExitCode
 from multidb.local.installations import newest_installation
 from tests.support.project import NAMES, ROOT, Postgres, Project, Result
 
@@ -384,6 +385,32 @@ def test_drift_fails_visibly_and_is_not_tried_again(production: list[Manifest]) 
         "onExitCodes": {"containerName": "drift", "operator": "In", "values": [2]},
     }
     assert containers(production)["drift"]["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def action_after(job: Manifest, container: str, code: int, *conditions: str) -> str:
+    """What Kubernetes does after a pod has failed: https://kubernetes.io/docs/concepts/workloads/controllers/job/"""
+    for rule in job["podFailurePolicy"]["rules"]:
+        wanted = {each["type"] for each in rule.get("onPodConditions", [])}
+        codes = rule.get("onExitCodes")
+        if codes and codes["containerName"] == container:
+            if (code in codes["values"]) is (codes["operator"] == "In"):
+                return str(rule["action"])
+        elif wanted & set(conditions):
+            return str(rule["action"])
+    return "Count"  # the default: retried, at most backoffLimit times
+
+
+def test_the_migration_is_tried_again_only_where_that_may_help(manifests: list[Manifest]) -> None:
+    for each in of_kind(manifests, "Job"):
+        job = each["spec"]
+        assert job["template"]["spec"]["restartPolicy"] == "Never"  # which the policy requires
+        [container] = job["template"]["spec"]["containers"]
+        found = {code: action_after(job, container["name"], code) for code in (ExitCode.RETRY, 137, 143, 1, 2, 3, 127)}
+        again, never = dict.fromkeys((75, 137, 143), "Count"), dict.fromkeys((1, 2, 3, 127), "FailJob")
+        assert found == again | never
+        assert action_after(job, container["name"], 1, "DisruptionTarget") == "Ignore"
+        wait = next(variable["value"] for variable in container["env"] if variable["name"] == "MIGRATE_WAIT")
+        assert 600 <= settings.value("wait", wait, "MIGRATE_WAIT") < job["activeDeadlineSeconds"]
 
 
 def test_only_what_has_to_reaches_the_server(production: list[Manifest]) -> None:
