@@ -120,7 +120,8 @@ def test_another_databases_label_is_refused(migrated: Project, arguments: list[s
         path = migrated.add_revision("auth_db", 2, "pass")
         path.write_text(path.read_text().replace("branch_labels = None", 'branch_labels = ("user_db",)'))
     error = migrated.alembic("-x", "db=auth_db", *arguments).error
-    assert error == "error: auth_db: the branch label user_db names a database: take another, or none"
+    assert error.startswith("error: auth_db: ")
+    assert error.endswith("the branch label user_db names a database: take another, or none")
     assert len(migrated.revisions("auth_db")) == (2 if arguments[0] == "upgrade" else 1)
 
 
@@ -176,7 +177,7 @@ def test_a_read_only_standby(project: Project, standby: Server) -> None:
         (["upgrade", "auth_db"], "auth_db is a database: say auth_db@head, auth_db@base or a revision of it"),
         (["upgrade", ""], "'' names no revision: say NAME@head"),
         (["upgrade", "auth_db@"], "'auth_db@' names no revision: say auth_db@head"),
-        (["upgrade", "nothing"], "no database has a revision 'nothing': ids are like auth_0001"),
+        (["upgrade", "nothing"], "no database has a revision 'nothing': `alembic history` lists"),
         (["upgrade", "auth_0009"], "auth_db: Can't locate revision identified by 'auth_0009'"),
         (["downgrade", "auth_0009"], "auth_db: Can't locate revision identified by 'auth_0009'"),
         (["upgrade", "auth_0001+1"], "auth_db: auth_0001+1 leads nowhere from here: name the revision you mean"),
@@ -271,7 +272,7 @@ def test_a_revision_that_cannot_be_imported(migrated: Project, upgrade: str, exp
     [
         ('down_revision = "auth_0001"', 'down_revision = "user_0001"', "user_0001"),
         ("depends_on = None", 'depends_on = "user_0001"', "a revision can't depend on another database's"),
-        ('revision = "auth_0002"', 'revision = "abc"', "the revision id 'abc' should be like auth_0002"),
+        ('revision = "auth_0002"', 'revision = "ab-c"', "Character(s) '-' not allowed in revision identifier 'ab-c'"),
         ('down_revision = "auth_0001"', "down_revision = None", "auth_0002 is the branch's first revision, or should"),
     ],
 )

@@ -80,8 +80,8 @@ def compare(environment: Environment, database: Database, arguments: dict[str, A
     with connections.connect(database.url) as connection:
         heads = environment.configure_reading(database, connection).get_current_heads()
         branch.check_known(heads)
-        if set(heads) != {branch.head} - {None}:
-            place = f"at {revisions_text(heads)}, not at its head {branch.head}"
+        if set(heads) != set(branch.heads):
+            place = f"at {revisions_text(heads)}, not at its head {revisions_text(branch.heads)}"
             raise MigrationError(f"{place}: run `alembic upgrade {database.name}@head` first", database.name)
         environment.configure_reading(
             database,

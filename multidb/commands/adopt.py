@@ -9,11 +9,11 @@ import shlex
 from collections.abc import Sequence
 
 from multidb.commands.support.command import Command, add_databases
+from multidb.database import journal
 from multidb.database.probe import Probe, check_distinct, probing
 from multidb.errors import ExitCode, MigrationError, in_database, nearest
 from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.planning.environment import Environment
-from multidb.planning.selection import owner_of
 from multidb.planning.targets import Target, Targets
 from multidb.release.locking import results_of
 from multidb.replay.identify import Identification, identify
@@ -52,9 +52,9 @@ def _examine(environment: Environment, command: Command) -> dict[str, Identifica
     with Replays(environment) as replays, probing(command.databases, settings.wait) as probes:
         check_distinct(results_of(probes))
         live = _snapshots(probes, settings.lock_wait)
-        lines = {name: _nothing_to_do(environment, each) for name, each in live.items()}
-        unknown = {name: each for name, each in live.items() if lines[name] is None}
         by_name = {probe.database.name: probe for probe in probes}
+        lines = {name: _nothing_to_do(environment, each, by_name[name]) for name, each in live.items()}
+        unknown = {name: each for name, each in live.items() if lines[name] is None}
         found = identify(environment, replays, unknown, by_name, print) if unknown else {}
     refusals = {name: each.claim or _refusal(each, options.reconcile, options.risky) for name, each in found.items()}
     for name, line in lines.items():
@@ -90,7 +90,7 @@ def _snapshots(probes: Sequence[Probe], seconds: float) -> dict[str, Snapshot]:
     return {each.database.name: each for each in map_in_threads(read, probes)}
 
 
-def _nothing_to_do(environment: Environment, live: Snapshot) -> str | None:
+def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> str | None:
     """What to print for a database that needs no adoption, or None for one that does."""
     name, heads = live.database.name, live.heads
     branch = environment.branch(name)
@@ -107,11 +107,18 @@ def _nothing_to_do(environment: Environment, live: Snapshot) -> str | None:
     if not heads and live.schema.is_empty:
         return f"is empty: `alembic upgrade {name}@head` creates its tables"
     for head in heads:
-        owner = owner_of(head, environment.configuration.names)
+        owner = environment.revisions.owner_of(head)
         if owner is not None:
             raise MigrationError(
-                f"alembic_version holds {head}, which is {owner}'s: the URL leads to another database, or "
-                "another checkout has that revision",
+                f"alembic_version holds {head}, which is {owner}'s: the URL leads to another database", name
+            )
+    if heads:
+        with snapshot.reading(live.database, probe.connection) as connection:
+            rows = journal.rows(connection)
+        if journal.left_at(rows, heads):
+            raise MigrationError(
+                f"alembic_version holds {revisions_text(heads)}, where run {rows[-1].run} left it: use the "
+                "checkout that has that revision",
                 name,
             )
     return None

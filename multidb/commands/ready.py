@@ -6,18 +6,17 @@ The command takes no lock and writes nothing: a hundred services may run it at t
 import argparse
 import sqlite3
 import time
-from collections.abc import Sequence
 
 import psycopg2
 
 from multidb.commands.support.command import Command, add_databases
 from multidb.config import settings
+from multidb.database import connections, journal
 from multidb.database.probe import Probe, probing
 from multidb.errors import ExitCode, MigrationError, explain, in_database
 from multidb.logs import log
 from multidb.output import revisions_text
 from multidb.planning.branches import Branch
-from multidb.planning.selection import owner_of
 
 _INTERVAL = 1.0  # seconds between two probes
 _SHORTEST_ANSWER = 15.0  # seconds that a server has to accept the session and to answer, even with a shorter timeout
@@ -36,7 +35,7 @@ def run(command: Command) -> ExitCode:
     until: float | None = None  # the timeout begins when the servers answer
     logged: list[str] = []
     with command.interruptible():
-        branches = [Branch(command.script, database.name) for database in databases]
+        branches = [command.revisions.branch(database.name) for database in databases]
         while True:
             answer_until = time.monotonic() + wait + max(timeout, _SHORTEST_ANSWER)
             with probing(databases, wait) as probes:
@@ -72,25 +71,36 @@ def _obstacle(probe: Probe, branch: Branch, accepts_newer: bool) -> str | None:
         raise
     if result.in_doubt:
         return f"{name} is in doubt until a run, or `python -m multidb recover`, resolves it"
-    if set(heads) == set(branch.heads) or (accepts_newer and _are_newer(heads, branch)):
+    if set(heads) == set(branch.heads):
         return None
-    if _are_newer(heads, branch):
+    if _is_newer(probe, branch):
+        if accepts_newer:
+            return None
         raise MigrationError(
             f"it is at {revisions_text(heads)}, newer than {revisions_text(branch.heads)}, the head of these files: "
             "start a newer version, or accept newer revisions with --newer",
             name,
         )
     at, head = revisions_text(heads), revisions_text(branch.heads)
-    return f"{name} is at {at} and not at {head}: `alembic upgrade {name}@head`"
-
-
-def _are_newer(heads: Sequence[str], branch: Branch) -> bool:
-    """Whether all revisions that the files don't have are numbered after those that the files have."""
-    unknown = [head for head in heads if not branch.knows(head)]
-    return bool(unknown) and all(
-        owner_of(head, [branch.database]) and _number(head) >= _number(branch.next_id()) for head in unknown
+    return (
+        f"{name} is at {at} and not at {head}: `alembic upgrade {name}@{'heads' if len(branch.heads) > 1 else 'head'}`"
     )
 
 
-def _number(revision: str) -> int:
-    return int(revision.rpartition("_")[2] or 0)
+def _is_newer(probe: Probe, branch: Branch) -> bool:
+    """Whether the database went on from the head of the files, to revisions that these do not have.
+
+    Numbered ids say so themselves; of others the journal does.
+    """
+    heads = probe.result().heads
+    unknown = [head for head in heads if not branch.knows(head)]
+    if not unknown:
+        return False
+    newest = max((branch.number_of(revision) or 0 for revision in branch.files), default=0)
+    numbers = [branch.number_of(head) for head in unknown]
+    if all(number is not None and number > newest for number in numbers):
+        return True
+    with connections.around(probe.database.url, lambda: probe.connection) as connection:
+        rows = journal.rows(connection)
+    applied = {each["revision"] for row in rows if row.is_committed for each in row.revisions if each["upgrade"]}
+    return journal.left_at(rows, heads) and set(branch.heads) <= applied

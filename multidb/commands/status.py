@@ -18,7 +18,6 @@ from multidb.database.attempt import Prepared
 from multidb.database.probe import Probe, probing
 from multidb.errors import ExitCode, exit_code_of, reason_of
 from multidb.output import columns, revisions_text
-from multidb.planning.branches import Branch
 from multidb.release import evidence, recovery
 from multidb.release.evidence import Evidence, Verdict
 
@@ -37,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(command: Command) -> ExitCode:
+    _ = command.revisions  # may fork, which threads forbid
     with probing(command.databases) as probes:
         known = _evidence(command.configuration, probes)
         found = [_status(command, probe, known) for probe in probes]
@@ -99,7 +99,7 @@ def _status(command: Command, probe: Probe, known: _Known) -> _Status:
     database = probe.database
     status = _Status(database.name)
     try:
-        branch = Branch(command.script, database.name)
+        branch = command.revisions.branch(database.name)
         status.head = sorted(branch.heads)
         result = probe.result()
         status.in_doubt = [_in_doubt(command.configuration, database, prepared, known) for prepared in result.in_doubt]

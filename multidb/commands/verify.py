@@ -21,8 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(command: Command) -> ExitCode:
     problems = 0
     for name, rows in journal.read_all(command.databases).items():
-        branch = Branch(command.script, name)
-        files = {each.revision: Path(each.path) for each in branch.directory.walk_revisions()}
+        branch = command.revisions.branch(name)
+        files = {revision: Path(file.path) for revision, file in branch.files.items()}
         for revision, sha256 in _applied(rows, branch).items():
             file = files.get(revision)
             if file is None:

@@ -178,6 +178,12 @@ def read_all(databases: Sequence[Database]) -> Journals:
     return {database.name: each for database, each in zip(databases, found, strict=True)}
 
 
+def left_at(rows: Sequence[JournalRow], heads: Iterable[str]) -> bool:
+    """Whether the last committed run of a database, by its rows, ran revisions and left it at these."""
+    committed = [row for row in rows if row.is_committed]
+    return bool(committed) and not committed[-1].is_stamp and set(committed[-1].after) == set(heads)
+
+
 def applied(revision: str, path: Path | None, *, upgrade: bool) -> dict[str, Any]:
     """Describe an applied revision; one that is only stamped has no file."""
     return {"revision": revision, "sha256": digest(path) if path else None, "upgrade": upgrade}

@@ -6,14 +6,16 @@ docs/alembic-internals.md lists each with its reason; tests/planning/test_alembi
 import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 from alembic import context
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, StampStep
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import RevisionMap
+from alembic.util import CommandError
 
 from multidb.planning.plan import Step, Work
 
@@ -56,6 +58,18 @@ def stamp_steps(script: ScriptDirectory, revision: str, heads: Heads) -> list[St
     MigrationContext.stamp() would write them at once.
     """
     return list(script._stamp_revs(revision, heads))
+
+
+def script_of(path: str) -> Script:
+    """Import a revision file and read its ids: what a ScriptDirectory does with each of its files.
+
+    Raises:
+        CommandError: the file has no id.
+    """
+    script = Script._from_path(cast(ScriptDirectory, SimpleNamespace(sourceless=False)), path)
+    if script is None:
+        raise CommandError("the file's name is not one of a revision")
+    return script
 
 
 def replacing_step(script: ScriptDirectory, before: str, after: str) -> Step:

@@ -5,56 +5,95 @@ Alembic works on whatever its ScriptDirectory's revision map holds. With the map
 """
 
 import re
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
-from alembic.script.revision import Revision, RevisionMap
+from alembic.script.revision import Revision, RevisionError, RevisionMap
 
 from multidb.config.configuration import revision_prefix
 from multidb.errors import MigrationError, in_database, reason_of
+from multidb.planning.revision_files import RevisionFile, RevisionScript, place_of, read_folder
 
 NUMBER_WIDTH = 4
 LONGEST_ID = 32
+_RELATIVE = re.compile(r"[+-]\d+")
 
 
 class Branch:
     """The revisions of one database, whose name is the branch's label and its folder's name.
 
     Raises:
-        MigrationError: a file can't be imported, two files have one id, or a revision isn't this branch's.
+        MigrationError: files contradict each other, or refer to what is not of this branch; names all of them.
     """
 
-    def __init__(self, script: ScriptDirectory, database: str) -> None:
+    def __init__(self, script: ScriptDirectory, database: str, files: Sequence[RevisionFile]) -> None:
         self.database = database
         self.folder = versions_folder(script) / database
-        self.directory = _directory(script, [self.folder])
+        self.files = {file.revision: file for file in files}
+        self._script = script
         with in_database(database):
-            self.revision_map = _load(self.directory)
-        self._check()
+            _check_unique(files)
+            problems = list(_problems(self.files, database, self.folder.parent))
+            if problems:
+                raise MigrationError("; ".join(problems))
+
+    @cached_property
+    def heads(self) -> tuple[str, ...]:
+        parents = {parent for file in self.files.values() for parent in file.parents}
+        return tuple(revision for revision in self.files if revision not in parents)
+
+    @cached_property
+    def directory(self) -> ScriptDirectory:
+        """The same script directory with the branch's folder only."""
+        directory = ScriptDirectory(
+            self._script.dir,
+            file_template=self._script.file_template,
+            truncate_slug_length=self._script.truncate_slug_length,
+            version_locations=[self.folder],
+            output_encoding=self._script.output_encoding,
+            timezone=self._script.timezone,
+            hooks=self._script.hooks,
+            messaging_opts=self._script.messaging_opts,
+        )
+        directory.revision_map = _map_of(self._scripts())
+        return directory
 
     @property
-    def heads(self) -> tuple[str, ...]:
-        return self.revision_map.heads
+    def revision_map(self) -> RevisionMap:
+        return self.directory.revision_map
 
     @property
     def head(self) -> str | None:
         """The one head, or None while the folder is empty. Several raise MigrationError."""
-        self.check_one_head()
+        self.check_destination("head")
         return self.heads[0] if self.heads else None
 
-    def check_one_head(self) -> None:
-        """Raise MigrationError if the branch has several heads: its newest revision is ambiguous."""
-        if len(self.heads) > 1:
-            raise MigrationError(
-                f"the branch has {len(self.heads)} heads, {', '.join(sorted(self.heads))}: "
-                f"join them first with `alembic merge {self.database}@heads`",
-                self.database,
-            )
+    def check_destination(self, symbol: str) -> None:
+        """Raise MigrationError if the branch has several heads, and the symbol does not say which of them is meant.
+
+        `heads` means all of them where each has a label of its own, as in a branch that is to have several; without
+        labels, two people have each added a revision.
+        """
+        if len(self.heads) < 2:
+            return
+        label, _, revision = symbol.rpartition("@")
+        if label not in ("", self.database):
+            found = [head for head in self.heads if label in self._labels(head) or label in self.ancestors([head])]
+        else:
+            found = list(self.heads)
+        apart = [sorted(self._labels(head).difference(*map(self._labels, set(found) - {head}))) for head in found]
+        means_one = revision == "head" or _RELATIVE.fullmatch(revision)
+        if len(found) < 2 or not (means_one or revision == "heads") or (revision == "heads" and all(apart)):
+            return
+        them = f"the branch has {len(found)} heads, {', '.join(sorted(found))}: "
+        if all(apart):
+            raise MigrationError(f"{them}say {' or '.join(f'{each[0]}@head' for each in apart)}", self.database)
+        raise MigrationError(f"{them}join them first with `alembic merge {self.database}@heads`", self.database)
 
     def knows(self, revision: str) -> bool:
-        return any(script.revision == revision for script in self._revisions())
+        return revision in self.files
 
     def ancestors(self, revisions: Iterable[str]) -> set[str]:
         """These revisions and all below them."""
@@ -71,37 +110,90 @@ class Branch:
                     self.database,
                 )
 
+    def number_of(self, revision: str) -> int | None:
+        """The number of an id such as `auth_0002`; None of one that is not like it."""
+        match = re.fullmatch(rf"{revision_prefix(self.database)}_(\d+)", revision)
+        return int(match[1]) if match else None
+
     def next_id(self) -> str:
-        """The id of a revision to be added: `auth_0002` after `auth_0001`."""
-        prefix = revision_prefix(self.database)
-        numbers = [int(script.revision.removeprefix(f"{prefix}_")) for script in self._revisions()]
-        return f"{prefix}_{max(numbers, default=0) + 1:0{NUMBER_WIDTH}}"
+        """The id of a revision to be added: `auth_0002` after `auth_0001`, and after a single `4f2c1a`."""
+        numbers = [self.number_of(revision) or 0 for revision in self.files]
+        number = max([len(numbers), *numbers]) + 1
+        return f"{revision_prefix(self.database)}_{number:0{NUMBER_WIDTH}}"
 
-    def _revisions(self) -> list[Revision]:
-        return list(self.revision_map.iterate_revisions("heads", "base"))
+    def _labels(self, revision: str) -> set[str]:
+        script = self.revision_map.get_revision(revision)
+        assert script is not None
+        return script.branch_labels
 
-    def _check(self) -> None:
-        for script in self._revisions():
-            check_id(script.revision, self.database)
-            for label in script.branch_labels - {self.database}:
-                check_label(label, self.database, self.folder.parent)
-            if script.is_base and self.database not in script.branch_labels:
-                raise MigrationError(
-                    f"{script.revision} is the branch's first revision, or should follow one: "
-                    f'give it `branch_labels = ("{self.database}",)`, or a down_revision',
-                    self.database,
-                )
+    def _scripts(self) -> Iterator[RevisionScript]:
+        # The label makes `auth_db@head` the branch's; a history from elsewhere does not have it.
+        has_label = any(self.database in file.branch_labels for file in self.files.values())
+        for file in self.files.values():
+            added = () if has_label or file.parents else (self.database,)
+            yield RevisionScript(file, (*file.branch_labels, *added))
+
+
+class Revisions:
+    """The revision files of several databases, and to which database each belongs: to that of its folder."""
+
+    def __init__(self, script: ScriptDirectory, names: Iterable[str]) -> None:
+        self._script = script
+        self._files: dict[str, list[RevisionFile] | MigrationError] = {}
+        self._branches: dict[str, Branch] = {}
+        for name in names:
+            try:
+                self._files[name] = read_folder(versions_folder(script) / name, name)
+            except MigrationError as error:  # raised where the branch is needed
+                self._files[name] = error
+        _check_unique([file for files in self._readable.values() for file in files])
+
+    def branch(self, name: str) -> Branch:
+        """The branch of a database. MigrationError if it can't be loaded."""
+        if name not in self._branches:
+            files = self._files[name]
+            if isinstance(files, MigrationError):
+                raise files
+            self._branches[name] = Branch(self._script, name, files)
+        return self._branches[name]
+
+    def owner_of(self, revision: str) -> str | None:
+        """The database that has a revision, or None."""
+        found = (name for name, files in self._readable.items() if any(file.revision == revision for file in files))
+        return next(found, None)
+
+    def owners(self, word: str) -> set[str]:
+        """The databases that have a revision or a label of this name, else those with an id that begins like it."""
+        files = [(name, file) for name, files in self._readable.items() for file in files]
+        exact = {name for name, file in files if word == file.revision or word in file.branch_labels}
+        return exact or {name for name, file in files if word and file.revision.startswith(word)}
+
+    def together(self, names: Sequence[str]) -> RevisionMap:
+        """The revisions of several databases in one map, without labels that several of them have."""
+        branches = [self.branch(name) for name in names]
+        labels = [label for branch in branches for file in branch.files.values() for label in file.branch_labels]
+        scripts = []
+        for branch in branches:
+            for script in branch._scripts():
+                own = tuple(label for label in script.branch_labels if labels.count(label) < 2)
+                scripts.append(RevisionScript(branch.files[script.revision], own))
+        return _map_of(scripts)
+
+    @property
+    def _readable(self) -> dict[str, list[RevisionFile]]:
+        return {name: files for name, files in self._files.items() if not isinstance(files, MigrationError)}
 
 
 def check_id(revision: str, database: str) -> None:
-    """Raise MigrationError if an id is not like `auth_0002`, or is longer than `alembic_version` can hold."""
-    prefix = revision_prefix(database)
-    if not re.fullmatch(rf"{prefix}_\d{{{NUMBER_WIDTH},}}", revision):
-        raise MigrationError(f"the revision id {revision!r} should be like {prefix}_{2:0{NUMBER_WIDTH}}", database)
+    """Raise MigrationError if Alembic takes no such id, or if it is longer than `alembic_version` can hold."""
+    try:
+        Revision.verify_rev_id(revision)
+    except RevisionError as error:
+        raise MigrationError(str(error), database) from error
     if len(revision) > LONGEST_ID:
         raise MigrationError(
             f"the revision id {revision!r} is longer than the {LONGEST_ID} characters of alembic_version: "
-            "give the database a shorter name",
+            "give the database a shorter name, or the revision a shorter id with --rev-id",
             database,
         )
 
@@ -148,57 +240,53 @@ def _check_no_strays(versions: Path, names: Iterable[str]) -> None:
         )
 
 
-def together(script: ScriptDirectory, names: Iterable[str]) -> RevisionMap:
-    """The revisions of several databases in one map."""
-    folder = versions_folder(script)
-    with in_database("migrations/versions"):  # a sys.exit() in a file would end the command as a success
-        return _load(_directory(script, [folder / name for name in names]))
+def _check_unique(files: Iterable[RevisionFile]) -> None:
+    """Raise MigrationError if two files have one id: of two in a folder, Alembic would apply one in silence."""
+    places: dict[str, list[str]] = {}
+    for file in files:
+        places.setdefault(file.revision, []).append(file.path)
+    twice = [
+        f"{' and '.join(sorted(map(place_of, found)))} have the same id, {revision}: give the later one the next number"
+        for revision, found in places.items()
+        if len(found) > 1
+    ]
+    if twice:
+        raise MigrationError("; ".join(twice))
 
 
-def _directory(script: ScriptDirectory, folders: Sequence[Path]) -> ScriptDirectory:
-    """The same script directory with these folders only."""
-    return ScriptDirectory(
-        script.dir,
-        file_template=script.file_template,
-        truncate_slug_length=script.truncate_slug_length,
-        version_locations=folders,
-        output_encoding=script.output_encoding,
-        timezone=script.timezone,
-        hooks=script.hooks,
-        messaging_opts=script.messaging_opts,
-    )
-
-
-def _load(directory: ScriptDirectory) -> RevisionMap:
-    """Import the revision files, which Alembic leaves until the map is first used."""
-    with warnings.catch_warnings():
-        # Alembic warns of two files with one id, and then applies one of them in silence.
-        warnings.filterwarnings("error", message=r"Revision \S+ is present more than once")
-        warnings.filterwarnings("error", message=r"Revision .* referenced from .* is not present")
+def _problems(files: dict[str, RevisionFile], database: str, versions: Path) -> Iterator[str]:
+    """What Alembic would refuse, or skip in silence, in the files of a branch."""
+    labels = {label: file for file in files.values() for label in file.branch_labels}
+    bases = [file for file in files.values() if not file.parents]
+    for file in files.values():
         try:
-            _ = directory.revision_map.heads
-        except UserWarning as warning:
-            raise MigrationError(_duplicate(str(warning), directory) or str(warning)) from warning
-        except KeyError as error:
-            raise MigrationError(
-                f"{error} is depended on, but is no revision of this branch: "
-                "a revision can't depend on another database's"
-            ) from error
-        except Exception as error:
-            raise MigrationError(reason_of(error)) from error
-    return directory.revision_map
+            Revision.verify_rev_id(file.revision)
+        except RevisionError as error:
+            yield f"{file.place}: {error}"
+        for parent in file.parents:
+            if parent not in files:
+                yield f"{file.place}: its down_revision {parent!r} is no revision of this branch"
+        for dependency in file.dependencies:
+            if dependency not in files and dependency not in labels:
+                yield (
+                    f"{file.place}: {dependency!r} is depended on, but is no revision of this branch: "
+                    "a revision can't depend on another database's"
+                )
+        for label in file.branch_labels:
+            if label != database and (versions / label).is_dir():
+                yield f"{file.place}: the branch label {label} names a database: take another, or none"
+        if not file.parents and len(bases) > 1 and database not in file.branch_labels:
+            yield (
+                f"{file.place}: {file.revision} is the branch's first revision, or should follow one: "
+                f'give it `branch_labels = ("{database}",)`, or a down_revision'
+            )
 
 
-def _duplicate(warning: str, directory: ScriptDirectory) -> str | None:
-    """Name the two files with one id; Alembic's warning has only the id."""
-    match = re.match(r"Revision (\S+) is present more than once", warning)
-    if not match:
-        return None
-    declared = re.compile(rf"^revision\b.*=\s*['\"]{re.escape(match[1])}['\"]", re.MULTILINE)
-    files = sorted(
-        f"migrations/versions/{path.parent.name}/{path.name}"
-        for folder in directory.version_locations
-        for path in Path(folder).glob("*.py")
-        if declared.search(path.read_text(encoding="utf-8"))
-    )
-    return f"{' and '.join(files)} have the same id, {match[1]}: give the later one the next number"
+def _map_of(scripts: Iterable[RevisionScript]) -> RevisionMap:
+    """Alembic's map of revisions. MigrationError if they make no graph, for example because of a cycle."""
+    found = RevisionMap(lambda: scripts)
+    try:
+        _ = found.heads
+    except Exception as error:
+        raise MigrationError(reason_of(error)) from error
+    return found

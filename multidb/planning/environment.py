@@ -21,7 +21,7 @@ from multidb.config.configuration import Configuration, Database
 from multidb.config.settings import Settings
 from multidb.errors import in_database
 from multidb.planning import alembic_internals, branches, selection
-from multidb.planning.branches import Branch
+from multidb.planning.branches import Branch, Revisions
 from multidb.planning.plan import Work
 from multidb.planning.targets import OPTION, Targets
 
@@ -74,10 +74,11 @@ class Environment:
         file: Path = self.config.attributes.get(FILE) or self.root / "databases.yaml"
         self.configuration: Configuration = reader.load(file)
         branches.check_folders(self.script, self.configuration.names)
+        self.revisions = Revisions(self.script, self.configuration.names)
         symbols = (*self.request.symbols, *([self.request.start] if self.request.start else []))
-        self.selected = selection.addressed(symbols, self.x_arguments, self.configuration.names)
+        names = self.configuration.names
+        self.selected = selection.addressed(symbols, self.x_arguments, names, self.revisions.owners)
         self.settings: Settings = settings.of_a_run(self.configuration.options, self.x_arguments)
-        self._branches: dict[str, Branch] = {}
 
     @property
     def root(self) -> Path:
@@ -98,9 +99,12 @@ class Environment:
         return self.configuration.databases(self.selected)
 
     def branch(self, name: str) -> Branch:
-        if name not in self._branches:
-            self._branches[name] = Branch(self.script, name)
-        return self._branches[name]
+        """The branch of a database. MigrationError if it can't be loaded."""
+        return self.revisions.branch(name)
+
+    def databases_of(self, symbol: str) -> set[str]:
+        """The databases that a revision's symbol names; none for one that every branch has, such as `heads`."""
+        return selection.databases_of(symbol, self.configuration.names, self.revisions.owners, set(self.selected))
 
     @contextmanager
     def working_on(self, name: str) -> Iterator[Branch]:

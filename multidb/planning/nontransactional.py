@@ -15,8 +15,9 @@ from alembic.script import Script
 
 from multidb.errors import MigrationError
 from multidb.planning.plan import Work
+from multidb.planning.revision_files import OUTSIDE_TRANSACTION as DECLARATION
+from multidb.planning.revision_files import place_of
 
-DECLARATION = "outside_transaction"
 _BLOCK = "autocommit_block"
 
 
@@ -24,7 +25,7 @@ def is_declared(script: Script) -> bool:
     """Whether a revision declares that it runs outside a transaction. MigrationError if neither True nor False."""
     found = getattr(script.module, DECLARATION, False)
     if not isinstance(found, bool):
-        raise MigrationError(f"{_file(script)}: {DECLARATION} = {found!r}: should be True, or left out")
+        raise MigrationError(f"{place_of(script.path)}: {DECLARATION} = {found!r}: should be True, or left out")
     return found
 
 
@@ -36,7 +37,7 @@ def check_undeclared(script: Script) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Attribute) and node.attr == _BLOCK:
             raise MigrationError(
-                f"{_file(script)}:{node.lineno}: {_BLOCK}() would commit this database before the others have "
+                f"{place_of(script.path)}:{node.lineno}: {_BLOCK}() would commit this database before the others have "
                 f"migrated: write `{DECLARATION} = True` under down_revision, and leave nothing else in the revision"
             )
 
@@ -63,8 +64,3 @@ def _wrapped(step: Any, before: Callable[[], None], after: Callable[[], None]) -
 
     wrapped.migration_fn = migrate
     return wrapped
-
-
-def _file(script: Script) -> str:
-    path = Path(script.path)
-    return f"migrations/versions/{path.parent.name}/{path.name}"

@@ -12,7 +12,7 @@ from multidb.config.configuration import Database
 from multidb.database.probe import ProbeResult
 from multidb.errors import MigrationError
 from multidb.output import revisions_text
-from multidb.planning import alembic_internals, nontransactional, selection
+from multidb.planning import alembic_internals, nontransactional
 from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan, Stage, Step, Work
@@ -64,8 +64,7 @@ def work_in(environment: Environment, database: Database) -> Work:
     request, script = environment.request, environment.script
     if request.command != "stamp" or len(request.symbols) == 1:
         return request.work
-    names = environment.configuration.names
-    [symbol] = [each for each in request.symbols if database.name in selection.databases_of(each, names)]
+    [symbol] = [each for each in request.symbols if database.name in environment.databases_of(each)]
     return lambda heads, _context: alembic_internals.stamp_steps(script, symbol, heads)
 
 
@@ -92,7 +91,8 @@ def _plan(environment: Environment, branch: Branch, result: ProbeResult) -> Plan
     if request.command not in MIGRATIONS:
         return Plan(result.database, heads, (Stage(()),), work=request.work)
     if request.command != "downgrade":
-        branch.check_one_head()
+        for symbol in request.symbols:
+            branch.check_destination(symbol)
     if not request.purge:
         branch.check_known(heads)
     stages = stages_of(_steps(environment, result.database, () if request.purge else heads))
@@ -108,9 +108,7 @@ def _plan_target(environment: Environment, branch: Branch, result: ProbeResult, 
             f"its revision changed from {revisions_text(target.before)} to {revisions_text(result.heads)} while "
             "planning: run again"
         )
-    if target.purge:
-        branch.check_one_head()
-    else:
+    if not target.purge:
         branch.check_known(result.heads)
     with _explained(target.revision):
         stages = stages_of(_steps_to(environment, branch, () if target.purge else result.heads, target))
@@ -157,7 +155,7 @@ def _is_at_the_end(environment: Environment, branch: Branch, result: ProbeResult
         return False
     steps, is_upgrade = int(relative[1]), command == "upgrade"
     if is_upgrade:
-        branch.check_one_head()
+        branch.check_destination(symbols[0])
     branch.check_known(result.heads)
     if (steps > 0) is not is_upgrade:
         raise MigrationError(f"{command} {steps:+} is the wrong way: say {'+' if is_upgrade else '-'}N")
@@ -185,7 +183,7 @@ def _check_stamps(environment: Environment) -> None:
     symbols = environment.request.symbols
     if len(symbols) == 1:
         return
-    owners = [selection.databases_of(symbol, environment.configuration.names) for symbol in symbols]
+    owners = [environment.databases_of(symbol) for symbol in symbols]
     if not all(owners) or len(set().union(*owners)) < len(symbols):
         raise MigrationError(
             f"stamp {' '.join(symbols)}: with several revisions each must name a database of its own, "

@@ -1,12 +1,11 @@
 """Select the databases that a command addresses.
 
-A command names them by `-x db=`, by the label in front of an `@`, or by a revision's id, which begins with its
-database's prefix; a command that names none addresses all. Each form is resolved from databases.yaml alone, without
-loading a revision or opening a connection.
+A command names them by `-x db=`, by the label in front of an `@`, or by a revision's id, which is of the database in
+whose folder its file is; a command that names none addresses all. No revision is imported, and no connection opened.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from multidb.config import settings
 from multidb.config.configuration import revision_prefix
@@ -17,7 +16,11 @@ _STEPS = re.compile(r"(.*?)([+-]\d+)?")
 _EVERYWHERE = frozenset({"", "head", "heads", "base", "current"})
 
 
-def addressed(symbols: Sequence[str], x_arguments: Sequence[str], names: Sequence[str]) -> list[str]:
+Owners = Callable[[str], set[str]]
+"""The databases that have a revision or a branch label of a name, or, if none has, an id that begins like it."""
+
+
+def addressed(symbols: Sequence[str], x_arguments: Sequence[str], names: Sequence[str], owners: Owners) -> list[str]:
     """The names of the databases that a command addresses, in the file's order.
 
     Args:
@@ -29,7 +32,7 @@ def addressed(symbols: Sequence[str], x_arguments: Sequence[str], names: Sequenc
     chosen = _chosen(x_arguments, names)
     meant: set[str] = set()
     for symbol in symbols:
-        meant |= databases_of(symbol, names)
+        meant |= databases_of(symbol, names, owners, chosen)
     if meant and chosen and not meant <= chosen:
         raise MigrationError(
             f"-x db= names {_list(chosen, names)}, but {' '.join(symbols)} is of {_list(meant, names)}: "
@@ -38,43 +41,38 @@ def addressed(symbols: Sequence[str], x_arguments: Sequence[str], names: Sequenc
     return [name for name in names if name in (meant or chosen or names)]
 
 
-def databases_of(symbol: str, names: Sequence[str]) -> set[str]:
-    """The database that a revision's symbol names; none for a symbol such as `heads`, which every branch has.
+def databases_of(symbol: str, names: Sequence[str], owners: Owners, chosen: set[str] | None = None) -> set[str]:
+    """The databases that a revision's symbol names; none for a symbol such as `heads`, which every branch has.
 
-    A symbol that names nothing raises MigrationError.
+    A label may be one of several branches: then all of them are meant, or those that `-x db=` has chosen.
+
+    Raises:
+        MigrationError: the symbol names nothing, or an id of several databases begins like it.
     """
     label, at, rest = symbol.rpartition("@")
     if not rest:
         raise MigrationError(f"{symbol!r} names no revision: say {label or 'NAME'}@head, or one of `alembic history`")
-    if at:
-        owner = label if label in names else owner_of(label, names)
-        if owner is None:
-            raise _unknown(label, names)
-        return {owner}
+    if at and label in names:
+        return {label}
     match = _STEPS.fullmatch(rest)
-    revision = match[1] if match else rest
-    if revision in _EVERYWHERE:
+    word = label if at else match[1] if match else rest
+    if not at and word in _EVERYWHERE:
         return set()
-    if revision in names:
-        raise MigrationError(f"{revision} is a database: say {revision}@head, {revision}@base or a revision of it")
-    owner = owner_of(revision, names)
-    if owner is None:
-        raise MigrationError(
-            f"no database has a revision {revision!r}: ids are like {revision_prefix(names[0])}_0001; "
-            "`alembic history` lists them"
-        )
-    return {owner}
+    if word in names:
+        raise MigrationError(f"{word} is a database: say {word}@head, {word}@base or a revision of it")
+    found = owners(word)
+    found = found & chosen if chosen and found & chosen else found
+    if not found:
+        raise _no_revision(word, names, is_label=bool(at))
+    if len(found) > 1 and not at:
+        raise MigrationError(f"{word} is ambiguous: {_list(found, names)} have it; write the whole id, or add -x db=")
+    return found
 
 
 def option(x_arguments: Sequence[str], key: str) -> str | None:
     """The value of an `-x key=value`, or None."""
     values = [value for name, _, value in (x.partition("=") for x in x_arguments) if name == key]
     return values[-1] if values else None
-
-
-def owner_of(revision: str, names: Sequence[str]) -> str | None:
-    """The database whose prefix a revision's id, or the start of one, has; None if no database has it."""
-    return next((name for name in names if re.fullmatch(rf"{revision_prefix(name)}_\d*", revision)), None)
 
 
 def _chosen(x_arguments: Sequence[str], names: Sequence[str]) -> set[str]:
@@ -96,6 +94,18 @@ def known_names(wanted: Sequence[str], names: Sequence[str]) -> Sequence[str]:
         if name not in names:
             raise _unknown(name, names)
     return wanted
+
+
+def _no_revision(word: str, names: Sequence[str], *, is_label: bool) -> MigrationError:
+    """The error for a word that no file has; an id such as `auth_0009` is missed in the branch that numbers so."""
+    prefixed = next((name for name in names if re.fullmatch(rf"{revision_prefix(name)}_\d+", word)), None)
+    if prefixed is not None:
+        return MigrationError(f"Can't locate revision identified by {word!r}", prefixed)
+    if is_label:
+        hint = nearest(word, names)
+        there = f"there is no database {word!r}, and no branch has such a label: there are {', '.join(names)}"
+        return _unknown(word, names) if hint else MigrationError(there)
+    return MigrationError(f"no database has a revision {word!r}: `alembic history` lists them")
 
 
 def _unknown(name: str, names: Sequence[str]) -> MigrationError:

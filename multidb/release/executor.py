@@ -14,9 +14,9 @@ from multiprocessing.connection import wait
 from typing import Any, Protocol
 
 from multidb.database.attempt import Attempt
+from multidb.processes import ForkedProcess, can_fork
 from multidb.release import worker
 from multidb.release.participant import Operation, Participant, ParticipantError
-from multidb.release.processes import ForkedProcess, can_fork
 from multidb.release.worker import CANCEL, Order, Reply
 from multidb.signals import CANCEL_INTERVAL, Interruption
 

@@ -20,8 +20,8 @@ from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan, Stage, Step
 from multidb.planning.planner import stages_of
+from multidb.processes import map_in_processes
 from multidb.release.participant import Operation, Participant
-from multidb.release.processes import map_in_processes
 from multidb.replay.scratch import Scratch, ScratchServer, server_for
 from multidb.schema.dialect import dialect_of
 from multidb.schema.objects import Schema
@@ -85,7 +85,7 @@ class Replays(AbstractContextManager["Replays"]):
 
 def positions_of(branch: Branch) -> list[Position]:
     """All positions of a branch with one revision, from the first on."""
-    return [(each.revision,) for each in reversed(list(branch.directory.walk_revisions()))]
+    return [(each.revision,) for each in reversed(list(branch.revision_map.iterate_revisions("heads", "base")))]
 
 
 class _Observer:

@@ -9,7 +9,6 @@ from alembic import context
 
 from multidb.commands.support.per_database import Failures
 from multidb.database.probe import start_probes
-from multidb.planning import branches
 from multidb.planning.alembic_internals import showing
 from multidb.planning.environment import Environment
 
@@ -21,7 +20,7 @@ def run(environment: Environment) -> None:
     for probe in start_probes(environment.databases if _shows_databases(environment) else []):
         with closing(probe), failures.working_on(probe.database.name):
             heads += probe.result().heads
-    with showing(environment.script, branches.together(environment.script, environment.selected)):
+    with showing(environment.script, environment.revisions.together(environment.selected)):
         environment.request.work(tuple(heads), context.get_context())
     failures.check("could not be read")
 

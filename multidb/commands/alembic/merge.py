@@ -9,7 +9,6 @@ from multidb.errors import MigrationError, reported
 from multidb.planning.alembic_internals import replace_generate_revision
 from multidb.planning.branches import check_id
 from multidb.planning.environment import Environment
-from multidb.planning.selection import databases_of
 
 
 def run(environment: Environment) -> None:
@@ -36,7 +35,7 @@ def run(environment: Environment) -> None:
 
 def _one_database(environment: Environment, heads: Sequence[str], names_databases: bool) -> str:
     names = environment.configuration.names
-    meant = set().union(*(databases_of(head, names) for head in heads))
+    meant = set().union(*map(environment.databases_of, heads))
     if not meant and names_databases:
         meant = set(environment.selected)
     if len(meant) == 1:

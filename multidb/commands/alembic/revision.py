@@ -36,7 +36,11 @@ def _write_empty(environment: Environment, arguments: dict[str, Any]) -> None:
             + ", ".join(environment.configuration.names)
         )
     with environment.working_on(environment.selected[0]) as branch, _removed_on_failure([branch.folder]):
-        list(RevisionContext(environment.config, branch.directory, _placed(branch, arguments)).generate_scripts())
+        list(
+            RevisionContext(
+                environment.config, branch.directory, _placed(environment, branch, arguments)
+            ).generate_scripts()
+        )
 
 
 def _autogenerate(environment: Environment, arguments: dict[str, Any]) -> None:
@@ -45,7 +49,7 @@ def _autogenerate(environment: Environment, arguments: dict[str, Any]) -> None:
     changed: list[Comparison] = []
     for database in environment.databases:
         with environment.working_on(database.name) as branch:
-            comparison = compare(environment, database, _placed(branch, arguments))
+            comparison = compare(environment, database, _placed(environment, branch, arguments))
             if comparison.differences:
                 changed.append(comparison)
                 comparison.print(environment.config)
@@ -62,7 +66,7 @@ def _autogenerate(environment: Environment, arguments: dict[str, Any]) -> None:
                 comparison.write()
 
 
-def _placed(branch: Branch, arguments: dict[str, Any]) -> dict[str, Any]:
+def _placed(environment: Environment, branch: Branch, arguments: dict[str, Any]) -> dict[str, Any]:
     """A revision's arguments with its id, its place in the branch, and its folder."""
     name, asked_path = branch.database, arguments["version_path"]
     if asked_path is not None and Path(asked_path).resolve() != branch.folder.resolve():
@@ -71,8 +75,9 @@ def _placed(branch: Branch, arguments: dict[str, Any]) -> dict[str, Any]:
         check_label(arguments["branch_label"], name, branch.folder.parent)
     new_id = arguments["rev_id"] or branch.next_id()
     check_id(new_id, name)
-    if branch.knows(new_id):
-        raise MigrationError(f"there is a revision {new_id}: take the next number", name)
+    owner = environment.revisions.owner_of(new_id)
+    if owner is not None:
+        raise MigrationError(f"there is a revision {new_id}, of {owner}: take another id", name)
     placed = arguments | {"rev_id": new_id, "version_path": str(branch.folder)}
     if not branch.heads:
         placed["head"], placed["branch_label"] = "base", name

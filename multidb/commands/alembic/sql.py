@@ -39,7 +39,7 @@ class SqlScript:
         start = (request.start or "base").rpartition("@")[2]
         with self.environment.working_on(self.database.name) as branch:
             if request.command == "upgrade":
-                branch.check_one_head()
+                branch.check_destination(request.symbols[0])
             self.output.write(f"-- {self.database.name}: {request.command}\n\n")
             if self.database.is_sqlite:
                 self._line("PRAGMA foreign_keys = OFF", "BEGIN")

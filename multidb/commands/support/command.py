@@ -13,6 +13,7 @@ from multidb import logs
 from multidb.config import reader, settings
 from multidb.config.configuration import Configuration, Database
 from multidb.config.settings import Settings
+from multidb.planning.branches import Revisions
 from multidb.planning.environment import FILE, Environment, without_env_py
 from multidb.planning.selection import known_names
 from multidb.signals import Interruption
@@ -52,6 +53,11 @@ class Command:
     @cached_property
     def script(self) -> ScriptDirectory:
         return ScriptDirectory.from_config(self.alembic)
+
+    @cached_property
+    def revisions(self) -> Revisions:
+        """The revision files of the databases that the command names."""
+        return Revisions(self.script, [database.name for database in self.databases])
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -58,7 +58,9 @@ def can_fork() -> bool:
 def map_in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], jobs: int
 ) -> list[Result | MigrationError]:
-    """Compute a function's results in forked processes, `jobs` at a time; an exception here ends the processes.
+    """Compute each result in a forked process of its own, `jobs` at a time; an exception here ends the processes.
+
+    Where this process can't be forked, everything is computed in it.
 
     Args:
         function: it finds everything that is loaded here, and returns or raises what can be pickled.
@@ -67,7 +69,7 @@ def map_in_processes(
     Returns:
         For each item, in their order, the result, or why there is none.
     """
-    if jobs == 1 or not can_fork():
+    if not can_fork():
         return [_result(function, item) for item in items]
     found: dict[int, Result | MigrationError] = {}
     left = list(enumerate(items))

@@ -1,0 +1,261 @@
+"""Revision files, read without importing them.
+
+An import runs a file, and a file that registers a compiler, patches a library or sets up logging changes the revisions
+of every database that the same process migrates. Which files do so can't be decided. So Alembic's graph is made from
+the text of the files, and a module is imported only by the process that runs it. A file whose ids are not written as
+plain values is imported, too, by a process that ends after it.
+"""
+
+import ast
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from alembic.script import Script
+
+from multidb.errors import MigrationError, in_database, reason_of
+from multidb.planning import alembic_internals
+from multidb.processes import map_in_processes
+
+OUTSIDE_TRANSACTION = "outside_transaction"
+_NAMES = ("revision", "down_revision", "branch_labels", "depends_on", OUTSIDE_TRANSACTION)
+# An assignment of a plain value at the beginning of a line, which is all that the line has.
+_PLAIN = {
+    name: re.compile(
+        name.encode() + rb"[ \t]*(?::[^\n=]+)?=[ \t]*"
+        rb"""(None|True|False|"[^"\\\n]*"|'[^'\\\n]*'|[(\[][^()\[\]#\\]*[)\]])[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)"""
+    )
+    for name in _NAMES
+}
+_LINES = {name: f"\n{name}".encode() for name in _NAMES}
+_LONGEST = 1 << 16  # bytes of a file that is read without an import
+_COMMENT = b"# revision identifiers"  # of Alembic's template
+# Whatever else may give one of the names a value.
+_BOUND = re.compile(
+    rb"\b(?:%(names)s)\b(?=[ \t]*(?:,|:?=(?!=)|:[^\n=]+=(?!=)))"
+    rb"|\b(?:as|def|class|for|global|del)[ \t]+(?:%(names)s)\b"
+    rb"|\bimport\b[^\n]*\b(?:%(names)s)\b"
+    rb"""|["'](?:%(names)s)["']""" % {b"names": "|".join(_NAMES).encode()}
+)
+_INDIRECT = (b"globals", b"locals(", b"vars(", b"exec(", b"import *", b"setattr", b"__dict__", b"sys.modules")
+_OTHER_CODING = re.compile(rb"\n?[^\n]*(?:\n[^\n]*)?coding[:=](?![ \t]*utf-?8)", re.IGNORECASE)
+_DOCSTRING = re.compile(r'\s*"""([^\\]*?)"""')
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionFile:
+    """What Alembic's graph, and the plan of a run, need to know of a file."""
+
+    path: str
+    revision: str
+    down_revision: str | tuple[str, ...] | None
+    branch_labels: tuple[str, ...]
+    depends_on: str | tuple[str, ...] | None
+    outside_transaction: object  # as it is written; whether it is a truth value is checked where it matters
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        return _as_tuple(self.down_revision)
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        return _as_tuple(self.depends_on)
+
+    @property
+    def place(self) -> str:
+        """The file as messages name it: `migrations/versions/auth_db/auth_0001_initial.py`."""
+        return place_of(self.path)
+
+    def docstring(self) -> str:
+        text = Path(self.path).read_text(encoding="utf-8-sig", errors="replace")
+        match = _DOCSTRING.match(text)
+        return match[1] if match else ast.get_docstring(ast.parse(text), clean=False) or ""
+
+
+class RevisionScript(Script):
+    """Alembic's record of a revision file, whose module is imported when one of its functions is called."""
+
+    def __init__(self, file: RevisionFile, labels: tuple[str, ...]) -> None:
+        super().__init__(_Module(file, labels), file.revision, file.path)
+        self._docstring = file.docstring
+
+    @property
+    def longdoc(self) -> str:
+        return self._docstring().strip()
+
+
+class _Module(ModuleType):
+    """Stands for a revision's module, and imports it when something that is not in the header is asked for."""
+
+    def __init__(self, file: RevisionFile, labels: tuple[str, ...]) -> None:
+        super().__init__(file.revision)
+        self._file, self.__file__ = file, file.path
+        self.revision, self.down_revision, self.branch_labels = file.revision, file.down_revision, labels
+        self.depends_on, self.outside_transaction = file.depends_on, file.outside_transaction
+
+    def upgrade(self, **options: Any) -> None:
+        self.imported.upgrade(**options)
+
+    def downgrade(self, **options: Any) -> None:
+        self.imported.downgrade(**options)
+
+    @cached_property
+    def imported(self) -> ModuleType:
+        """The module itself. MigrationError if it contradicts the text of its file."""
+        script = alembic_internals.script_of(self._file.path)
+        imported = _file_of(script)
+        for name in (field.name for field in fields(imported)):
+            if getattr(imported, name) != getattr(self._file, name):
+                raise MigrationError(
+                    f"{self._file.place}: {name} is {getattr(imported, name)!r} when the file is imported, and "
+                    f"{getattr(self._file, name)!r} in its text: assign it once, as a plain value"
+                )
+        return script.module
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.imported, name)
+
+
+def read_folder(folder: Path, database: str) -> list[RevisionFile]:
+    """The revision files of a database, in the order of their names.
+
+    Raises:
+        MigrationError: files can't be imported, or have no valid ids; names all of them.
+    """
+    found: dict[str, RevisionFile | str | None] = {path: _read(path) for path in _paths(folder)}
+    left = [path for path, file in found.items() if file is None]
+    if left:
+        found |= zip(left, _imported(left, database), strict=True)
+    problems = [file for file in found.values() if isinstance(file, str)]
+    if problems:
+        raise MigrationError("; ".join(problems), database)
+    return [file for file in found.values() if isinstance(file, RevisionFile)]
+
+
+def place_of(path: str | Path) -> str:
+    """A revision file as messages name it."""
+    return f"migrations/versions/{Path(path).parent.name}/{Path(path).name}"
+
+
+def _paths(folder: Path) -> list[str]:
+    """The files that Alembic takes for revisions; of one with several names, the file itself."""
+    found: dict[str, None] = {}
+    with os.scandir(os.path.realpath(folder)) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.endswith(".py") and not entry.name.startswith((".#", "__init__")):
+                found[os.path.realpath(entry.path) if entry.is_symlink() else entry.path] = None
+    return list(found)
+
+
+def _read(path: str) -> RevisionFile | None:
+    """A file as its text declares it, or None if it does not assign each name once, as a plain value."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            text = b"\n" + os.read(file, _LONGEST).removeprefix(b"\xef\xbb\xbf")
+        finally:
+            os.close(file)
+    except OSError:
+        return None  # the import says why
+    values: dict[str, Any] = {}
+    for name, line in _LINES.items():
+        start = text.find(line) + 1
+        match = _PLAIN[name].match(text, start) if start else None
+        if match:
+            if (text.count(b'"""', 0, start) + text.count(b"'''", 0, start)) % 2:
+                return None
+            try:
+                values[name] = _value(match[1].decode())
+            except (ValueError, SyntaxError):
+                return None
+    if not values.keys() >= {"revision", "down_revision"} or not _is_all(text, values):
+        return None
+    try:
+        return _normalised(path, values)
+    except TypeError:
+        return None
+
+
+def _value(literal: str) -> Any:
+    """The value of a literal; the usual ones without a parser, which takes longer than all the rest."""
+    if literal[0] in "\"'":
+        return literal[1:-1]
+    return None if literal == "None" else ast.literal_eval(literal)
+
+
+def _is_all(text: bytes, values: dict[str, Any]) -> bool:
+    """Whether the names get these values, and no others elsewhere in the file."""
+    if any(word in text for word in _INDIRECT) or _OTHER_CODING.match(text):
+        return False
+    counts = {name: text.count(name.encode()) - (name in values) for name in _NAMES}
+    counts["revision"] -= 1 + text.count(_COMMENT)  # that in `down_revision`
+    return not any(counts.values()) or len(_BOUND.findall(text)) == len(values)
+
+
+def _normalised(path: str, values: dict[str, Any]) -> RevisionFile:
+    """A file with its values as Alembic takes them. TypeError if one is not a text, nor several."""
+    revision, labels = values["revision"], _as_tuple(values.get("branch_labels"))
+    parents, dependencies = _as_tuple(values["down_revision"]), _as_tuple(values.get("depends_on"))
+    for each in (revision, *labels, *parents, *dependencies):
+        if not isinstance(each, str):
+            raise TypeError(f"{each!r} should be a text")
+    outside = values.get(OUTSIDE_TRANSACTION, False)
+    if not isinstance(outside, (bool, str, int, type(None))):
+        outside = repr(outside)
+    return RevisionFile(path, revision, _as_scalar(parents), labels, _as_scalar(dependencies), outside)
+
+
+def _imported(paths: Sequence[str], database: str) -> list[RevisionFile | str]:
+    """What each file declares when it is imported, or why it can't be."""
+
+    here = os.getpid()
+
+    def import_all(paths: Sequence[str]) -> list[RevisionFile | str]:
+        if os.getpid() != here:  # where nothing can be forked, it is this one
+            _discard_output()
+        return [_import(path, database) for path in paths]
+
+    [found] = map_in_processes(import_all, [paths], 1)
+    if isinstance(found, MigrationError):
+        return [f"{place_of(path)}: {found.reason}" for path in paths]
+    return found
+
+
+def _import(path: str, database: str) -> RevisionFile | str:
+    try:
+        with in_database(database):
+            return _file_of(alembic_internals.script_of(path))
+    except MigrationError as error:
+        reason = reason_of(error)
+        return reason if place_of(path) in reason else f"{place_of(path)}: {reason}"
+
+
+def _file_of(script: Script) -> RevisionFile:
+    return _normalised(script.path, {**vars(script.module), "revision": script.revision})
+
+
+def _discard_output() -> None:
+    """Discard what files print when they are imported: the process that runs them prints it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    sys.stdout = sys.stderr = os.fdopen(nowhere, "w")
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    """One or several as a tuple, as Alembic reads them."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _as_scalar(values: tuple[str, ...]) -> str | tuple[str, ...] | None:
+    return values if len(values) > 1 else values[0] if values else None
