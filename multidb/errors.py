@@ -4,7 +4,7 @@ import re
 import sqlite3
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -64,6 +64,15 @@ class PartialError(MigrationError):
     """Some databases were changed and others not, or a transaction is in doubt."""
 
     exit_code = ExitCode.PARTIAL
+
+
+def joined(errors: Sequence[MigrationError]) -> MigrationError:
+    """Several failures as one: what has to be corrected is told at once, not one failure a run."""
+    if len(errors) == 1:
+        return errors[0]
+    found = MigrationError("; ".join(map(str, errors)))
+    found.exit_code = ExitCode.most_severe(error.exit_code for error in errors)
+    return found
 
 
 # Both are tried at every position of a text of any length, so their backtracking is bounded.

@@ -6,12 +6,12 @@ none. Where there are differences, they are printed, and no database is changed.
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from multidb.commands.support.command import Command, add_databases
 from multidb.database import journal
 from multidb.database.probe import Probe, check_distinct, probing
-from multidb.errors import ExitCode, MigrationError, in_database, nearest
+from multidb.errors import ExitCode, MigrationError, in_database, joined, nearest, reason_of
 from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.planning.environment import Environment
 from multidb.planning.targets import Target, Targets
@@ -53,15 +53,21 @@ def _examine(environment: Environment, command: Command) -> dict[str, Identifica
         check_distinct(results_of(probes))
         live = _snapshots(probes, settings.lock_wait)
         by_name = {probe.database.name: probe for probe in probes}
-        lines = {name: _nothing_to_do(environment, each, by_name[name]) for name, each in live.items()}
-        unknown = {name: each for name, each in live.items() if lines[name] is None}
-        found = identify(environment, replays, unknown, by_name, print) if unknown else {}
+        lines, failed = _lines(environment, live, by_name)
+        unknown = {name: each for name, each in live.items() if lines.get(name, "") is None}
+        identified = identify(environment, replays, unknown, by_name, print) if unknown else {}
+    failed |= {name: each for name, each in identified.items() if isinstance(each, MigrationError)}
+    found = {name: each for name, each in identified.items() if isinstance(each, Identification)}
     refusals = {name: each.claim or _refusal(each, options.reconcile, options.risky) for name, each in found.items()}
-    for name, line in lines.items():
-        if line is not None:
-            print(f"{name:{NAME_WIDTH}} {line}")
+    for name in live:
+        if name in failed:
+            print(f"{name:{NAME_WIDTH}} FAILED: {reason_of(failed[name])}")
+        elif lines[name] is not None:
+            print(f"{name:{NAME_WIDTH}} {lines[name]}")
         else:
             _print(name, found[name], is_refused=refusals[name] is not None, dry_run=options.dry_run)
+    if failed:
+        raise joined(list(failed.values()))
     known = [name for each in found.values() for name in _risky(each)]
     for name in options.risky:
         if name not in known:
@@ -88,6 +94,20 @@ def _snapshots(probes: Sequence[Probe], seconds: float) -> dict[str, Snapshot]:
             return snapshot.read(probe, seconds)
 
     return {each.database.name: each for each in map_in_threads(read, probes)}
+
+
+def _lines(
+    environment: Environment, live: Mapping[str, Snapshot], probes: Mapping[str, Probe]
+) -> tuple[dict[str, str | None], dict[str, MigrationError]]:
+    """What `_nothing_to_do` says of each database, and its failures."""
+    lines: dict[str, str | None] = {}
+    failed: dict[str, MigrationError] = {}
+    for name, each in live.items():
+        try:
+            lines[name] = _nothing_to_do(environment, each, probes[name])
+        except MigrationError as error:
+            failed[name] = error
+    return lines, failed
 
 
 def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> str | None:

@@ -35,7 +35,7 @@ def run(command: Command) -> ExitCode:
     until: float | None = None  # the timeout begins when the servers answer
     logged: list[str] = []
     with command.interruptible():
-        branches = [command.revisions.branch(database.name) for database in databases]
+        branches = [_branch(command, database.name) for database in databases]
         while True:
             answer_until = time.monotonic() + wait + max(timeout, _SHORTEST_ANSWER)
             with probing(databases, wait) as probes:
@@ -52,6 +52,14 @@ def run(command: Command) -> ExitCode:
                 logged = obstacles
                 log.info("waiting for the migration, at most %g s: %s", timeout, "; ".join(obstacles))
             time.sleep(_INTERVAL)
+
+
+def _branch(command: Command, name: str) -> Branch:
+    """The branch of a database. MigrationError if it has no revisions: an empty database would look ready."""
+    branch = command.revisions.branch(name)
+    if not branch.files:
+        raise MigrationError(f"migrations/versions/{name} has no revisions: see whether its files are there", name)
+    return branch
 
 
 def _obstacle(probe: Probe, branch: Branch, accepts_newer: bool) -> str | None:

@@ -12,9 +12,11 @@ from multidb.commands.support.command import Command
 from multidb.database import journal
 from multidb.database.journal import JournalRow, Journals
 from multidb.database.probe import probing
-from multidb.errors import ExitCode, MigrationError, in_database
+from multidb.errors import ExitCode, MigrationError
 from multidb.output import columns, revisions_text
+from multidb.planning import planner
 from multidb.planning.targets import Target, Targets
+from multidb.release.locking import results_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +31,8 @@ def run(command: Command) -> ExitCode:
     reversals = _reversals(journal.read_all(databases), to)
     names = {each.database for each in reversals}
     with probing([each for each in databases if each.name in names]) as probes:
-        heads = {}
-        for probe in probes:
-            with in_database(probe.database.name):
-                heads[probe.database.name] = probe.result().heads
+        results = results_of(probes)
+        heads = {result.database.name: result.heads for result in results}
     for each in reversals:
         if set(heads[each.database]) != set(each.before):
             raise MigrationError(
@@ -40,6 +40,9 @@ def run(command: Command) -> ExitCode:
                 f"{revisions_text(each.before)}: it was changed in another way since",
                 each.database,
             )
+    targets = {each.database: Target(each.before, _destination(each), stamp=each.is_stamp) for each in reversals}
+    with command.environment() as environment:
+        planner.check_targets(environment, targets, results)
     lines = [
         (
             each.database,
@@ -53,7 +56,6 @@ def run(command: Command) -> ExitCode:
     print(columns([("database", "from", "", "to", "reverts"), *lines]))
     if not command.options.yes and not _confirmed():
         raise MigrationError("nothing was done; answer yes, or add --yes where there is no terminal")
-    targets = {each.database: Target(each.before, _destination(each), stamp=each.is_stamp) for each in reversals}
     typed = f"rollback --to {to}" if to else "rollback"
     Targets("rollback", typed, targets).run(command.alembic, command.options.x)
     return ExitCode.OK

@@ -1,7 +1,7 @@
 """`status`: print where every database is: revision, head, pending revisions, the last run.
 
-Exit code 0: all databases are at head; 2: revisions are pending, or a run is in progress; 3: a database is in doubt; 1:
-a database can't be read.
+Exit code 0: all databases are at head; 2: revisions are pending, a branch has none, or a run is in progress; 3: a
+database is in doubt; 1: a database can't be read.
 """
 
 import argparse
@@ -68,7 +68,7 @@ class _Status:
     def code(self) -> ExitCode:
         codes = {exit_code_of(self.failure)} if self.failure else set()
         codes |= {ExitCode.FOUND if each["in_progress"] else ExitCode.PARTIAL for each in self.in_doubt}
-        if self.revision != self.head:
+        if self.revision != self.head or not self.head:
             codes.add(ExitCode.FOUND)
         return ExitCode.most_severe(codes)
 
@@ -77,9 +77,9 @@ class _Status:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        head = ", ".join(self.head)
+        head = ", ".join(self.head) or "no revisions"
         if self.error:
-            return self.database, "?", head, "?", f"FAILED: {self.error}"
+            return self.database, "?", ", ".join(self.head), "?", f"FAILED: {self.error}"
         run = self.last_run
         last = f"{run['started_at'][:19]}Z {run['release'] or run['run']} ({run['command']})" if run else "-"
         is_running = all(each["in_progress"] for each in self.in_doubt)

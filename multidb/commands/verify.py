@@ -1,16 +1,16 @@
 """`verify`: print the applied revisions whose file has changed since, or is gone.
 
-Exit code 0: there is none; 2: there are some.
+Exit code 0: there is none; 2: there are some; 1: the files of a database can't be read.
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from multidb.commands.support.command import Command, add_databases
 from multidb.database import journal
 from multidb.database.journal import JournalRow
-from multidb.errors import ExitCode
+from multidb.errors import ExitCode, MigrationError, exit_code_of, reason_of
 from multidb.planning.branches import Branch
 
 
@@ -19,23 +19,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(command: Command) -> ExitCode:
-    problems = 0
+    codes: list[ExitCode] = []
     for name, rows in journal.read_all(command.databases).items():
-        branch = command.revisions.branch(name)
-        files = {revision: Path(file.path) for revision, file in branch.files.items()}
-        for revision, sha256 in _applied(rows, branch).items():
-            file = files.get(revision)
-            if file is None:
-                problem = "applied, and has no file"
-            elif sha256 is not None and journal.digest(file) != sha256:
-                problem = f"applied, and its file has changed since: migrations/versions/{name}/{file.name}"
-            else:
-                continue
-            problems += 1
-            print(f"{name}: {revision}: {problem}")
-    if not problems:
+        try:
+            for problem in _problems(command.revisions.branch(name), rows):
+                codes.append(ExitCode.FOUND)
+                print(f"{name}: {problem}")
+        except MigrationError as error:
+            codes.append(exit_code_of(error))
+            print(f"{name}: FAILED: {reason_of(error)}")
+    if not codes:
         print("the file of every applied revision is unchanged")
-    return ExitCode.FOUND if problems else ExitCode.OK
+    return ExitCode.most_severe(codes)
+
+
+def _problems(branch: Branch, rows: Iterable[JournalRow]) -> Iterator[str]:
+    """The applied revisions whose file has changed since, or is gone."""
+    for revision, sha256 in _applied(rows, branch).items():
+        file = branch.files.get(revision)
+        if file is None:
+            yield f"{revision}: applied, and has no file"
+        elif sha256 is not None and journal.digest(Path(file.path)) != sha256:
+            yield f"{revision}: applied, and its file has changed since: {file.place}"
 
 
 def _applied(rows: Iterable[JournalRow], branch: Branch) -> dict[str, str | None]:

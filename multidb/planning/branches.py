@@ -146,6 +146,9 @@ class Revisions:
                 self._files[name] = read_folder(versions_folder(script) / name, name)
             except MigrationError as error:  # raised where the branch is needed
                 self._files[name] = error
+
+    def check_unique(self) -> None:
+        """Raise MigrationError if two files have one id, in whichever folders."""
         _check_unique([file for files in self._readable.values() for file in files])
 
     def branch(self, name: str) -> Branch:

@@ -19,7 +19,7 @@ from multidb import logs, naming
 from multidb.config import reader, settings
 from multidb.config.configuration import Configuration, Database
 from multidb.config.settings import Settings
-from multidb.errors import in_database
+from multidb.errors import MigrationError, in_database, joined
 from multidb.planning import alembic_internals, branches, selection
 from multidb.planning.branches import Branch, Revisions
 from multidb.planning.plan import Work
@@ -75,6 +75,7 @@ class Environment:
         self.configuration: Configuration = reader.load(file)
         branches.check_folders(self.script, self.configuration.names)
         self.revisions = Revisions(self.script, self.configuration.names)
+        self.revisions.check_unique()
         symbols = (*self.request.symbols, *([self.request.start] if self.request.start else []))
         names = self.configuration.names
         self.selected = selection.addressed(symbols, self.x_arguments, names, self.revisions.owners)
@@ -101,6 +102,18 @@ class Environment:
     def branch(self, name: str) -> Branch:
         """The branch of a database. MigrationError if it can't be loaded."""
         return self.revisions.branch(name)
+
+    def check_branches(self) -> None:
+        """Raise MigrationError if branches can't be loaded; names all of them."""
+        errors = []
+        for name in self.selected:
+            try:
+                with logs.for_database(name), in_database(name):
+                    self.branch(name)
+            except MigrationError as error:
+                errors.append(error)
+        if errors:
+            raise joined(errors)
 
     def databases_of(self, symbol: str) -> set[str]:
         """The databases that a revision's symbol names; none for one that every branch has, such as `heads`."""

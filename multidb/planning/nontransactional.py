@@ -6,14 +6,13 @@ when it fails, so it has to be safe to run again.
 
 import ast
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
-from pathlib import Path
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 
-from multidb.errors import MigrationError
 from multidb.planning.plan import Work
 from multidb.planning.revision_files import OUTSIDE_TRANSACTION as DECLARATION
 from multidb.planning.revision_files import place_of
@@ -22,24 +21,25 @@ _BLOCK = "autocommit_block"
 
 
 def is_declared(script: Script) -> bool:
-    """Whether a revision declares that it runs outside a transaction. MigrationError if neither True nor False."""
+    """Whether a revision declares that it runs outside a transaction."""
+    return getattr(script.module, DECLARATION, False) is True
+
+
+def problem_of(script: Script, text: bytes) -> tuple[str, str] | None:
+    """What must be changed in a revision, given with its text, before it can run: the place, and the reason."""
     found = getattr(script.module, DECLARATION, False)
     if not isinstance(found, bool):
-        raise MigrationError(f"{place_of(script.path)}: {DECLARATION} = {found!r}: should be True, or left out")
-    return found
-
-
-def check_undeclared(script: Script) -> None:
-    """Raise MigrationError, with the line, if a revision has an `autocommit_block()` and does not declare that."""
-    text = Path(script.path).read_bytes()
-    if _BLOCK.encode() not in text:
-        return
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Attribute) and node.attr == _BLOCK:
-            raise MigrationError(
-                f"{place_of(script.path)}:{node.lineno}: {_BLOCK}() would commit this database before the others have "
-                f"migrated: write `{DECLARATION} = True` under down_revision, and leave nothing else in the revision"
-            )
+        return place_of(script.path), f"{DECLARATION} = {found!r}: should be True, or left out"
+    if found or _BLOCK.encode() not in text:
+        return None
+    with suppress(SyntaxError):  # which the import reports
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Attribute) and node.attr == _BLOCK:
+                return f"{place_of(script.path)}:{node.lineno}", (
+                    f"{_BLOCK}() would commit this database before the others have migrated: write "
+                    f"`{DECLARATION} = True` under down_revision, and leave nothing else in the revision"
+                )
+    return None
 
 
 def around(work: Work, before: Callable[[], None], after: Callable[[], None]) -> Work:

@@ -1,8 +1,9 @@
 """Plan a command: what it does in each database, decided before any is changed."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from alembic import context
 from alembic.script.revision import RevisionError
@@ -10,17 +11,22 @@ from alembic.util import CommandError
 
 from multidb.config.configuration import Database
 from multidb.database.probe import ProbeResult
-from multidb.errors import MigrationError
+from multidb.errors import MigrationError, joined
 from multidb.output import revisions_text
 from multidb.planning import alembic_internals, nontransactional
 from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan, Stage, Step, Work
+from multidb.planning.revision_files import place_of, without
 from multidb.planning.targets import Target
 
 MIGRATIONS = {"upgrade", "downgrade", "stamp"}
 """The commands of Alembic that take steps; any other does its work in one transaction."""
 _RELATIVE = re.compile(r"(?:.+@)?([+-]\d+)")
+
+
+class FilesError(MigrationError):
+    """Revision files of a plan can't run as they are."""
 
 
 def plans(environment: Environment, results: Sequence[ProbeResult], *, may_downgrade: bool) -> list[Plan]:
@@ -32,27 +38,56 @@ def plans(environment: Environment, results: Sequence[ProbeResult], *, may_downg
     request = environment.request
     if request.command == "stamp":
         _check_stamps(environment)
-    found: list[Plan] = []
     at_the_end: list[str] = []
-    for result in results:
+
+    def plan(branch: Branch, result: ProbeResult) -> Plan | None:
         name = result.database.name
-        with environment.working_on(name) as branch:
-            if request.targets:
-                plan = _plan_target(environment, branch, result, request.targets.by_name[name])
-            elif _is_at_the_end(environment, branch, result):
-                at_the_end.append(name)
-                continue
-            else:
-                plan = _plan(environment, branch, result)
-            if plan is not None:
-                if result.database.options.get("protected") and not may_downgrade:
-                    _check_forward(branch, plan)
-                found.append(plan)
+        if request.targets:
+            found = _plan_target(environment, branch, result, request.targets.by_name[name])
+        elif _is_at_the_end(environment, branch, result):
+            at_the_end.append(name)
+            return None
+        else:
+            found = _plan(environment, branch, result)
+        if found is not None and result.database.options.get("protected") and not may_downgrade:
+            _check_forward(branch, found)
+        return found
+
+    planned = _planned(environment, results, plan)
     if at_the_end and len(at_the_end) == len(environment.databases):
         raise MigrationError(
             f"{request.symbols[0]} can move nothing: {', '.join(at_the_end)} "
             f"{'is' if len(at_the_end) == 1 else 'are'} already at the end"
         )
+    return planned
+
+
+def check_targets(environment: Environment, targets: Mapping[str, Target], results: Sequence[ProbeResult]) -> None:
+    """Raise MigrationError if a database can't reach its target, for example because a revision can't be undone."""
+    _planned(
+        environment,
+        results,
+        lambda branch, result: _plan_target(environment, branch, result, targets[result.database.name]),
+    )
+
+
+def _planned(
+    environment: Environment, results: Sequence[ProbeResult], plan: Callable[[Branch, ProbeResult], Plan | None]
+) -> list[Plan]:
+    """The plans of the databases with work. FilesError names the files of all databases that can't run as they are."""
+    found: list[Plan] = []
+    errors: list[MigrationError] = []
+    for result in results:
+        try:
+            with environment.working_on(result.database.name) as branch:
+                planned = plan(branch, result)
+        except FilesError as error:
+            errors.append(error)
+            continue
+        if planned is not None:
+            found.append(planned)
+    if errors:
+        raise joined(errors)
     return found
 
 
@@ -68,21 +103,43 @@ def work_in(environment: Environment, database: Database) -> Work:
     return lambda heads, _context: alembic_internals.stamp_steps(script, symbol, heads)
 
 
-def stages_of(steps: Iterable[Step]) -> tuple[Stage, ...]:
-    """Cut the steps into stages: a revision that runs outside a transaction is a stage of its own."""
+def stages_of(steps: Sequence[Step]) -> tuple[Stage, ...]:
+    """Cut the steps into stages: a revision that runs outside a transaction is a stage of its own.
+
+    Raises:
+        FilesError: files can't run as they are; names all of them.
+    """
+    _check_files(steps)
     found: list[Stage] = []
     for step in steps:
         script = getattr(step, "revision", None)  # a stamp has none, and runs nothing
         if script is not None and nontransactional.is_declared(script):
             found.append(Stage((step,), nontransactional=True))
             continue
-        if script is not None:
-            nontransactional.check_undeclared(script)
         if found and not found[-1].nontransactional:
             found[-1] = Stage((*found[-1].steps, step))
         else:
             found.append(Stage((step,)))
     return tuple(found)
+
+
+def _check_files(steps: Iterable[Step]) -> None:
+    reasons: dict[str, list[str]] = {}  # the places of each
+    texts: dict[str, dict[str, bytes]] = {"upgrade": {}, "downgrade": {}}  # by the function that is to run, by path
+    for step in steps:
+        script = getattr(step, "revision", None)
+        if script is not None:
+            text = Path(script.path).read_bytes()
+            texts["upgrade" if step.is_upgrade else "downgrade"][script.path] = text
+            problem = nontransactional.problem_of(script, text)
+            if problem:
+                reasons.setdefault(problem[1], []).append(problem[0])
+    for function, files in texts.items():
+        missing = without(function, files)
+        if missing:
+            reasons[f"there is no {function}(): write one"] = [place_of(path) for path in missing]
+    if reasons:
+        raise FilesError("; ".join(f"{', '.join(places)}: {reason}" for reason, places in reasons.items()))
 
 
 def _plan(environment: Environment, branch: Branch, result: ProbeResult) -> Plan | None:

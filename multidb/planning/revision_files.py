@@ -10,12 +10,12 @@ import ast
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic.script import Script
 
@@ -23,6 +23,7 @@ from multidb.errors import MigrationError, in_database, reason_of
 from multidb.planning import alembic_internals
 from multidb.processes import map_in_processes
 
+Result = TypeVar("Result")
 OUTSIDE_TRANSACTION = "outside_transaction"
 _NAMES = ("revision", "down_revision", "branch_labels", "depends_on", OUTSIDE_TRANSACTION)
 # An assignment of a plain value at the beginning of a line, which is all that the line has.
@@ -140,6 +141,27 @@ def read_folder(folder: Path, database: str) -> list[RevisionFile]:
     return [file for file in found.values() if isinstance(file, RevisionFile)]
 
 
+def without(function: str, texts: Mapping[str, bytes]) -> list[str]:
+    """The files, given by their paths with their texts, that do not define a function of a revision."""
+    defined = re.compile(rf"^(?:def[ \t]+{function}\b|{function}[ \t]*[:=])".encode(), re.MULTILINE)
+    left = [path for path, text in texts.items() if not defined.search(text)]
+    if not left:
+        return []
+
+    def lacks(path: str) -> bool:
+        try:
+            return not hasattr(alembic_internals.script_of(path).module, function)
+        except (Exception, SystemExit):  # reported when the revision is to run
+            return False
+
+    found = _apart(lacks, left)
+    return (
+        []
+        if isinstance(found, MigrationError)
+        else [path for path, is_lacking in zip(left, found, strict=True) if is_lacking]
+    )
+
+
 def place_of(path: str | Path) -> str:
     """A revision file as messages name it."""
     return f"migrations/versions/{Path(path).parent.name}/{Path(path).name}"
@@ -215,17 +237,22 @@ def _normalised(path: str, values: dict[str, Any]) -> RevisionFile:
 
 def _imported(paths: Sequence[str], database: str) -> list[RevisionFile | str]:
     """What each file declares when it is imported, or why it can't be."""
-
-    here = os.getpid()
-
-    def import_all(paths: Sequence[str]) -> list[RevisionFile | str]:
-        if os.getpid() != here:  # where nothing can be forked, it is this one
-            _discard_output()
-        return [_import(path, database) for path in paths]
-
-    [found] = map_in_processes(import_all, [paths], 1)
+    found = _apart(lambda path: _import(path, database), paths)
     if isinstance(found, MigrationError):
         return [f"{place_of(path)}: {found.reason}" for path in paths]
+    return found
+
+
+def _apart(function: Callable[[str], Result], paths: Sequence[str]) -> list[Result] | MigrationError:
+    """Call a function for each path in a process that ends, and prints nothing; MigrationError if it does not live."""
+    here = os.getpid()
+
+    def call(paths: Sequence[str]) -> list[Result]:
+        if os.getpid() != here:  # where nothing can be forked, it is this one
+            _discard_output()
+        return [function(path) for path in paths]
+
+    [found] = map_in_processes(call, [paths], 1)
     return found
 
 

@@ -7,6 +7,7 @@ from multidb.config.configuration import variable
 from multidb.database.probe import Probe
 from multidb.errors import MigrationError, explain
 from multidb.output import Print, revisions_text
+from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
 from multidb.replay.replay import Position, ReplayRequest, Replays, Schemas, positions_of
 from multidb.schema import snapshot
@@ -62,47 +63,66 @@ def identify(
     unknown: Mapping[str, Snapshot],
     probes: Mapping[str, Probe],
     print_line: Print,
-) -> dict[str, Identification]:
+) -> dict[str, Identification | MigrationError]:
     """Find the nearest position of each database on its own branch, and whether another branch fits as well.
 
-    A line is printed for a branch that can't be compared.
+    A line is printed for a branch of another database that can't be compared.
 
-    Raises:
-        MigrationError: a database's own branch can't be replayed, or has no revision yet.
+    Returns:
+        For each database, what it is, or why that can't be said: its branch can't be loaded or replayed, or is empty.
     """
-    found = replays.run(_requests(environment, replays, unknown, probes))
-    identified: dict[str, Identification] = {}
+    branches, found = _loaded(environment)
+    found |= replays.run(_requests(environment, branches, replays, unknown, probes))
+    identified: dict[str, Identification | MigrationError] = {}
     for name, live in unknown.items():
         own = found[name]
         if isinstance(own, MigrationError):
             own.database = own.database or name
-            raise own
+            identified[name] = own
+            continue
         if not own:
-            raise MigrationError(
+            identified[name] = MigrationError(
                 "its branch has no revision yet that could be recorded: write the first one against an empty "
                 f"database, `{variable(name)}=… alembic -x db={name} revision --autogenerate`",
                 name,
             )
+            continue
         match = _nearest(live, own)
         claim = _claim(live, match, found)
         counted = snapshot.count_violations(probes[name], match.differences)
         identified[name] = Identification(live, replace(match, differences=counted), claim)
     for name, schemas in found.items():
-        if isinstance(schemas, MigrationError):
+        if isinstance(schemas, MigrationError) and name not in unknown:
             print_line(f"{explain(schemas)}; whether these databases are {name}'s is therefore unknown")
     return identified
 
 
+def _loaded(environment: Environment) -> tuple[dict[str, Branch], dict[str, Schemas | MigrationError]]:
+    """The branches of all databases, and for those that can't be loaded, why."""
+    branches: dict[str, Branch] = {}
+    errors: dict[str, Schemas | MigrationError] = {}
+    for name in environment.configuration.names:
+        try:
+            branches[name] = environment.branch(name)
+        except MigrationError as error:
+            errors[name] = error
+    return branches, errors
+
+
 def _requests(
-    environment: Environment, replays: Replays, unknown: Mapping[str, Snapshot], probes: Mapping[str, Probe]
+    environment: Environment,
+    branches: Mapping[str, Branch],
+    replays: Replays,
+    unknown: Mapping[str, Snapshot],
+    probes: Mapping[str, Probe],
 ) -> list[ReplayRequest]:
     """Every position of every branch; of the other branches only those matter that have a table in common."""
     # A branch that is on SQLite here may have been on PostgreSQL there: a PostgreSQL database comes first.
     host = min(unknown.values(), key=lambda each: each.database.is_sqlite).database
     columns = [live.schema.column_names for live in unknown.values()]
     requests = []
-    for name in environment.configuration.names:
-        positions = positions_of(environment.branch(name))
+    for name, branch in branches.items():
+        positions = positions_of(branch)
         if name in unknown:
             live = unknown[name]
             requests.append(replays.request(live.database, positions, probes[name].connection, live.schema, columns))

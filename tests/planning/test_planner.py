@@ -15,7 +15,8 @@ def step(folder: Path, name: str, **declared: object) -> Step:
     file = folder / f"{name}.py"
     file.write_text(f'revision = "{name}"\n\n\ndef upgrade():\n    pass\n')
     module = SimpleNamespace(__file__=str(file), **declared)
-    return SimpleNamespace(revision=SimpleNamespace(revision=name, path=str(file), module=module))
+    script = SimpleNamespace(revision=name, path=str(file), module=module)
+    return SimpleNamespace(revision=script, is_upgrade=True)
 
 
 def test_ordinary_revisions_are_one_stage(tmp_path: Path) -> None:

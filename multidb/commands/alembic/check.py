@@ -23,7 +23,7 @@ def run(environment: Environment) -> None:
     failures = Failures(environment)
     differing: list[str] = []
     differences: list[tuple[Any, ...]] = []
-    for database in environment.databases:
+    for database in environment.configuration.databases(failures.loadable(environment.selected)):
         with failures.working_on(database.name):
             comparison = compare(environment, database, command.command_args)
             if comparison.differences:

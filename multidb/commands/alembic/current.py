@@ -24,7 +24,7 @@ def run(environment: Environment) -> None:
     """Raise MigrationError if a database can't be read, and with `--check-heads` NotAtHeadError."""
     failures = Failures(environment)
     behind: list[str] = []
-    for probe in start_probes(environment.databases):
+    for probe in start_probes(environment.configuration.databases(failures.loadable(environment.selected))):
         name = probe.database.name
         with closing(probe), failures.working_on(name) as branch:
             result = probe.result()
@@ -34,7 +34,7 @@ def run(environment: Environment) -> None:
             environment.config.print_stdout(f"{name:{NAME_WIDTH}} {_position(branch, result.heads)}{in_doubt}")
             for line in details:
                 environment.config.print_stdout(f"    {line}".rstrip())
-            if not is_satisfied:
+            if not is_satisfied or (environment.option("check_heads") and not branch.files):
                 behind.append(name)
     failures.check("could not be read")
     if behind:

@@ -17,10 +17,13 @@ def run(environment: Environment) -> None:
     """Print the listing; then raise MigrationError if a database can't be read."""
     failures = Failures(environment)
     heads: list[str] = []
-    for probe in start_probes(environment.databases if _shows_databases(environment) else []):
-        with closing(probe), failures.working_on(probe.database.name):
+    names = failures.loadable(environment.selected)
+    databases = environment.configuration.databases(names) if _shows_databases(environment) else []
+    for probe in start_probes(databases):
+        with closing(probe), failures.working_on(probe.database.name) as branch:
+            branch.check_known(probe.result().heads)
             heads += probe.result().heads
-    with showing(environment.script, environment.revisions.together(environment.selected)):
+    with showing(environment.script, environment.revisions.together(names)):
         environment.request.work(tuple(heads), context.get_context())
     failures.check("could not be read")
 

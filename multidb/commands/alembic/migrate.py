@@ -60,11 +60,11 @@ def _run_once(
     settings = environment.settings
     with ExitStack() as opened:
         with interruption.interruptible():
+            environment.check_branches()
             probes = opened.enter_context(probing(environment.databases, settings.wait, run.id))
-            for name in environment.selected:  # loads the branches while the databases answer
-                with environment.working_on(name):
-                    pass
             locked = lock_and_plan(environment, probes)
+        if environment.request.command == "upgrade":
+            _warn_of_empty_branches(environment)
         if not locked.plans:
             log.info("nothing to do in %s", count_of(len(environment.databases), "database"))
             return
@@ -99,6 +99,13 @@ def _run_once(
         if interruption.received:
             log.info("%s came after the commit decision: the run was completed", interruption.received)
         log.info("committed in %s", count_of(len(locked.plans), "database"))
+
+
+def _warn_of_empty_branches(environment: Environment) -> None:
+    empty = [name for name in environment.selected if not environment.branch(name).files]
+    if empty:
+        folders = ", ".join(f"migrations/versions/{name}" for name in empty)
+        log.warning("%s: no revisions to upgrade to; see whether the files are there", folders)
 
 
 def _check_drift(environment: Environment, plans: Sequence[Plan], interruption: Interruption) -> None:

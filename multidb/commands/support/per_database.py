@@ -1,6 +1,6 @@
 """Run a reading command in one database after another: a database that fails does not stop the others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from multidb.errors import ExitCode, MigrationError, exit_code_of, reason_of
@@ -16,17 +16,32 @@ class Failures:
         self._environment = environment
         self._codes: dict[str, ExitCode] = {}
 
+    def loadable(self, names: Iterable[str]) -> list[str]:
+        """The databases whose branch can be loaded; for each of the others, a line says why it can't be."""
+        found = []
+        for name in names:
+            try:
+                self._environment.branch(name)
+            except Exception as error:
+                self._note(name, error)
+            else:
+                found.append(name)
+        return found
+
     @contextmanager
     def working_on(self, name: str) -> Iterator[Branch]:
-        """Work on a database; if that fails, print why in one line, and go on."""
+        """Work on a database whose branch can be loaded; if that fails, print why in one line, and go on."""
         try:
             with self._environment.working_on(name) as branch:
                 yield branch
         except Exception as error:
-            if self._environment.option("raiseerr"):
-                raise
-            self._codes[name] = exit_code_of(error)
-            self._environment.config.print_stdout(f"{name:{NAME_WIDTH}} FAILED: {reason_of(error)}")
+            self._note(name, error)
+
+    def _note(self, name: str, error: Exception) -> None:
+        if self._environment.option("raiseerr"):
+            raise error
+        self._codes[name] = exit_code_of(error)
+        self._environment.config.print_stdout(f"{name:{NAME_WIDTH}} FAILED: {reason_of(error)}")
 
     def check(self, text: str) -> None:
         """Raise MigrationError if a database failed, with the most severe exit code."""
