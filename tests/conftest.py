@@ -121,6 +121,15 @@ def postgres() -> Postgres:
     return Postgres.started(Path(os.environ[FOLDER]), FAST | ALONE)
 
 
+@pytest.fixture(autouse=True)
+def _new_enough(request: pytest.FixtureRequest) -> None:
+    """Skip a test that needs a newer server than this run's."""
+    for marker in request.node.iter_markers("needs"):
+        postgres: Postgres = request.getfixturevalue("postgres")
+        if postgres.major < marker.args[0]:
+            pytest.skip("needs a newer PostgreSQL: run bin/test --on trixie, or --on forky")
+
+
 @pytest.fixture(scope="session")
 def another(postgres: Postgres) -> Iterator[Postgres]:
     """Another server, that a test may stop and set up differently; it starts again for the next one."""

@@ -310,6 +310,10 @@ class Postgres:
         self.start()
 
     @property
+    def major(self) -> int:
+        return Server(self.folder).major
+
+    @property
     def _seed(self) -> Path:
         return Server(self.folder).home / "seed"
 

@@ -58,6 +58,7 @@ WITH members AS (
     SELECT k.*, r.identifier AS "table", ARRAY[r.kind, r.name] AS parent, quote_ident(k.conname) AS identifier,
            r.name || '.' || CASE WHEN k.conname ~ '[.:()]' THEN quote_ident(k.conname) ELSE k.conname END AS name
     FROM pg_constraint k JOIN relations r ON r.oid = k.conrelid
+    WHERE k.contype <> 'n'  -- NOT NULL, since 18: an attribute of the column
 ), indexes AS (
     SELECT i.*, r.identifier AS "table", ARRAY[r.kind, r.name] AS parent,
            r.name || '.' || CASE WHEN c.relname ~ '[.:()]' THEN quote_ident(c.relname) ELSE c.relname END AS name,

@@ -18,7 +18,11 @@ class Column(PostgresqlObject, kinds.Column):
         SELECT c.name, c.parent, c.identifier, c."table", c.oid, c.attname AS raw_name,
                row_number() OVER (PARTITION BY c.oid ORDER BY c.attnum) AS position,
                format_type(c.atttypid, c.atttypmod) AS type, format_type(c.atttypid, NULL) AS base_type,
-               c.attnotnull AS not_null,
+               c.attnotnull AS not_null, c.attgenerated = 'v' AS virtual,
+               NOT EXISTS ( -- before 18, NOT NULL is no constraint, and always valid
+                   SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'n'
+                   AND conkey = ARRAY[c.attnum] AND NOT convalidated
+               ) AS not_null_valid,
                CASE WHEN c.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS default,
                CASE WHEN c.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END AS generated,
                CASE WHEN c.attcollation <> t.typcollation THEN l.collname END AS collation,
@@ -36,6 +40,8 @@ class Column(PostgresqlObject, kinds.Column):
         LEFT JOIN pg_collation l ON l.oid = c.attcollation
         WHERE c.relkind IN ('r', 'p') AND c.attnum > 0
     """
+    virtual: bool = False  # computed when it is read; since 18
+    not_null_valid: bool = True  # False if rows from before NOT NULL may have NULL; since 18
     identity: str | None
     identity_options: str | None
     raw_name: str = field(compare=False)
@@ -47,10 +53,20 @@ class Column(PostgresqlObject, kinds.Column):
         words = [self.identifier, self.type]
         words += [f"COLLATE {quoted(self.collation)}"] if self.collation else []
         words += [f"DEFAULT {self.default}"] if self.default else []
-        words += [f"GENERATED ALWAYS AS ({self.generated}) STORED"] if self.generated else []
+        storage = "VIRTUAL" if self.virtual else "STORED"
+        words += [f"GENERATED ALWAYS AS ({self.generated}) {storage}"] if self.generated else []
         words += [self._identity] if self.identity else []
-        words += ["NOT NULL"] if self.not_null else []
+        words += ["NOT NULL"] if self.not_null and self.not_null_valid else []
         return " ".join(words)
+
+    @property
+    def not_valid(self) -> list[str]:
+        """The statement for a NOT NULL that no row is checked for, which `definition` can't have."""
+        added = f"ALTER TABLE {self.table} ADD NOT NULL {self.identifier} NOT VALID"
+        return [added] if self.not_null and not self.not_null_valid else []
+
+    def creation(self, sides: Sides) -> list[str]:
+        return [*super().creation(sides), *self.not_valid]
 
     @property
     def is_filled(self) -> bool:
@@ -64,7 +80,9 @@ class Column(PostgresqlObject, kinds.Column):
     def as_changed(self, live: Self, attribute: str, sides: Sides) -> Iterator[Difference]:
         replaced_by_identity = attribute == "default" and self.identity
         part_of_identity = attribute == "identity_options" and not (self.identity and live.identity)
-        if not replaced_by_identity and not part_of_identity:
+        part_of_generated = attribute == "virtual" and self.generated != live.generated
+        part_of_not_null = attribute == "not_null_valid" and self.not_null != live.not_null
+        if not (replaced_by_identity or part_of_identity or part_of_generated or part_of_not_null):
             yield from super().as_changed(live, attribute, sides)
 
     def alteration(self, live: Self, attribute: str) -> list[str]:
@@ -72,11 +90,8 @@ class Column(PostgresqlObject, kinds.Column):
         match attribute:
             case "type" | "collation":
                 return self._change_type(live, alter)
-            case "not_null" if self.not_null:
-                return [f"{alter} SET NOT NULL"]
-            case "not_null":  # which an identity column can't be without
-                drop_identity = [f"{alter} DROP IDENTITY IF EXISTS"] if live.identity and not self.identity else []
-                return [*drop_identity, f"{alter} DROP NOT NULL"]
+            case "not_null" | "not_null_valid":
+                return self._change_not_null(live, alter)
             case "default":
                 return [f"{alter} SET DEFAULT {self.default}" if self.default else f"{alter} DROP DEFAULT"]
             case "identity" if not self.identity:
@@ -91,9 +106,18 @@ class Column(PostgresqlObject, kinds.Column):
             case "identity_options":
                 options = (self.identity_options or "").split(", ")
                 return [f"{alter} {' '.join(f'SET {option}' for option in options)}"]
-            case _ if not self.generated:
+            case _ if not self.generated and not live.virtual:
                 return [f"{alter} DROP EXPRESSION"]
         return [self.drop_sql.format(live), self.create_sql.format(self)]
+
+    def _change_not_null(self, live: Self, alter: str) -> list[str]:
+        if self.not_null and self.not_null_valid:
+            return [f"{alter} SET NOT NULL"]
+        if self.not_null:
+            return [*([f"{alter} DROP NOT NULL"] if live.not_null else []), *self.not_valid]
+        # An identity column can't be without.
+        drop_identity = [f"{alter} DROP IDENTITY IF EXISTS"] if live.identity and not self.identity else []
+        return [*drop_identity, f"{alter} DROP NOT NULL"]
 
     def _change_type(self, live: Self, alter: str) -> list[str]:
         text = f"{alter} TYPE {self.type}"
@@ -106,7 +130,16 @@ class Column(PostgresqlObject, kinds.Column):
             return texts
         return [f"{alter} DROP DEFAULT", *texts, *([f"{alter} SET DEFAULT {self.default}"] if self.default else [])]
 
+    def phrase(self, attribute: str) -> tuple[str, str]:
+        if attribute in ("not_null", "not_null_valid") and self.not_null and not self.not_null_valid:
+            return "", "is NOT NULL NOT VALID"
+        return super().phrase("not_null" if attribute == "not_null_valid" else attribute)
+
     def violations(self, live: Self | None = None, attribute: str = "") -> tuple[str, ...]:
+        if not self.not_null_valid and attribute in ("", "not_null", "not_null_valid"):
+            return ()
+        if attribute == "not_null_valid":
+            return super().violations(live, "not_null")
         if attribute == "generated" and self.generated:
             return (count_rows(self.table, f"{self.identifier} IS DISTINCT FROM ({self.generated})"),)
         return self._casts(live) if attribute == "type" and live else super().violations(live, attribute)

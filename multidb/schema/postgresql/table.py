@@ -27,10 +27,12 @@ class Table(OwnedObject):
     enforcing_foreign_keys: bool
 
     def creation(self, sides: Sides) -> list[str]:
-        columns = ", ".join(column.definition for column in sides.wanted.of_kind(Column, self.key))
-        text = f"CREATE {'UNLOGGED ' if self.unlogged else ''}TABLE {self.identifier} ({columns})"
+        columns = sides.wanted.of_kind(Column, self.key)
+        definitions = ", ".join(column.definition for column in columns)
+        text = f"CREATE {'UNLOGGED ' if self.unlogged else ''}TABLE {self.identifier} ({definitions})"
         text += f" INHERITS ({', '.join(self.inherits)})" if self.inherits else ""
-        return [f"{text} PARTITION BY {self.partitioned}" if self.partitioned else text]
+        text += f" PARTITION BY {self.partitioned}" if self.partitioned else ""
+        return [text, *(statement for column in columns for statement in column.not_valid)]
 
     def alteration(self, live: Self, attribute: str) -> list[str] | None:
         alter = f"ALTER TABLE {live.identifier}"
