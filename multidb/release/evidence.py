@@ -19,10 +19,10 @@ import psycopg2
 from multidb.config.configuration import Configuration, Database
 from multidb.database import connections, journal, locks
 from multidb.database.attempt import GID, Prepared
-from multidb.database.connections import Driver, connect_arguments
+from multidb.database.connections import Driver
 from multidb.database.locks import LockedError, Wait
 from multidb.database.probe import POOLED
-from multidb.database.refusal import refusal
+from multidb.database.refusal import ConnectionFailedError
 from multidb.errors import ConfigError, MigrationError, explain
 from multidb.threads import map_in_threads
 
@@ -117,7 +117,7 @@ def of_attempt(attempt: str, decider: str, find: Find, seconds: float) -> Eviden
     except LockedError as error:
         return Evidence(Verdict.RUNNING, error.holder)
     except Exception as error:  # the outcome is unknown, whatever the cause
-        is_lost = isinstance(error, psycopg2.OperationalError) and _does_not_exist(database)
+        is_lost = isinstance(error, ConnectionFailedError) and error.refusal.sqlstate == _NO_SUCH_DATABASE
         return Evidence(Verdict.UNKNOWN, f"its decider {decider} can't be asked: {explain(error)}", is_lost)
     if row is None:
         return Evidence(Verdict.UNKNOWN, f"the journal of {decider} has no row of it", is_lost=True)
@@ -324,8 +324,3 @@ def _rolled_back(attempt: str, decider: str, participants: Iterable[str], find: 
             f"databases are asked; {'; '.join(unread)}",
         )
     return Evidence(Verdict.ROLLED_BACK)
-
-
-def _does_not_exist(database: Database) -> bool:
-    """Whether the server answers that it has no such database."""
-    return refusal(connect_arguments(database.url)).sqlstate == _NO_SUCH_DATABASE
