@@ -1,36 +1,50 @@
 """`rollback`: revert the last run in every database that it changed, or all runs after a release.
 
-The command prints its plan and asks first. It is a run itself: all databases are reverted, or none.
+The command prints its plan and asks first. It is a run itself: all databases are reverted, or none. What an earlier run
+left in doubt is resolved first, in all databases.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from multidb import logs
 from multidb.commands.support.command import Command
+from multidb.config.configuration import Database
 from multidb.database import journal
+from multidb.database.attempt import Prepared
 from multidb.database.journal import JournalRow, Journals
 from multidb.database.probe import probing
-from multidb.errors import ExitCode, MigrationError
+from multidb.errors import ConfigError, ExitCode, MigrationError, in_database
 from multidb.output import columns, revisions_text
-from multidb.planning import planner
+from multidb.planning import planner, selection
 from multidb.planning.targets import Target, Targets
+from multidb.release import recovery
 from multidb.release.locking import results_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="RELEASE", help="revert every run after this release")
     parser.add_argument("--yes", action="store_true", help="don't ask")
+    parser.set_defaults(own_keys=("db",))  # `-x db=` names the databases to revert, and no others
 
 
 def run(command: Command) -> ExitCode:
     """Raise MigrationError if there is nothing to revert, a database has changed since, or the answer is no."""
+    logs.configure(command.alembic)
     to = command.options.to
-    databases = command.configuration.databases(command.configuration.names)
-    reversals = _reversals(journal.read_all(databases), to)
-    names = {each.database for each in reversals}
-    with probing([each for each in databases if each.name in names]) as probes:
+    chosen = selection.chosen_by_x(command.options.x, command.configuration.names)
+    names = [name for name in command.configuration.names if name in chosen or not chosen]
+    databases = command.configuration.databases(names)
+
+    def found() -> list[_Reversal]:
+        return _reversals(journal.read_all(databases), to, command.configuration.names, is_named=bool(chosen))
+
+    _resolve(command, names)
+    reversals = found()
+    reverted = {each.database for each in reversals}
+    with probing([each for each in databases if each.name in reverted]) as probes:
         results = results_of(probes)
         heads = {result.database.name: result.heads for result in results}
     for each in reversals:
@@ -57,14 +71,45 @@ def run(command: Command) -> ExitCode:
     if not command.options.yes and not _confirmed():
         raise MigrationError("nothing was done; answer yes, or add --yes where there is no terminal")
     typed = f"rollback --to {to}" if to else "rollback"
-    Targets("rollback", typed, targets).run(command.alembic, command.options.x)
+
+    def confirm() -> None:
+        if [each.attempts for each in found()] != [each.attempts for each in reversals]:
+            raise MigrationError("another run has changed these databases since the plan was printed: run again")
+
+    Targets("rollback", typed, targets, confirm).run(command.alembic, command.options.x)
     return ExitCode.OK
+
+
+def _resolve(command: Command, names: Collection[str]) -> None:
+    """Resolve what is in doubt, also in databases that are not reverted, where these can be reached."""
+    in_doubt: list[tuple[Database, Prepared]] = []
+    databases: list[Database] = []
+    for name in command.configuration.names:
+        try:
+            databases += command.configuration.databases([name])
+        except ConfigError:
+            if name in names:
+                raise
+    with probing(databases, command.settings.wait) as probes:
+        for probe in probes:
+            try:
+                with in_database(probe.database.name):
+                    in_doubt += [(probe.database, prepared) for prepared in probe.result().in_doubt]
+            except MigrationError:
+                if probe.database.name in names:
+                    raise
+    recovery.resolve_all(command.configuration, in_doubt, command.settings.lock_wait)
 
 
 @dataclass(frozen=True)
 class _Reversal:
     database: str
     rows: tuple[JournalRow, ...]  # of the journal, oldest first
+
+    @property
+    def attempts(self) -> tuple[str, ...]:
+        """What identifies it."""
+        return self.database, *(row.attempt for row in self.rows)
 
     @property
     def before(self) -> tuple[str, ...]:
@@ -79,7 +124,8 @@ class _Reversal:
         return all(row.is_stamp for row in self.rows)
 
 
-def _reversals(journals: Journals, to: str | None) -> list[_Reversal]:
+def _reversals(journals: Journals, to: str | None, known: Collection[str], *, is_named: bool) -> list[_Reversal]:
+    """What is reverted, by the journals of the databases to be reverted; `is_named` if `-x db=` names these."""
     rows = {name: [row for row in found if row.is_committed] for name, found in journals.items()}
     everything = [row for found in rows.values() for row in found]
     if not everything:
@@ -96,6 +142,8 @@ def _reversals(journals: Journals, to: str | None) -> list[_Reversal]:
     reversals = [_Reversal(name, tuple(found)) for name, found in reverted.items() if found]
     for each in reversals:
         _check_newest(each, rows)
+        for row in each.rows:
+            _check_whole(row, rows, known, is_named=is_named)
     moving = [each for each in reversals if each.before != each.after]
     if not moving:
         where = f"where {to} left them" if to else "where the last run found them"
@@ -119,6 +167,32 @@ def _check_newest(reversal: _Reversal, rows: Mapping[str, list[JournalRow]]) -> 
             "go back by hand, with `alembic downgrade` and `alembic stamp`",
             reversal.database,
         )
+
+
+def _check_whole(
+    row: JournalRow, rows: Mapping[str, list[JournalRow]], known: Collection[str], *, is_named: bool
+) -> None:
+    """Refuse to take half a run back: it was committed in all of its databases, so each has to have its row."""
+    if not row.may_be_two_phase:
+        return
+    lacking = [
+        name
+        for name in row.participants
+        if (name in rows or not is_named) and row.attempt not in {each.attempt for each in rows.get(name, ())}
+    ]
+    if not lacking:
+        return
+    names, there = ", ".join(lacking), ",".join(name for name in row.participants if name not in lacking)
+    only = f"to revert the others alone, name them: `python -m multidb -x db={there} rollback`"
+    gone = [name for name in lacking if name not in known]
+    if gone:
+        raise MigrationError(
+            f"run {row.run} also changed {', '.join(gone)}, which databases.yaml does not have: {only}"
+        )
+    raise MigrationError(
+        f"run {row.run} also changed {names}, whose journal has no row of that, as after a restore: compare the "
+        f"databases; {only}"
+    )
 
 
 def _destination(reversal: _Reversal) -> str:

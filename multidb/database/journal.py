@@ -13,6 +13,7 @@ None; a run adds them while it holds the lock. No column is ever removed, rename
 import hashlib
 import json
 import platform
+import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
@@ -27,6 +28,7 @@ from sqlalchemy import Connection
 from multidb.config.configuration import Database
 from multidb.database import connections
 from multidb.database.attempt import Attempt, Run
+from multidb.database.connections import Driver
 from multidb.errors import MigrationError, in_database
 from multidb.threads import map_in_threads
 
@@ -82,6 +84,10 @@ class JournalRow:
     @property
     def is_committed(self) -> bool:
         return self.state == COMMITTED
+
+    @property
+    def may_be_two_phase(self) -> bool:
+        return may_be_two_phase(self.two_phase, self.participants)
 
     @property
     def is_stamp(self) -> bool:
@@ -165,6 +171,42 @@ def rows(connection: Connection) -> list[JournalRow]:
     known = ", ".join(name for name in _COLUMNS if name in there)
     found = connection.exec_driver_sql(f"SELECT {known} FROM {NAME} ORDER BY id")  # noqa: S608 - ours
     return [_row(dict.fromkeys(_COLUMNS) | row._asdict()) for row in found]
+
+
+def may_be_two_phase(recorded: bool | None, participants: Collection[str]) -> bool:
+    """Whether an attempt was committed in two phases; None, of an older checkout's row, counts as yes."""
+    return len(participants) > 1 if recorded is None else recorded
+
+
+def last_committed(driver: Driver, columns: Collection[str]) -> tuple[str, tuple[str, ...]] | None:
+    """The last attempt that a database has committed together with others in two phases, and its participants.
+
+    Args:
+        driver: a session that is in no transaction. Another session's lock is waited for 5 s.
+        columns: those of the journal's table.
+
+    Returns:
+        None if there is no such attempt, or a later one was committed by itself.
+
+    Raises:
+        psycopg2.Error, sqlite3.Error: the journal can't be read.
+    """
+    if not columns:
+        return None
+    two_phase = "two_phase" if "two_phase" in columns else "NULL"
+    cursor = driver.cursor()
+    if not isinstance(driver, sqlite3.Connection):
+        cursor.execute("SET lock_timeout = '5s'")
+    cursor.execute(
+        f"SELECT attempt, {two_phase}, participants FROM {NAME} WHERE state = '{COMMITTED}' "  # noqa: S608 - ours
+        "ORDER BY id DESC LIMIT 1"
+    )
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    attempt, recorded, participants = found[0], found[1], tuple(json.loads(found[2]))
+    is_two_phase = may_be_two_phase(None if recorded is None else bool(recorded), participants)
+    return (attempt, participants) if is_two_phase else None
 
 
 def read_all(databases: Sequence[Database]) -> Journals:

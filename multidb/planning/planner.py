@@ -223,14 +223,21 @@ def _is_at_the_end(environment: Environment, branch: Branch, result: ProbeResult
     return not left
 
 
+def goes_back(branch: Branch, plan: Plan) -> bool:
+    """Whether a plan takes a revision back, or its record."""
+    return not set(filter(branch.knows, plan.before)) <= branch.ancestors(_after(plan))
+
+
+def _after(plan: Plan) -> tuple[str, ...]:
+    last = plan.stages[-1].steps[-1:]
+    return tuple(last[0].to_revisions) if last else ()
+
+
 def _check_forward(branch: Branch, plan: Plan) -> None:
     """Refuse to downgrade a protected database."""
-    last = plan.stages[-1].steps[-1:]
-    after = last[0].to_revisions if last else ()
-    kept = branch.ancestors(after)
-    if not set(filter(branch.knows, plan.before)) <= kept:
+    if goes_back(branch, plan):
         raise MigrationError(
-            f"it is protected, and would go back from {revisions_text(plan.before)} to {revisions_text(after)}: "
+            f"it is protected, and would go back from {revisions_text(plan.before)} to {revisions_text(_after(plan))}: "
             "say -x allow=downgrade if that is meant"
         )
 

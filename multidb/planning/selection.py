@@ -29,7 +29,7 @@ def addressed(symbols: Sequence[str], x_arguments: Sequence[str], names: Sequenc
     Raises:
         MigrationError: a name is unknown, an `-x` is unknown, or `-x db=` contradicts the symbols.
     """
-    chosen = _chosen(x_arguments, names)
+    chosen = chosen_by_x(x_arguments, names)
     meant: set[str] = set()
     for symbol in symbols:
         meant |= databases_of(symbol, names, owners, chosen)
@@ -75,7 +75,8 @@ def option(x_arguments: Sequence[str], key: str) -> str | None:
     return values[-1] if values else None
 
 
-def _chosen(x_arguments: Sequence[str], names: Sequence[str]) -> set[str]:
+def chosen_by_x(x_arguments: Sequence[str], names: Sequence[str]) -> set[str]:
+    """The databases that `-x db=` names; none without one. MigrationError if a name or an `-x` is unknown."""
     settings.check_keys(x_arguments, KNOWN_X)
     chosen: set[str] = set()
     for argument in x_arguments:

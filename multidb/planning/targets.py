@@ -29,10 +29,12 @@ class Targets:
     command: str  # `rollback` or `adopt`
     typed: str  # as the journal records the command
     by_name: Mapping[str, Target]  # by the databases' names; no other database is addressed
+    confirm: Callable[[], None] = lambda: None  # called under the locks; raises MigrationError if they no longer hold
 
     def run(self, config: Config, x_arguments: Sequence[str]) -> None:
         """Bring the databases to their targets, by env.py and as one run, which raises SystemExit if it fails."""
         options = argparse.Namespace(**vars(config.cmd_opts or argparse.Namespace()))
-        options.x = [*x_arguments, f"db={','.join(self.by_name)}"]
+        others = (argument for argument in x_arguments if argument.partition("=")[0] != "db")
+        options.x = [*others, f"db={','.join(self.by_name)}"]
         config.cmd_opts = options
         alembic_internals.run_env(config, {OPTION: self})

@@ -7,12 +7,11 @@ from multidb.config.configuration import Database
 from multidb.database import locks
 from multidb.database.attempt import Prepared
 from multidb.database.probe import Probe, ProbeResult, check_distinct
-from multidb.errors import ExitCode, PartialError, RetryError, in_database
-from multidb.logs import log
+from multidb.errors import RetryError, in_database
 from multidb.planning import planner
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan
-from multidb.release import recovery
+from multidb.release import companions, recovery
 
 PLANNING_ATTEMPTS = 10
 """How often a run is planned again because another run changed its databases in between."""
@@ -57,10 +56,10 @@ def lock_and_plan(environment: Environment, probes: Sequence[Probe]) -> Locked:
         if not _in_doubt(probes):
             under_lock = results_of(probes)
             if [result.recorded for result in under_lock] == [result.recorded for result in results]:
-                return _locked(plans, under_lock)
+                return _confirmed(environment, probes, plans, under_lock)
             plans = planner.plans(environment, under_lock, may_downgrade=may_downgrade)
             if _on_postgresql(plans) <= busy:
-                return _locked(plans, under_lock)
+                return _confirmed(environment, probes, plans, under_lock)
         for probe in holders:
             locks.unlock(probe.connection)
     raise RetryError(f"gave up after {PLANNING_ATTEMPTS} attempts: other runs keep changing these databases")
@@ -73,6 +72,16 @@ def results_of(probes: Sequence[Probe]) -> list[ProbeResult]:
         with in_database(probe.database.name):
             found.append(probe.result())
     return found
+
+
+def _confirmed(
+    environment: Environment, probes: Sequence[Probe], plans: Sequence[Plan], results: Sequence[ProbeResult]
+) -> Locked:
+    """The plans, once nothing of the last runs of their databases is in doubt."""
+    companions.resolve(environment, probes, plans)
+    if environment.request.targets:
+        environment.request.targets.confirm()
+    return _locked(plans, results)
 
 
 def _locked(plans: Sequence[Plan], results: Sequence[ProbeResult]) -> Locked:
@@ -88,17 +97,7 @@ def _resolve(environment: Environment, probes: Sequence[Probe]) -> None:
     in_doubt = _in_doubt(probes)
     if not in_doubt:
         return
-    left = []
-    for resolution in recovery.resolve(environment.configuration, in_doubt, environment.settings.lock_wait):
-        if resolution.is_done:
-            log.info("%s", resolution)
-        else:
-            left.append(resolution)
-    if left:
-        first = min(left, key=lambda each: each.exit_code)  # before a run in progress, what a person has to see to
-        more = f"; and in {len(left) - 1} more" if len(left) > 1 else ""
-        failure = RetryError if first.exit_code == ExitCode.RETRY else PartialError
-        raise failure(f"{first}{more}", first.database.name)
+    recovery.resolve_all(environment.configuration, in_doubt, environment.settings.lock_wait)
     names = {database.name for database, _ in in_doubt}
     for probe in probes:
         if probe.database.name in names:

@@ -15,8 +15,8 @@ from multidb.database import locks
 from multidb.database.attempt import Prepared
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
-from multidb.errors import ExitCode, PartialError, explain
-from multidb.logs import for_database
+from multidb.errors import ExitCode, PartialError, RetryError, explain
+from multidb.logs import for_database, log
 from multidb.release import evidence
 from multidb.release.evidence import Evidence, Verdict
 
@@ -92,6 +92,26 @@ def resolve(
                 except Exception as error:
                     failure = error
             yield Resolution(database, prepared, found, failure)
+
+
+def resolve_all(configuration: Configuration, in_doubt: Sequence[tuple[Database, Prepared]], seconds: float) -> None:
+    """As `resolve`, with a log line for each.
+
+    Raises:
+        PartialError: a transaction can't be resolved.
+        RetryError: the run of one is still in progress.
+    """
+    left = []
+    for resolution in resolve(configuration, in_doubt, seconds):
+        if resolution.is_done:
+            log.info("%s", resolution)
+        else:
+            left.append(resolution)
+    if left:
+        first = min(left, key=lambda each: each.exit_code)  # before a run in progress, what a person has to see to
+        more = f"; and in {len(left) - 1} more" if len(left) > 1 else ""
+        failure = RetryError if first.exit_code == ExitCode.RETRY else PartialError
+        raise failure(f"{first}{more}", first.database.name)
 
 
 def finish(database: Database, gid: str, *, commit: bool, broken: float | None = None) -> None:

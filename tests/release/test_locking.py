@@ -41,7 +41,11 @@ def test_a_revision_that_can_not_be_read_under_the_lock_is_reported_with_its_dat
 ) -> None:
     monkeypatch.setattr(planner, "plans", plans)
     monkeypatch.setattr(locks, "lock_all", lambda *_: None)
-    environment: Any = SimpleNamespace(settings=SimpleNamespace(allow=None, lock_wait=0))
+    environment: Any = SimpleNamespace(
+        settings=SimpleNamespace(allow=None, lock_wait=0),
+        configuration=SimpleNamespace(names=["auth_db"]),
+        request=SimpleNamespace(targets=None),
+    )
     probe: Any = Probe(("auth_0001",), psycopg2.errors.LockNotAvailable("canceling statement due to lock timeout"))
     with pytest.raises(MigrationError, match=r"^auth_db: canceling statement"):
         locking.lock_and_plan(environment, [probe])
@@ -50,6 +54,10 @@ def test_a_revision_that_can_not_be_read_under_the_lock_is_reported_with_its_dat
 def test_the_plan_is_made_again_when_a_database_has_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "plans", plans)
     monkeypatch.setattr(locks, "lock_all", lambda *_: None)
-    environment: Any = SimpleNamespace(settings=SimpleNamespace(allow=None, lock_wait=0))
+    environment: Any = SimpleNamespace(
+        settings=SimpleNamespace(allow=None, lock_wait=0),
+        configuration=SimpleNamespace(names=["auth_db"]),
+        request=SimpleNamespace(targets=None),
+    )
     probe: Any = Probe(("auth_0001",), ("auth_0002",))
     assert locking.lock_and_plan(environment, [probe]).plans[0].before == ("auth_0002",)

@@ -34,7 +34,7 @@ class Command:
         self.options = options
         self.file: Path = options.file.resolve()
         self.configuration: Configuration = reader.load(self.file)
-        settings.check_keys(options.x, settings.OF_A_RUN)
+        settings.check_keys(options.x, (*settings.OF_A_RUN, *getattr(options, "own_keys", ())))
         self.settings: Settings = settings.of_a_run(self.configuration.options, options.x)
 
     @property
