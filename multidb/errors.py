@@ -158,7 +158,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MigrationError):
         return redacted(str(error))
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
+        return f"interrupted by {error}" if str(error) else "interrupted"
     driver_error = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(driver_error, (psycopg2.Error, sqlite3.Error)):
         said = first_line(_text(driver_error))

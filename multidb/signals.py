@@ -7,13 +7,19 @@ writes a byte at once; the byte wakes a thread, and the thread cancels the state
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
+from typing import NoReturn
+
+from multidb.errors import ExitCode
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CANCEL_INTERVAL = 0.3  # seconds until a statement is cancelled again: the first cancel may have come before it ran
+_GRACE = 10.0  # seconds from a signal on that a run has to finish what it has decided
+_SHORTEST_GRACE = 2.0  # seconds that an operation has in any case
 
 
 class Interrupted(KeyboardInterrupt):
@@ -21,13 +27,36 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """The signals that this run has received, and whether it may stop now."""
+    """The signals that this run has received, and whether it may stop now.
+
+    Attributes:
+        received: the name of the last signal, or None.
+        left_behind: what would stay if the process ended at once, for the message of a second signal.
+    """
 
     def __init__(self) -> None:
-        self.received: str | None = None  # the name of the last signal
-        self.is_urgent = False  # more than one has come
+        self.received: str | None = None
+        self.left_behind = ""
+        self._handled = self._seen = 0  # signals, by the handler; also by the thread that watches a blocked statement
+        self._since = 0.0
         self._may_stop = False
         self._ended = Event()
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether a signal is to stop the run now."""
+        return self._may_stop
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether more than one signal has come."""
+        return self._seen > 1
+
+    def is_late(self, started: float) -> bool:
+        """Whether an operation that a signal does not cancel has had its time; `started` is of time.monotonic()."""
+        if not self._seen:
+            return False
+        return self.is_urgent or time.monotonic() > max(self._since + _GRACE, started + _SHORTEST_GRACE)
 
     @contextmanager
     def handling(self) -> Iterator[None]:
@@ -75,19 +104,20 @@ class Interruption:
             raise Interrupted(self.received)
 
     @contextmanager
-    def cancelling(self, cancel: Callable[[], None]) -> Iterator[None]:
-        """Cancel the statement that this process waits for when a signal comes.
+    def watching(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Call a function when a signal has come, even while the block waits for a server.
 
-        Another thread calls `cancel`, repeatedly until the statement has ended.
+        Another thread calls `stop`, repeatedly until the block has ended.
         """
         if current_thread() is not main_thread():
             yield
             return
         receiver, sender = socket.socketpair()
         sender.setblocking(False)
+        handled = self._handled
         before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         self._ended.clear()
-        thread = Thread(target=self._watch, args=(receiver, cancel), daemon=True)
+        thread = Thread(target=self._watch, args=(receiver, handled, stop), daemon=True)
         thread.start()
         try:
             yield
@@ -98,27 +128,36 @@ class Interruption:
             thread.join()
             receiver.close()
 
-    def _watch(self, receiver: socket.socket, cancel: Callable[[], None]) -> None:
-        count = 0
+    def exit(self) -> NoReturn:
+        """End the process at once; what the run left behind is named, and is the exit code."""
+        left = self.left_behind or "the servers roll back what was not committed"
+        os.write(2, f"error: interrupted twice; {left}\n".encode())
+        os._exit(ExitCode.PARTIAL if self.left_behind else ExitCode.FAILED)
+
+    def _watch(self, receiver: socket.socket, count: int, stop: Callable[[], None]) -> None:
+        receiver.settimeout(CANCEL_INTERVAL)
         while True:
-            receiver.settimeout(CANCEL_INTERVAL if count else None)
             with suppress(TimeoutError):
                 byte = receiver.recv(1)
                 if not byte:
                     return
                 count += byte[0] in SIGNALS
-            if count and self._may_stop and not self._ended.is_set():
-                if count > 1:
-                    os.write(2, b"error: interrupted twice; the servers roll back what was not committed\n")
-                    os._exit(1)
+            self._note(count)
+            if self._seen and not self._ended.is_set():
                 with suppress(Exception):  # the statement may have ended, with its session
-                    cancel()
+                    stop()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         is_first, self.received = self.received is None, signal.Signals(number).name
-        self.is_urgent = not is_first
+        self._handled += 1
+        self._note(self._handled)
         if is_first and self._may_stop:
             raise Interrupted(self.received)
+
+    def _note(self, count: int) -> None:
+        if count and not self._seen:
+            self._since = time.monotonic()
+        self._seen = max(self._seen, count)
 
 
 @contextmanager

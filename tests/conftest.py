@@ -142,11 +142,11 @@ def another(postgres: Postgres) -> Iterator[Postgres]:
 @pytest.fixture
 def fragile(tmp_path: Path, another: Postgres) -> Iterator[Project]:
     """A checkout with a few databases at head on that other server."""
-    another.restart("max_prepared_transactions", "synchronous_standby_names")
+    another.restart("max_prepared_transactions", "synchronous_standby_names", "synchronous_commit")
     for made in _project(tmp_path, another, {name: f"head_{name}" for name in FEW[:-1]}):
         shutil.copy(another.folder / "investment.db", made.root / "investment.db")
         yield made
-        another.restart("max_prepared_transactions", "synchronous_standby_names")
+        another.restart("max_prepared_transactions", "synchronous_standby_names", "synchronous_commit")
         for gid, database in another.as_admin("SELECT gid, database FROM pg_prepared_xacts"):
             another.as_admin(f"ROLLBACK PREPARED '{gid}'", database)
 
@@ -154,7 +154,7 @@ def fragile(tmp_path: Path, another: Postgres) -> Iterator[Project]:
 @pytest.fixture
 def platform(another: Postgres) -> Iterator[Postgres]:
     """That other server, with nine empty databases under their own names."""
-    another.restart("max_prepared_transactions", "synchronous_standby_names")
+    another.restart("max_prepared_transactions", "synchronous_standby_names", "synchronous_commit")
     for name in ON_POSTGRESQL:
         another.clone(another.empty_template(name), name)
     yield another

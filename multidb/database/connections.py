@@ -4,9 +4,11 @@ A probe uses the driver alone: an engine of SQLAlchemy asks a server four questi
 connection that then has work gets an engine around it.
 """
 
+import os
 import socket
 import sqlite3
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,12 @@ def open_to_migrate(path: str) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("PRAGMA busy_timeout = 0")
     return connection
+
+
+def shut_down(driver: Driver) -> None:
+    """Shut a PostgreSQL session's connection down, so that a thread which waits for an answer gets an error."""
+    with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(driver.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def connect(url: URL) -> Connection:

@@ -35,7 +35,7 @@ SETTINGS = """
 # Of other roles' sessions the server may show only the process number.
 _HOLDER = """
     SELECT a.pid, a.usename, a.application_name, coalesce(a.client_hostname, host(a.client_addr), 'the server itself'),
-           to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ')
+           to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'), a.wait_event
     FROM pg_locks l JOIN pg_stat_activity a USING (pid)
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -152,6 +152,11 @@ def try_sqlite(driver: sqlite3.Connection) -> bool:
     return True
 
 
+def standby_text(wait_event: str | None) -> str:
+    """What a message adds about a session with this wait event of pg_stat_activity."""
+    return ", whose commit waits for a synchronous standby" if wait_event == "SyncRep" else ""
+
+
 def _holder(driver: Driver) -> str:
     if isinstance(driver, sqlite3.Connection):
         return "another process that writes to the file"
@@ -160,5 +165,6 @@ def _holder(driver: Driver) -> str:
         found = cursor.fetchone()
     if found is None:
         return "a run that has just ended"
-    pid, role, application, host, since = found
-    return f"pid {pid} ({application or role or 'of another role'}) on {host}, connected since {since}"
+    pid, role, application, host, since, wait_event = found
+    whose = application or role or "of another role"
+    return f"pid {pid} ({whose}) on {host}, connected since {since}{standby_text(wait_event)}"

@@ -4,12 +4,10 @@ All databases are asked at the same time: a run with nothing to do takes as long
 as all of them together.
 """
 
-import os
 import random
-import socket
 import time
 from collections.abc import Hashable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -18,7 +16,7 @@ import psycopg2
 
 from multidb.config.configuration import Database, variable
 from multidb.database.attempt import Prepared
-from multidb.database.connections import Driver, open_to_read
+from multidb.database.connections import Driver, open_to_read, shut_down
 from multidb.database.refusal import ConnectionFailedError
 from multidb.errors import MigrationError, explain
 from multidb.logs import for_database, log
@@ -142,8 +140,7 @@ class Probe:
         """End the probe, even if the server never answers."""
         self._closing.set()  # ends the retries
         if not self._answered.is_set() and self.connection is not None and not self.database.is_sqlite:
-            with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.connection.fileno())) as duplicate:
-                duplicate.shutdown(socket.SHUT_RDWR)
+            shut_down(self.connection)
         # An attempt to connect can't be ended from here; its daemon thread does not keep the process alive.
         if self._thread is None or self.wait(_CLOSE_TIMEOUT):
             connection = self.take_connection()

@@ -18,10 +18,11 @@ from multidb.release.evidence import Evidence, Verdict
 from multidb.release.executor import Executor
 from multidb.release.participant import Applied, FailureKind, Operation, ParticipantError
 from multidb.signals import Interruption
+from multidb.threads import map_in_threads
 
 # After these failures, a retry by this run or a later run is all that a revision outside a transaction needs.
 _RETRIED = (FailureKind.LOCK, FailureKind.BUSY, FailureKind.MOVED)
-_LOCK_WAIT = 15.0  # seconds to wait for the lock of a database whose session has just broken
+_LOCK_WAIT, _LOCK_WAIT_AFTER_SIGNAL = 15.0, 5.0
 
 STATEMENTS_STAY = (
     "the revision ran outside a transaction, and its completed statements are not rolled back: correct the cause and "
@@ -138,7 +139,7 @@ class Coordinator:
             return State.COMMITTED
         outcome.reasons[name] = reason_of(failure)
         self._executor.run_all(Operation.CLOSE, [name], attempt)
-        found = evidence.of_attempt(attempt.id, name, self._databases.__getitem__, _LOCK_WAIT)
+        found = evidence.of_attempt(attempt.id, name, self._databases.__getitem__, self._lock_wait)
         if found.verdict in (Verdict.COMMITTED, Verdict.ROLLED_BACK):
             return State(found.verdict)
         outcome.reasons[name] += f"; and {_unknown(found)}"
@@ -163,25 +164,36 @@ class Coordinator:
         """Finish the prepared transactions as it was decided."""
         commit = state is State.COMMITTED
         operation = Operation.COMMIT_PREPARED if commit else Operation.ROLLBACK_PREPARED
-        for name, reply in self._executor.run_all(operation, others, attempt).items():
-            outcome.states[name] = state
-            if reply.failure is not None:
-                self._executor.run_all(Operation.CLOSE, [name], attempt)
-                try:
-                    recovery.finish(self._databases[name], attempt.gid(name), commit=commit, broken=_LOCK_WAIT)
-                except recovery.GoneError as error:
-                    outcome.states[name] = State.COMMITTED if error.committed else State.FAILED
-                    outcome.reasons[name] = explain(error)
-                except Exception as error:  # whatever the cause, the next run resolves the transaction
-                    outcome.states[name] = State.IN_DOUBT
-                    outcome.reasons[name] = explain(error)
+        replies = self._executor.run_all(operation, others, attempt)
+        failed = [name for name, reply in replies.items() if reply.failure is not None]
+        self._executor.run_all(Operation.CLOSE, failed, attempt)
+
+        def finish(name: str) -> tuple[State, str]:
+            try:
+                recovery.finish(self._databases[name], attempt.gid(name), commit=commit, broken=self._lock_wait)
+            except recovery.GoneError as error:
+                return State.COMMITTED if error.committed else State.FAILED, explain(error)
+            except Exception as error:  # whatever the cause, the next run resolves the transaction
+                return State.IN_DOUBT, explain(error)
+            return state, ""
+
+        outcome.states |= dict.fromkeys(others, state)
+        for name, (found, reason) in zip(failed, map_in_threads(finish, failed), strict=True):
+            outcome.states[name] = found
+            if reason:
+                outcome.reasons[name] = reason
+
+    @property
+    def _lock_wait(self) -> float:
+        """Seconds to wait for the lock of a database whose session has broken."""
+        return _LOCK_WAIT_AFTER_SIGNAL if self._interruption.received else _LOCK_WAIT
 
     def _state_after(self, failure: BaseException, name: str, attempt: Attempt, outcome: Outcome) -> State:
         """End the session that failed, and read in the journal how it ended. The outcome gets the reason."""
         outcome.reasons[name] = reason_of(failure)
         self._executor.run_all(Operation.CLOSE, [name], attempt)
         try:
-            committed = evidence.of_participant(self._databases[name], attempt.id, _LOCK_WAIT)
+            committed = evidence.of_participant(self._databases[name], attempt.id, self._lock_wait)
         except Exception as error:  # the outcome is unknown, whatever the cause
             outcome.reasons[name] = f"{outcome.reasons[name]}; and the journal can't be read: {explain(error)}"
             return State.IN_DOUBT

@@ -32,11 +32,17 @@ _POSTGRESQL_JOURNAL = f"SELECT to_regclass('{journal.NAME}') IS NOT NULL, pg_is_
 _ROW = f"SELECT state, participants, run, command, who, host, started_at FROM {journal.NAME} WHERE attempt = "  # noqa: S608 - ours
 # The session whose transaction has updated the row.
 _HOLDER = f"""
-    SELECT l.pid FROM {journal.NAME} j JOIN pg_locks l ON l.transactionid = j.xmax
+    SELECT l.pid, (SELECT wait_event FROM pg_stat_activity a WHERE a.pid = l.pid)
+    FROM {journal.NAME} j JOIN pg_locks l ON l.transactionid = j.xmax
     WHERE j.attempt = %s AND l.locktype = 'transactionid' AND l.granted
 """  # noqa: S608 - ours
 _PREPARED = """
     SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database() AND starts_with(gid, %s)
+"""
+# The timeout also ends a wait for a synchronous standby: what is finished here has been decided durably before.
+_SETTINGS = """
+    SET lock_timeout = '5s'; SET statement_timeout = '15s'; SET default_transaction_isolation = 'read committed';
+    SELECT pg_backend_pid()
 """
 _WRITER = "another process that writes to the file"
 _STANDBY = "it takes no writes, as a standby does not, and may lack what the primary has: use the URL of the primary"
@@ -215,9 +221,7 @@ def session(database: Database) -> Iterator[Driver]:
         return
     with closing(connections.open_to_read(database.url)) as driver:
         with driver.cursor() as cursor:
-            cursor.execute(
-                "SET lock_timeout = '5s'; SET default_transaction_isolation = 'read committed'; SELECT pg_backend_pid()"
-            )
+            cursor.execute(_SETTINGS)
             if cursor.fetchone()[0] != driver.info.backend_pid:
                 raise MigrationError(POOLED)
         yield driver
@@ -245,7 +249,7 @@ def _look(driver: Driver, attempt: str) -> _Row | None:
         except psycopg2.errors.LockNotAvailable:
             cursor.execute(_HOLDER, [attempt])
             holder = cursor.fetchone()
-            process = f", server process {holder[0]}" if holder else ""
+            process = f", server process {holder[0]}{locks.standby_text(holder[1])}" if holder else ""
             return _Row(row.state, row.participants, f"{row.run}{process}", is_free=False)
         except psycopg2.errors.ReadOnlySqlTransaction as error:
             raise MigrationError(_STANDBY) from error

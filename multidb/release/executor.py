@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from multidb.database.attempt import Attempt
 from multidb.processes import ForkedProcess, can_fork
 from multidb.release import worker
 from multidb.release.participant import Operation, Participant, ParticipantError
+from multidb.release.session import ABANDONED, Session
 from multidb.release.worker import CANCEL, Order, Reply
 from multidb.signals import CANCEL_INTERVAL, Interruption
 
@@ -52,8 +54,7 @@ class SerialExecutor:
     def run(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
         for name in names:
-            with self._interruption.cancelling(self._participants[name].session.cancel):
-                replies |= self.run_all(operation, [name], attempt)
+            replies |= self.run_all(operation, [name], attempt)
             if (failure := replies[name].failure) is not None:
                 raise failure
         return replies
@@ -61,15 +62,26 @@ class SerialExecutor:
     def run_all(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
         replies = {}
         for name in names:
-            try:
-                replies[name] = Reply(name, self._participants[name].perform(operation, attempt), None)
-            except ParticipantError as error:
-                replies[name] = Reply(name, None, error)
+            participant, started = self._participants[name], time.monotonic()
+            with self._interruption.watching(partial(self._stop, operation, participant.session, started)):
+                try:
+                    replies[name] = Reply(name, participant.perform(operation, attempt), None)
+                except ParticipantError as error:
+                    replies[name] = Reply(name, None, error)
         return replies
 
     def close(self) -> None:
         for participant in self._participants.values():
             participant.close()
+
+    def _stop(self, operation: Operation, session: Session, started: float) -> None:
+        """End an operation after a signal; called by another thread than the one that waits for the operation."""
+        if self._interruption.may_stop and operation.is_interruptible and self._interruption.is_urgent:
+            self._interruption.exit()
+        if self._interruption.may_stop:
+            session.cancel()
+        if not operation.is_interruptible and self._interruption.is_late(started):
+            session.abandon()
 
 
 class ProcessExecutor:
@@ -105,8 +117,16 @@ class ProcessExecutor:
         return replies
 
     def run_all(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
+        replies, started = {}, time.monotonic()
         with self._interruption.deferred():
-            return {reply.name: reply for reply in self._replies(operation, names, attempt) if reply is not None}
+            for reply in self._replies(operation, names, attempt):
+                if reply is not None:
+                    replies[reply.name] = reply
+                elif self._interruption.is_late(started):
+                    for each in self._workers:
+                        if each.unanswered:
+                            each.kill(ABANDONED)
+        return replies
 
     def close(self) -> None:
         for each in self._workers:
@@ -137,7 +157,7 @@ class ProcessExecutor:
         while busy := [each for each in self._workers if each.unanswered]:
             for each in busy:
                 if time.monotonic() > until or self._interruption.is_urgent:
-                    each.process.kill()
+                    each.kill(ABANDONED)
                 else:
                     each.send(CANCEL)
             self._receive(CANCEL_INTERVAL)
@@ -151,6 +171,7 @@ class _Worker:
         # SIGTERM is ignored: the coordinator decides whether the worker rolls back.
         self.process = ForkedProcess(lambda pipe: worker.work(pipe, own, others), siblings, signal.SIG_IGN)
         self.pipe = self.process.pipe
+        self._killed_because = ""
 
     def order(self, order: Order) -> None:
         self.unanswered.append(order.name)
@@ -160,13 +181,17 @@ class _Worker:
         with suppress(OSError):  # if the worker is gone, receive() notices
             self.pipe.send(message)
 
+    def kill(self, reason: str) -> None:
+        self._killed_because = reason
+        self.process.kill()
+
     def receive(self) -> list[Reply]:
         """The next reply; none if the message was a log record. A worker that is gone has failed in its databases."""
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
             names, self.unanswered = self.unanswered, []
-            reason = f"its worker process {self.process.ending()}"
+            reason = self._killed_because or f"its worker process {self.process.ending()}"
             return [Reply(name, None, ParticipantError(reason, name)) for name in names]
         if isinstance(message, logging.LogRecord):
             logging.getLogger(message.name).handle(message)

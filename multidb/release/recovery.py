@@ -138,6 +138,8 @@ def finish_in(driver: Driver, gid: str, *, commit: bool) -> None:
     while True:
         try:
             with driver.cursor() as cursor:
+                if not commit:  # a standby without the rollback has the same evidence: the row is still `begun`
+                    cursor.execute("SET synchronous_commit = local")
                 cursor.execute(f"{'COMMIT' if commit else 'ROLLBACK'} PREPARED %s", [gid])
         except psycopg2.errors.UndefinedObject:
             _check_gone(driver, gid, commit=commit)

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
+from threading import Thread
 
 import psycopg2
 from alembic.util import CommandError
@@ -36,7 +37,12 @@ _ENDED = (
     "a revision ended the transaction that all databases commit together, and what it did before may have been "
     "committed: remove its COMMIT or ROLLBACK"
 )
-_VERIFY = "RESET ROLE; RESET search_path; SET CONSTRAINTS ALL IMMEDIATE; SELECT transaction_timestamp()"
+# For transactions that others rely on. One that waits for a synchronous standby is not cancelled by a timeout: it would
+# look replicated.
+_DURABLE = "SET LOCAL statement_timeout = 0; SET LOCAL synchronous_commit = on"
+_VERIFY = f"RESET ROLE; RESET search_path; SET CONSTRAINTS ALL IMMEDIATE; {_DURABLE}; SELECT transaction_timestamp()"
+ABANDONED = "gave up waiting for the server's answer after a signal"
+_CANCEL_TIMEOUT = 1.0  # seconds
 _SHORTEST_WAIT = 5.0  # seconds that a commit on SQLite waits for readers of the file, who finish soon
 
 
@@ -72,6 +78,7 @@ class Session:
         self._mode = _Mode.OWN
         self._file: tuple[object, ...] | None = None  # the identity of the SQLite file
         self._statement_began = 0.0  # by the monotonic clock, in seconds
+        self._is_abandoned = False
 
     @property
     def connection(self) -> Connection:
@@ -122,7 +129,8 @@ class Session:
         """Detect what a commit would refuse, while everything can still be rolled back.
 
         Role, search path and lock are restored, whatever a revision made of them: only the role that prepared a
-        transaction may finish it, and the journal is in the search path of the probe.
+        transaction may finish it, and the journal is in the search path of the probe. What the transaction is then
+        prepared or committed with is durable, on synchronous standbys, too.
 
         Raises:
             EndedError: a revision ended the transaction.
@@ -156,7 +164,7 @@ class Session:
 
         Raises:
             psycopg2.Error, sqlite3.Error: the statement failed.
-            MigrationError: the server answered another tag.
+            MigrationError: the server answered another tag, or the session was abandoned.
         """
         try:
             if isinstance(self.driver, sqlite3.Connection):
@@ -167,6 +175,10 @@ class Session:
                     answer = cursor.statusmessage
                     if tag is not None and answer != tag:
                         raise MigrationError(f"the server answered {answer} to {tag}: its log has the reason")
+        except (psycopg2.Error, sqlite3.Error) as error:
+            if self._is_abandoned:
+                raise MigrationError(ABANDONED) from error
+            raise
         finally:
             self._close_sqlalchemy_transaction()
 
@@ -178,7 +190,7 @@ class Session:
             self.end("COMMIT")
             self.driver.execute("PRAGMA busy_timeout = 0")
         else:
-            self.end("SET LOCAL synchronous_commit = on; COMMIT", "COMMIT")
+            self.end(f"{_DURABLE}; COMMIT", "COMMIT")
 
     def rollback(self) -> None:
         """Roll back an open transaction; an error may have ended it already."""
@@ -216,6 +228,20 @@ class Session:
         if isinstance(self.driver, sqlite3.Connection):
             self.driver.interrupt()
         elif self.driver is not None and not self.driver.closed:
+            cancelling = Thread(target=self._cancel, daemon=True)
+            cancelling.start()
+            cancelling.join(_CANCEL_TIMEOUT)  # a server that hangs never answers
+
+    def abandon(self) -> None:
+        """Give up waiting for a statement's answer; called by another thread. The server may still execute it."""
+        self._is_abandoned = True
+        if isinstance(self.driver, sqlite3.Connection):
+            self.driver.interrupt()
+        elif self.driver is not None and not self.driver.closed:
+            connections.shut_down(self.driver)
+
+    def _cancel(self) -> None:
+        with suppress(psycopg2.Error):
             self.driver.cancel()
 
     def _open(self) -> None:

@@ -1,8 +1,13 @@
 """Statements of the commit that reach the server late, or that the server does not execute."""
 
+import signal
+import time
+
+import pytest
+
 from tests.support.delayed import delayed
 from tests.support.project import Project
-from tests.support.runs import prepared, started, until
+from tests.support.runs import MORE, locks, prepared, started, until
 
 PREPARE = "PREPARE TRANSACTION"
 
@@ -31,3 +36,46 @@ def test_a_transaction_that_was_aborted_before_it_is_prepared_fails_the_run(pair
     assert error == "error: auth_db: the server answered ROLLBACK to PREPARE TRANSACTION: its log has the reason"
     assert prepared(pair) == []
     assert pair.versions() == pair.at(1)
+
+
+@pytest.mark.parametrize("jobs", ["1", "4"])
+def test_two_signals_during_a_prepare_that_is_not_answered_leave_it_in_doubt(few: Project, jobs: str) -> None:
+    for name in few.names:
+        few.add_revision(name, 2, MORE)
+    with delayed(few.variables["USER_DB_URL"], PREPARE) as server:
+        few.variables["USER_DB_URL"] = server.url
+        with started(few, "-x", f"jobs={jobs}", "upgrade", "heads") as process:
+            assert server.asked.wait(30)
+            for _ in range(2):
+                process.send_signal(signal.SIGTERM)
+                time.sleep(0.5)
+            _, err = process.communicate(timeout=20)
+        assert process.returncode == 3, err
+        last = err.splitlines()[-1]
+        assert last.startswith("error: interrupted by SIGTERM; ")
+        assert "; in doubt: user_db; `python -m multidb recover` resolves" in last
+        assert "rolled back: auth_db, content_db, investment_db" in last
+        server.go_on.set()  # and the server prepares
+        assert locks(few) == []
+        assert len(prepared(few)) == 1
+        assert few.multidb("recover").code == 0
+        assert prepared(few) == []
+        assert few.versions() == few.at(1)
+
+
+def test_a_second_signal_in_a_later_stage_does_not_hide_that_an_earlier_one_is_committed(pair: Project) -> None:
+    """A statement of the revision's own connection can't be cancelled, so that the second signal ends the process."""
+    url = pair.variables["AUTH_DB_URL"]
+    path = pair.add_revision("auth_db", 3, 'op.execute("VACUUM users")')
+    path.write_text(path.read_text().replace("depends_on = None", "depends_on = None\noutside_transaction = True"))
+    sleep = f"psycopg2.connect({url!r}).cursor().execute('SELECT pg_sleep(60)')"
+    pair.add_revision("auth_db", 4, f"import psycopg2; {sleep}")
+    with started(pair, "-x", "jobs=1", "upgrade", "heads") as process:
+        until(process, "auth_0004")
+        for _ in range(2):
+            time.sleep(1)
+            process.terminate()
+        _, err = process.communicate(timeout=8)
+    assert process.returncode == 3, err
+    assert err.splitlines()[-1].startswith("error: interrupted twice; ")
+    assert "auth_db" in err.splitlines()[-1]

@@ -4,12 +4,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from tests.release.test_killed import DECIDER, POINTS, assert_whole
 from tests.support.project import FEW, ROOT, Postgres, Project
-from tests.support.runs import interrupt, prepared, table
+from tests.support.runs import begun, interrupt, prepared, table
 
 # Without the one on SQLite, the last by name decides, by a commit of PostgreSQL's.
 ON_ONE_SERVER = ",".join(FEW[:-1])
@@ -120,28 +122,88 @@ def test_one_of_two_servers_is_down_at_the_commit(second: Project, another: Post
         postgres.drop("elsewhere_content_db")
 
 
-def test_a_kill_inside_the_deciders_slow_commit(second: Project, another: Postgres) -> None:
-    """A commit that waits for a standby has happened, and holds its lock, though its client is gone."""
-    wait = "ALTER SYSTEM SET synchronous_standby_names = 'nobody'"
-    action = f'psql -X -q -c "{wait}" -c "SELECT pg_reload_conf()" "{another.admin_url}" && sleep 0.5'
-    with subprocess.Popen(
-        [sys.executable, ROOT / "tests/support/interrupted.py", action, "before", "commit", ITS_DECIDER,
-         "alembic", "-x", "jobs=1", "-x", f"db={ON_ONE_SERVER}", "upgrade", "heads"],
-        cwd=second.root, env=second.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+@contextmanager
+def waiting_for_a_standby(
+    project: Project, server: Postgres, operation: str, database: str, jobs: str = "1"
+) -> Iterator["subprocess.Popen[str]"]:
+    """A run whose server's synchronous standby goes away before an operation; the operation waits for the standby."""
+    settings = {"synchronous_standby_names": "nobody", "synchronous_commit": "on"}
+    statements = [f"ALTER SYSTEM SET {name} = '{value}'" for name, value in settings.items()]
+    sent = " ".join(f'-c "{each}"' for each in [*statements, "SELECT pg_reload_conf()"])
+    action = f'psql -X -q {sent} "{server.admin_url}" && sleep 0.5'
+    command = ["alembic", "-x", f"jobs={jobs}", "-x", f"db={ON_ONE_SERVER}", "upgrade", "heads"]
+    program = ROOT / "tests/support/interrupted.py"
+    with begun(project, sys.executable, program, action, "before", operation, database, *command) as process:
         for _ in range(200):
-            if another.as_admin(waiting):
+            if server.as_admin("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
                 break
             time.sleep(0.1)
+        yield process
+
+
+def let_standbys_be(server: Postgres) -> None:
+    for name in ("synchronous_standby_names", "synchronous_commit"):
+        server.as_admin(f"ALTER SYSTEM RESET {name}")
+    server.as_admin("SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize("jobs", ["1", "4"])
+def test_a_signal_during_a_prepare_that_waits_for_a_standby_changes_nothing(
+    second: Project, another: Postgres, jobs: str
+) -> None:
+    with waiting_for_a_standby(second, another, "prepare", "content_db", jobs) as process:
+        process.terminate()
+        _, err = process.communicate(timeout=15)
+    assert process.returncode == 1, err
+    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed"
+    assert prepared(second) == []
+    assert second.versions() == second.at(1)
+
+
+@pytest.mark.parametrize("jobs", ["1", "4"])
+def test_a_signal_during_a_decision_that_waits_for_a_standby_leaves_it_in_doubt(
+    second: Project, another: Postgres, jobs: str
+) -> None:
+    with waiting_for_a_standby(second, another, "commit", ITS_DECIDER, jobs) as process:
+        process.terminate()
+        _, err = process.communicate(timeout=25)
+    assert process.returncode == 3, err
+    assert f"{ITS_DECIDER}: gave up waiting for the server's answer after a signal; " in err.splitlines()[-1]
+    assert "whose commit waits for a synchronous standby" in err.splitlines()[-1]
+    assert f"in doubt: auth_db, {ITS_DECIDER}, content_db; " in err.splitlines()[-1]
+    assert len(prepared(second)) == len(FEW) - 2
+    let_standbys_be(another)
+    assert second.multidb("recover").code == 0
+    assert second.versions() == second.at(2) | {DECIDER: second.at(1)[DECIDER]}
+    assert prepared(second) == []
+
+
+@pytest.mark.parametrize("jobs", ["1", "4"])
+def test_signals_after_the_decision_do_not_wait_for_a_standby(second: Project, another: Postgres, jobs: str) -> None:
+    with waiting_for_a_standby(second, another, "commit_prepared", "auth_db", jobs) as process:
+        process.terminate()
+        time.sleep(0.5)
+        process.terminate()
+        _, err = process.communicate(timeout=25)
+    assert process.returncode == 3, err
+    assert f"; committed: {ITS_DECIDER}; " in err.splitlines()[-1] or f"committed: {ITS_DECIDER}" in err
+    assert "in doubt: auth_db" in err.splitlines()[-1]
+    let_standbys_be(another)
+    assert second.multidb("recover").code == 0
+    assert second.versions() == second.at(2) | {DECIDER: second.at(1)[DECIDER]}
+    assert prepared(second) == []
+
+
+def test_a_kill_inside_the_deciders_slow_commit(second: Project, another: Postgres) -> None:
+    """A commit that waits for a standby has happened, and holds its lock, though its client is gone."""
+    with waiting_for_a_standby(second, another, "commit", ITS_DECIDER) as process:
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert len(prepared(second)) == len(FEW) - 2
     left = second.run(sys.executable, "-m", "multidb", "-x", "lock_wait=1", "recover")
     assert left.code == 75
     assert "is in progress: run again when it has ended" in left.out  # undecided, as far as anybody can know
-    another.as_admin("ALTER SYSTEM RESET synchronous_standby_names")
-    another.as_admin("SELECT pg_reload_conf()")
+    let_standbys_be(another)
     assert second.multidb("recover").code == 0
     assert second.versions() == second.at(2) | {DECIDER: second.at(1)[DECIDER]}
     assert prepared(second) == []

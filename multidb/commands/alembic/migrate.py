@@ -181,6 +181,8 @@ class _Stages:
     def _attempt(self, attempt: Attempt) -> ParticipantError | None:
         """Try to commit one stage. Returns the failure if a retry may succeed, None if the stage is committed."""
         started, report = time.monotonic(), self.report
+        left = report.states_text() if report.has_changed else ""
+        self.interruption.left_behind = coordinator.STATEMENTS_STAY if attempt.nontransactional else left
         try:
             outcome = self.committer.commit(attempt)
         except ParticipantError as error:
