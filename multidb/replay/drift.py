@@ -132,7 +132,7 @@ def _differences(live: Snapshot, schemas: Schemas) -> list[Difference]:
     if replayed_on != is_on:
         with logs.for_database(live.database.name):
             logs.log.info(
-                "replayed on PostgreSQL %s, and the database is on %s: definitions may be written differently",
+                "replayed on PostgreSQL %s, and the database is on %s: what only one has is reported as a difference",
                 replayed_on,
                 is_on,
             )

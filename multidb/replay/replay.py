@@ -102,11 +102,11 @@ class _Observer:
         if position not in self._request.positions:
             return
         if self._request.near is None:
-            self.schemas[position] = dialect_of(connection).read(connection)
+            self.schemas[position] = dialect_of(connection).read(connection, self._request.live)
             return
         self._columns[position] = found = dialect_of(connection).column_names(connection)
         if found in self._request.near:
-            self.schemas[position] = dialect_of(connection).read(connection)
+            self.schemas[position] = dialect_of(connection).read(connection, self._request.live)
 
     def nearest(self) -> list[Position]:
         """The positions that are wanted and whose schema is yet to be read."""

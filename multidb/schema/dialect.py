@@ -15,8 +15,11 @@ class Dialect(Protocol):
     def rebuilds_tables(self) -> bool:
         """Whether one statement may repair several differences, so that all rows are counted before the first one."""
 
-    def read(self, connection: Connection) -> Schema:
-        """Read the schema of a database, and leave the transaction as it was."""
+    def read(self, connection: Connection, live: Schema | None = None) -> Schema:
+        """Read the schema of a database, and leave the transaction as it was.
+
+        With `live`, the database is a scratch database, and definitions are in the words of the live one's server.
+        """
 
     def column_names(self, connection: Connection) -> frozenset[str]:
         """Read the names of all columns, which takes a tenth of the time of `read`."""

@@ -1,7 +1,8 @@
 """What only newer versions of PostgreSQL have: read, compared, and repaired."""
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import Connection, create_engine
@@ -10,8 +11,10 @@ from sqlalchemy.engine import make_url
 from multidb.schema import snapshot
 from multidb.schema.diff import differences
 from multidb.schema.difference import Difference
-from multidb.schema.objects import Schema
+from multidb.schema.objects import Key, Schema, SchemaObject
+from multidb.schema.postgresql.constraint import Constraint
 from multidb.schema.postgresql.dialect import Postgresql
+from multidb.schema.postgresql.versions import as_written_for
 from tests.support.project import Postgres, unique
 
 
@@ -187,3 +190,103 @@ def test_what_postgresql_18_added_is_compared_and_repaired(read: Callable[[str],
 @pytest.mark.parametrize("what", SINCE_17)
 def test_what_postgresql_17_added_is_compared_and_repaired(read: Callable[[str], Connection], what: str) -> None:
     try_sides(SINCE_17[what], read)
+
+
+SQL = """
+    CREATE TABLE t (a int CONSTRAINT c CHECK (a > 0), b text DEFAULT 'x', d int GENERATED ALWAYS AS (a + 1) STORED);
+    CREATE INDEX i ON t (lower(b)) WHERE a > 1;
+    CREATE VIEW v AS SELECT a FROM t WHERE a > 2;
+    CREATE MATERIALIZED VIEW m AS SELECT a FROM t WHERE a > 3;
+    CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(a) FROM t; END;
+    CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+    CREATE TRIGGER r BEFORE UPDATE ON t FOR EACH ROW WHEN (NEW.a > 4) EXECUTE FUNCTION g();
+    GRANT SELECT ON t TO PUBLIC;
+"""
+# The same objects in the words of a version that has other ones: with more or less names and parentheses.
+OTHERWISE: dict[Key, tuple[str, str]] = {
+    ("constraint", "t.c"): ("definition", "CHECK (a > 0)"),
+    ("column", "t.b"): ("default", "('x'::text)"),
+    ("column", "t.d"): ("generated", "a + 1"),
+    ("index", "t.i"): ("definition", "USING btree (lower(t.b)) WHERE t.a > 1"),
+    ("view", "v"): ("definition", "SELECT t.a FROM public.t WHERE t.a > 2"),
+    ("view", "m"): ("definition", "SELECT public.t.a FROM public.t WHERE public.t.a > 3"),
+    ("function", "f()"): (
+        "definition",
+        "CREATE OR REPLACE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(t.a) FROM public.t; END",
+    ),
+    ("trigger", "t.r"): (
+        "definition",
+        "CREATE TRIGGER r BEFORE UPDATE ON public.t FOR EACH ROW WHEN (new.a > 4) EXECUTE FUNCTION public.g()",
+    ),
+}
+
+
+def written_otherwise(schema: Schema, changes: Mapping[Key, tuple[str, str]]) -> Schema:
+    """The schema as a server of another version would write it, with these texts."""
+    changed = {key: with_text(schema.objects[key], attribute, text) for key, (attribute, text) in changes.items()}
+    return replace(schema, objects={**schema.objects, **changed}, version=990000)
+
+
+def with_text(each: SchemaObject, attribute: str, value: Any) -> SchemaObject:
+    changed: dict[str, Any] = {attribute: value}
+    if isinstance(each, Constraint):
+        changed["full_definition"] = value
+    return replace(each, **changed)
+
+
+def test_definitions_that_another_version_writes_otherwise_are_equal(
+    read: Callable[[str], Connection],
+) -> None:
+    scratch = read(SQL)
+    before = Postgresql().read(scratch)
+    live = written_otherwise(before, OTHERWISE)
+    assert len(differences(before, live, "x")) == len(OTHERWISE)
+    assert differences(Postgresql().read(scratch, live), live, "x") == []
+    assert Postgresql().read(scratch) == before, "nothing is left of what was made"
+
+
+@pytest.mark.parametrize("key", OTHERWISE)
+def test_a_definition_that_means_something_else_is_a_difference(read: Callable[[str], Connection], key: Key) -> None:
+    scratch = read(SQL)
+    attribute, text = OTHERWISE[key]
+    other = text.replace("> ", "> 9").replace("'x'", "'y'").replace("+ 1", "+ 2").replace("count", "sum")
+    assert other != text
+    live = written_otherwise(Postgresql().read(scratch), OTHERWISE | {key: (attribute, other)})
+    [found] = differences(Postgresql().read(scratch, live), live, "x")
+    assert key[1] in found.sentence
+
+
+def test_what_the_scratch_server_cannot_have_is_a_difference(read: Callable[[str], Connection]) -> None:
+    scratch = read(SQL)
+    live = written_otherwise(Postgresql().read(scratch), {("view", "v"): ("definition", "SELECT a FROM t ANEW")})
+    [found] = differences(Postgresql().read(scratch, live), live, "x")
+    assert found.sentence == "view v has another definition than in x"
+
+
+def test_a_constraint_that_is_written_otherwise_and_renamed_is_only_renamed(read: Callable[[str], Connection]) -> None:
+    scratch = read(SQL)
+    live = written_otherwise(Postgresql().read(scratch), OTHERWISE)
+    renamed = read(SQL + "ALTER TABLE t RENAME CONSTRAINT c TO other")
+    other = replace(Postgresql().read(renamed).objects["constraint", "t.other"], definition="CHECK (a > 0)")
+    objects = {key: each for key, each in live.objects.items() if key != ("constraint", "t.c")}
+    live = replace(live, objects={**objects, other.key: other})
+    [found] = differences(Postgresql().read(scratch, live), live, "x")
+    assert found.sentence == "constraint t.other is called c in x"
+
+
+@pytest.mark.parametrize(("scratch", "live"), [(150000, 180000), (180000, 150000), (150000, 160000)])
+def test_a_privilege_that_one_of_the_servers_does_not_know_is_no_difference(
+    read: Callable[[str], Connection], scratch: int, live: int
+) -> None:
+    every = ("DELETE", "INSERT", "REFERENCES", "SELECT", "TRIGGER", "TRUNCATE", "UPDATE")
+
+    def of_version(version: int) -> Schema:
+        found = Postgresql().read(database)
+        privileges = tuple(sorted((*every, *(["MAINTAIN"] if version >= 170000 else []))))
+        owner = replace(found.objects["privilege", "table t: @owner"], privileges=privileges)
+        return replace(found, objects={**found.objects, owner.key: owner}, version=version)
+
+    database = read("CREATE TABLE t (a int)")
+    one, other = of_version(scratch), of_version(live)
+    with_more = as_written_for(other, one, database, lambda: one)
+    assert differences(with_more, other, "x") == []

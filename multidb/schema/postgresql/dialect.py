@@ -25,6 +25,7 @@ from multidb.schema.postgresql.schema import SchemaNamespace
 from multidb.schema.postgresql.sequence import Sequence as SequenceKind
 from multidb.schema.postgresql.table import Table
 from multidb.schema.postgresql.trigger import Trigger
+from multidb.schema.postgresql.versions import as_written_for
 from multidb.schema.postgresql.view import View
 
 KINDS: tuple[type[PostgresqlObject], ...] = (
@@ -37,10 +38,11 @@ _COLUMN_NAMES = "SELECT name FROM columns WHERE relkind IN ('r', 'p') AND attnum
 class Postgresql:
     rebuilds_tables = False
 
-    def read(self, connection: Connection) -> Schema:
+    def read(self, connection: Connection, live: Schema | None = None) -> Schema:
         with _reading(connection) as (cursor, server):
             found = [each for kind in KINDS for each in _objects(cursor, kind)]
-        return Schema({each.key: each for each in found}, "postgresql", *server)
+        schema = Schema({each.key: each for each in found}, "postgresql", *server)
+        return as_written_for(live, schema, connection, lambda: self.read(connection)) if live else schema
 
     def column_names(self, connection: Connection) -> frozenset[str]:
         with _reading(connection) as (cursor, _):

@@ -17,7 +17,7 @@ _COLUMN_NAMES = """
 class Sqlite:
     rebuilds_tables = True
 
-    def read(self, connection: Connection) -> Schema:
+    def read(self, connection: Connection, live: Schema | None = None) -> Schema:
         found = [each for kind in KINDS for each in kind.read(connection)]
         return Schema({each.key: each for each in found}, "sqlite")
 
