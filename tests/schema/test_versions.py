@@ -267,7 +267,7 @@ def test_a_constraint_that_is_written_otherwise_and_renamed_is_only_renamed(read
     scratch = read(SQL)
     live = written_otherwise(Postgresql().read(scratch), OTHERWISE)
     renamed = read(SQL + "ALTER TABLE t RENAME CONSTRAINT c TO other")
-    other = replace(Postgresql().read(renamed).objects["constraint", "t.other"], definition="CHECK (a > 0)")
+    other = with_text(Postgresql().read(renamed).objects["constraint", "t.other"], "definition", "CHECK (a > 0)")
     objects = {key: each for key, each in live.objects.items() if key != ("constraint", "t.c")}
     live = replace(live, objects={**objects, other.key: other})
     [found] = differences(Postgresql().read(scratch, live), live, "x")
@@ -283,7 +283,7 @@ def test_a_privilege_that_one_of_the_servers_does_not_know_is_no_difference(
     def of_version(version: int) -> Schema:
         found = Postgresql().read(database)
         privileges = tuple(sorted((*every, *(["MAINTAIN"] if version >= 170000 else []))))
-        owner = replace(found.objects["privilege", "table t: @owner"], privileges=privileges)
+        owner = with_text(found.objects["privilege", "table t: @owner"], "privileges", privileges)
         return replace(found, objects={**found.objects, owner.key: owner}, version=version)
 
     database = read("CREATE TABLE t (a int)")
