@@ -18,12 +18,17 @@ from multidb.errors import ExitCode
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CANCEL_INTERVAL = 0.3  # seconds until a statement is cancelled again: the first cancel may have come before it ran
+_EXPIRY = signal.SIGUSR1  # which the process sends to itself
 _GRACE = 10.0  # seconds from a signal on that a run has to finish what it has decided
 _SHORTEST_GRACE = 2.0  # seconds that an operation has in any case
 
 
 class Interrupted(KeyboardInterrupt):
     """A signal asked the run to stop before anything was decided."""
+
+
+class Expired(Interrupted):
+    """A time limit asked the run to stop before anything was decided."""
 
 
 class Interruption:
@@ -39,8 +44,14 @@ class Interruption:
         self.left_behind = ""
         self._handled = self._seen = 0  # signals, by the handler; also by the thread that watches a blocked statement
         self._since = 0.0
-        self._may_stop = False
+        self._expired: str | None = None
+        self._may_stop = self._is_handling = False
         self._ended = Event()
+
+    @property
+    def is_signalled(self) -> bool:
+        """Whether a signal has come, even if its handler could not run yet."""
+        return self._seen > 0
 
     @property
     def may_stop(self) -> bool:
@@ -67,10 +78,12 @@ class Interruption:
         if current_thread() is not main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        self._is_handling = True
+        before = {number: signal.signal(number, self._handle) for number in (*SIGNALS, _EXPIRY)}
         try:
             yield
         finally:
+            self._is_handling = False
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -103,19 +116,23 @@ class Interruption:
         if self.received is not None:
             raise Interrupted(self.received)
 
+    def expire(self, reason: str) -> None:
+        """Raise Expired in the main thread, if it runs `handling` and may stop; called by the thread of `watching`."""
+        if self._is_handling:
+            self._expired = reason
+            signal.pthread_kill(main_thread().ident or 0, _EXPIRY)
+
     @contextmanager
     def watching(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Call a function when a signal has come, even while the block waits for a server.
+        """Call a function repeatedly, even while the block waits for a server, and at once when a signal has come.
 
-        Another thread calls `stop`, repeatedly until the block has ended.
+        Another thread calls `stop`, until the block has ended.
         """
-        if current_thread() is not main_thread():
-            yield
-            return
+        is_main = current_thread() is main_thread()
         receiver, sender = socket.socketpair()
         sender.setblocking(False)
         handled = self._handled
-        before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False) if is_main else -1
         self._ended.clear()
         thread = Thread(target=self._watch, args=(receiver, handled, stop), daemon=True)
         thread.start()
@@ -123,7 +140,8 @@ class Interruption:
             yield
         finally:
             self._ended.set()
-            signal.set_wakeup_fd(before)
+            if is_main:
+                signal.set_wakeup_fd(before)
             sender.close()
             thread.join()
             receiver.close()
@@ -143,11 +161,16 @@ class Interruption:
                     return
                 count += byte[0] in SIGNALS
             self._note(count)
-            if self._seen and not self._ended.is_set():
+            if not self._ended.is_set():
                 with suppress(Exception):  # the statement may have ended, with its session
                     stop()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if number == _EXPIRY:
+            if self._may_stop and self._expired is not None:
+                reason, self._expired = self._expired, None
+                raise Expired(reason)
+            return
         is_first, self.received = self.received is None, signal.Signals(number).name
         self._handled += 1
         self._note(self._handled)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-from multidb.config import urls
+from multidb.config import settings, urls
 from multidb.errors import ConfigError
 
 # The URL of the server of every database that has no URL of its own.
@@ -143,6 +143,10 @@ class Configuration:
         """The URL in an environment variable, or in the file that its `_FILE` names; None if neither is set."""
         found = self._override(key)
         return self._parsed(*found) if found else None
+
+    def setting(self, key: str, written: Scalar) -> Any:
+        """A setting as it is written in the file, with its variables replaced. ConfigError if it has no such value."""
+        return settings.value(key, self._expanded(written), self._where(written, key))
 
     def _override(self, key: str) -> tuple[str, str] | None:
         """The value of an environment variable, or of the file that its `_FILE` names, and its origin for messages."""

@@ -44,6 +44,7 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._values = Configuration(path, None, {}, {})  # expands the variables in values
 
     def configuration(self, text: str) -> Configuration:
         try:
@@ -53,11 +54,13 @@ class _Reader:
             raise ConfigError(f"{self.path.name}:{line}: not YAML: {error.problem}") from error
         except yaml.YAMLError as error:
             raise ConfigError(f"{self.path.name}: not YAML: {str(error).splitlines()[0]}") from error
+        variables = variables_of(self.path.parent)
+        self._values = Configuration(self.path, None, {}, variables)
         top = self._mapping(root, "the file", {"server", "scratch", "drift", "databases", *settings.OF_ALL})
         entries = self._entries(top.get("databases"))
         server = self._scalar(top["server"], "server") if "server" in top else None
         scratch = self._scalar(top["scratch"], "scratch") if "scratch" in top else None
-        options, variables = self._options(top, settings.OF_ALL), variables_of(self.path.parent)
+        options = self._options(top, settings.OF_ALL)
         return Configuration(self.path, server, entries, variables, options, scratch, self._ignored(top))
 
     def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
@@ -92,8 +95,7 @@ class _Reader:
 
     def _options(self, fields: Mapping[str, yaml.Node], keys: Iterable[str]) -> dict[str, Any]:
         written = [(key, self._scalar(fields[key], key)) for key in keys if key in fields]
-        place = self.path.name
-        return {key: settings.value(key, each.text, f"{place}:{each.line}: {key}") for key, each in written}
+        return {key: self._values.setting(key, each) for key, each in written}
 
     def _mapping(self, node: yaml.Node | None, what: str, known: Iterable[str] | None = None) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):

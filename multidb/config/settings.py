@@ -58,13 +58,17 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "lock_wait": _duration,
     "lock_timeout": _duration,
     "lock_retries": _count,
+    "lock_hold": _duration,
     "statement_timeout": _duration,
     "check_drift": _flag,
     "protected": _flag,
     "release": _release,
     "allow": _one_of("downgrade"),
 }
-OF_ALL = ("two_phase", "jobs", "wait", "lock_wait", "lock_timeout", "lock_retries", "statement_timeout", "check_drift")
+OF_ALL = (
+    "two_phase", "jobs", "wait", "lock_wait", "lock_timeout", "lock_retries", "lock_hold", "statement_timeout",
+    "check_drift",
+)  # fmt: skip
 OF_ONE = ("lock_timeout", "statement_timeout", "protected")
 OF_A_RUN = (*OF_ALL, "release", "allow")
 # Fastest with a local server, and nearly so with a server 5 ms away: see bench/README.md.
@@ -89,6 +93,7 @@ class Settings:
     lock_wait: float = 600.0
     lock_timeout: float = 5.0
     lock_retries: int = 5
+    lock_hold: float = 0.0
     statement_timeout: float = 0.0
     check_drift: bool = False
     release: str | None = None

@@ -1,5 +1,7 @@
-"""The sessions that block a migration, read from a second session while the migration waits for a lock."""
+"""A migration as a second session sees it: the sessions that block it, and the tables that it blocks for others."""
 
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from threading import Event, Thread
 from typing import Self
@@ -13,6 +15,21 @@ from multidb.logs import for_database, log
 
 _LONGEST_DELAY = 1.0  # seconds until the first query; most migrations have ended by then
 _INTERVAL = 0.3  # seconds between two queries
+LOCKED = """ARRAY(
+    SELECT relation::text FROM pg_locks
+    WHERE pid = %s AND locktype = 'relation' AND granted
+      AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+)"""
+"""The oids of what a server process has locked against readers or writers, as an SQL expression."""
+TABLES = """(
+    SELECT json_object_agg(oid, oid::regclass) FROM pg_class
+    WHERE relkind IN ('r', 'p', 'm')
+      AND relnamespace <> ALL ('{pg_catalog,pg_toast,information_schema}'::regnamespace[])
+)"""
+"""The tables that a session sees, by their oids the names, as an SQL expression."""
+_LOCKED_TABLES = f"""
+    SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p', 'm') AND oid::text = ANY ({LOCKED})
+"""  # noqa: S608 - ours
 _BLOCKERS = """
     SELECT pid, usename, application_name, coalesce(client_hostname, host(client_addr), 'the server itself'),
            state, to_char(xact_start, 'HH24:MI:SS'), left(regexp_replace(query, '\\s+', ' ', 'g'), 80)
@@ -20,26 +37,35 @@ _BLOCKERS = """
 """
 
 
-class BlockerMonitor:
-    """Logs the blockers of a session while its statement takes long.
+class LockMonitor:
+    """Logs the blockers of a session while its statement takes long, and finds the tables that it has locked.
 
     Args:
         backend: the session's server process; None for SQLite, where there are no such locks.
-        lock_timeout: seconds after which the session gives up.
+        limits: seconds after which something is given up because of a lock; 0 is no limit.
+        on_locked: is called, by another thread, with tables that are locked against readers or writers and with a time
+            of time.monotonic() at which they were not, or the monitor did not run.
 
     Attributes:
         seen: the blockers that were found last, as text.
+        looked_at: when the last look at the locks began, by time.monotonic().
     """
 
-    def __init__(self, database: Database, backend: int | None, lock_timeout: float) -> None:
-        self.seen = ""
-        self._database, self._backend = database, backend
-        self._delay = min(_LONGEST_DELAY, lock_timeout / 3)
+    def __init__(
+        self,
+        database: Database,
+        backend: int | None,
+        limits: Sequence[float],
+        on_locked: Callable[[Sequence[str], float], None],
+    ) -> None:
+        self.seen, self.looked_at = "", 0.0
+        self._database, self._backend, self._on_locked = database, backend, on_locked
+        self._delay = min([_LONGEST_DELAY, *(limit / 3 for limit in limits if limit)])
         self._ended = Event()
         self._thread = Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
-        if self._backend is not None and self._delay:
+        if self._backend is not None:
             self._thread.start()
         return self
 
@@ -51,12 +77,17 @@ class BlockerMonitor:
     def _watch(self) -> None:
         if self._ended.wait(self._delay):
             return
-        # The blockers are for the message only: without a connection or a privilege, the message does without them.
+        # For messages, and for the limit of a statement that is still running: without a connection there are none.
         with suppress(psycopg2.Error, MigrationError), closing(connections.open_to_read(self._database.url)) as driver:
             while not self._ended.is_set():
                 with driver.cursor() as cursor:
                     cursor.execute(_BLOCKERS, [self._backend])
                     self._note(cursor.fetchall())
+                    before, looked_at = self.looked_at, time.monotonic()
+                    # A table that the migration has created is not visible here.
+                    cursor.execute(_LOCKED_TABLES, [self._backend])
+                    self._on_locked([row[0] for row in cursor.fetchall()], before)
+                    self.looked_at = looked_at
                 self._ended.wait(_INTERVAL)
 
     def _note(self, rows: list[tuple[object, ...]]) -> None:

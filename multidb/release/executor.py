@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from typing import Any, Protocol
@@ -17,12 +16,14 @@ from typing import Any, Protocol
 from multidb.database.attempt import Attempt
 from multidb.processes import ForkedProcess, can_fork
 from multidb.release import worker
+from multidb.release.lock_hold import LockHold
 from multidb.release.participant import Operation, Participant, ParticipantError
 from multidb.release.session import ABANDONED, Session
-from multidb.release.worker import CANCEL, Order, Reply
-from multidb.signals import CANCEL_INTERVAL, Interruption
+from multidb.release.worker import CANCEL, Locked, Order, Reply
+from multidb.signals import CANCEL_INTERVAL, Expired, Interruption
 
 _CANCEL_TIMEOUT = 10.0  # seconds that a revision has to notice that it is cancelled
+_OVERDUE_TIMEOUT = 2.0  # the same where others wait for tables that are locked meanwhile
 _SIGNAL_INTERVAL = 0.1  # seconds between two checks for a signal
 
 
@@ -47,28 +48,51 @@ class Executor(Protocol):
 class SerialExecutor:
     """Performs operations in this process, one database after another."""
 
-    def __init__(self, participants: Sequence[Participant], interruption: Interruption) -> None:
+    def __init__(self, participants: Sequence[Participant], interruption: Interruption, lock_hold: LockHold) -> None:
         self._participants = {each.name: each for each in participants}
-        self._interruption = interruption
+        self._interruption, self._lock_hold = interruption, lock_hold
+        for each in participants:
+            each.on_locked = lock_hold.note
 
     def run(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
         for name in names:
-            replies |= self.run_all(operation, [name], attempt)
+            try:
+                replies[name] = self._perform(operation, name, attempt, is_limited=True)
+            except Expired as error:
+                raise ParticipantError(str(error), name) from None
             if (failure := replies[name].failure) is not None:
                 raise failure
         return replies
 
     def run_all(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
-        replies = {}
-        for name in names:
-            participant, started = self._participants[name], time.monotonic()
-            with self._interruption.watching(partial(self._stop, operation, participant.session, started)):
-                try:
-                    replies[name] = Reply(name, participant.perform(operation, attempt), None)
-                except ParticipantError as error:
-                    replies[name] = Reply(name, None, error)
-        return replies
+        return {name: self._perform(operation, name, attempt) for name in names}
+
+    def _perform(self, operation: Operation, name: str, attempt: Attempt, *, is_limited: bool = False) -> Reply:
+        """Perform an operation in one database; raise Expired if it is limited by `lock_hold` and took too long."""
+        participant, started = self._participants[name], time.monotonic()
+        session, problem, until = participant.session, None, 0.0
+
+        def stop() -> None:
+            nonlocal problem, until
+            if self._interruption.is_signalled:
+                self._stop(operation, session, started)
+            elif is_limited and (problem := problem or self._lock_hold.problem([name])):
+                session.cancel()
+                if not until:
+                    until = time.monotonic() + _OVERDUE_TIMEOUT
+                    self._interruption.expire(problem)
+                elif time.monotonic() > until:
+                    session.abandon()
+
+        with self._interruption.watching(stop):
+            try:
+                reply = Reply(name, participant.perform(operation, attempt), None)
+            except ParticipantError as error:
+                reply = Reply(name, None, error)
+        if problem:
+            raise Expired(problem)
+        return reply
 
     def close(self) -> None:
         for participant in self._participants.values():
@@ -80,36 +104,40 @@ class SerialExecutor:
             self._interruption.exit()
         if self._interruption.may_stop:
             session.cancel()
-        if not operation.is_interruptible and self._interruption.is_late(started):
+        if self._interruption.is_late(started):
             session.abandon()
 
 
 class ProcessExecutor:
     """Performs operations in worker processes, each with some of the databases."""
 
-    def __init__(self, participants: Sequence[Participant], jobs: int, interruption: Interruption) -> None:
-        self._interruption = interruption
+    def __init__(
+        self, participants: Sequence[Participant], jobs: int, interruption: Interruption, lock_hold: LockHold
+    ) -> None:
+        self._interruption, self._lock_hold = interruption, lock_hold
         self._owners: dict[str, _Worker] = {}
         self._workers: list[_Worker] = []
         for own in _shares(participants, jobs):
             others = [each for each in participants if each not in own]
-            self._workers.append(_Worker(own, others, [each.pipe for each in self._workers]))
+            self._workers.append(_Worker(own, others, [each.pipe for each in self._workers], lock_hold))
             self._owners |= {each.name: self._workers[-1] for each in own}
         for participant in participants:
             worker.abandon_session(participant)
 
     def run(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
-        failure: ParticipantError | None = None
+        failure = overdue = None
         # A signal must not interrupt a message half-way: it is checked between two messages.
         with self._interruption.deferred():
             for reply in self._replies(operation, names, attempt):
                 if reply is not None:
                     replies[reply.name] = reply
                     failure = failure or reply.failure
+                else:
+                    failure = overdue = self._overdue()
                 if failure is not None or self._interruption.received:
                     break
-            self._cancel()  # does nothing when all have replied
+            self._cancel(_OVERDUE_TIMEOUT if overdue else _CANCEL_TIMEOUT)  # does nothing when all have replied
         if failure is not None:
             raise failure
         if len(replies) < len(names):
@@ -147,13 +175,19 @@ class ProcessExecutor:
                 yield reply
             yield None
 
+    def _overdue(self) -> ParticipantError | None:
+        """The failure of the databases that are worked on, if others may not be locked any longer because of them."""
+        slow = [each.unanswered[0] for each in self._workers if each.unanswered]
+        problem = self._lock_hold.problem(slow) if slow else None
+        return ParticipantError(problem, slow[0]) if problem else None
+
     def _receive(self, timeout: float) -> list[Reply]:
         busy: dict[Any, _Worker] = {each.pipe: each for each in self._workers if each.unanswered}
         return [reply for pipe in wait(list(busy), timeout) for reply in busy[pipe].receive()]
 
-    def _cancel(self) -> None:
+    def _cancel(self, timeout: float) -> None:
         """Cancel what the workers do, and wait until all have replied; a worker that does not in time is killed."""
-        until = time.monotonic() + _CANCEL_TIMEOUT
+        until = time.monotonic() + timeout
         while busy := [each for each in self._workers if each.unanswered]:
             for each in busy:
                 if time.monotonic() > until or self._interruption.is_urgent:
@@ -166,7 +200,10 @@ class ProcessExecutor:
 class _Worker:
     """The coordinator's side of a worker process."""
 
-    def __init__(self, own: Sequence[Participant], others: Sequence[Participant], siblings: Sequence[Pipe]) -> None:
+    def __init__(
+        self, own: Sequence[Participant], others: Sequence[Participant], siblings: Sequence[Pipe], lock_hold: LockHold
+    ) -> None:
+        self._lock_hold = lock_hold
         self.unanswered: list[str] = []  # the databases whose orders have no reply yet
         # SIGTERM is ignored: the coordinator decides whether the worker rolls back.
         self.process = ForkedProcess(lambda pipe: worker.work(pipe, own, others), siblings, signal.SIG_IGN)
@@ -186,7 +223,7 @@ class _Worker:
         self.process.kill()
 
     def receive(self) -> list[Reply]:
-        """The next reply; none if the message was a log record. A worker that is gone has failed in its databases."""
+        """The next reply; none if the message was another one. A worker that is gone has failed in its databases."""
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
@@ -196,15 +233,20 @@ class _Worker:
         if isinstance(message, logging.LogRecord):
             logging.getLogger(message.name).handle(message)
             return []
+        if isinstance(message, Locked):
+            self._lock_hold.note(*message)
+            return []
         self.unanswered.remove(message.name)
         return [message]
 
 
-def executor_for(participants: Sequence[Participant], jobs: int, interruption: Interruption) -> Executor:
+def executor_for(
+    participants: Sequence[Participant], jobs: int, interruption: Interruption, lock_hold: LockHold
+) -> Executor:
     """The executor for these participants, of which so many may be worked on at the same time."""
     if min(jobs, len(participants)) > 1 and can_fork():
-        return ProcessExecutor(participants, jobs, interruption)
-    return SerialExecutor(participants, interruption)
+        return ProcessExecutor(participants, jobs, interruption, lock_hold)
+    return SerialExecutor(participants, interruption, lock_hold)
 
 
 def _shares(participants: Sequence[Participant], jobs: int) -> list[list[Participant]]:

@@ -16,6 +16,7 @@ class Guarantee:
 
     two_phase: bool
     text: str
+    is_degraded: bool = False  # whether two phases were wanted and are not possible
 
 
 def lock_order(plan: Plan) -> tuple[bool, str]:
@@ -44,6 +45,7 @@ def guarantee(plans: Sequence[Plan], results: Mapping[str, ProbeResult], two_pha
         two_phase=False,
         text=f"{databases}, committed one after the other, because {why_not}: a crash between two commits leaves some "
         "databases changed and others not",
+        is_degraded=two_phase != "off",
     )
 
 

@@ -1,7 +1,7 @@
 """One database in a run: migrated in an open transaction, then prepared or committed, or rolled back."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,7 +13,7 @@ from multidb.config.configuration import Database
 from multidb.config.settings import Settings
 from multidb.database import journal
 from multidb.database.attempt import Attempt, Run
-from multidb.database.blockers import BlockerMonitor
+from multidb.database.blockers import LockMonitor
 from multidb.database.connections import Driver
 from multidb.database.locks import LockedError
 from multidb.database.probe import ProbeResult
@@ -111,7 +111,10 @@ class Participant:
         self._before = self._after = plan.before
         self._journal_exists = bool(result.journal_columns)
         self._missing_columns = journal.missing_columns(result.journal_columns)
+        self._lock_hold = settings.lock_hold
         self._blockers = ""
+        self.on_locked: Callable[[str, Mapping[str, float]], None] = lambda *_: None
+        """Is called, perhaps by another thread, with tables that are locked and with the time since when at most."""
 
     def perform(self, operation: Operation, attempt: Attempt) -> Applied | None:
         """Perform an operation, or raise ParticipantError. Returns what MIGRATE applied."""
@@ -144,7 +147,9 @@ class Participant:
 
     def _migrated(self, attempt: Attempt) -> Applied:
         stage, started = self._stage(attempt), time.monotonic()
-        monitor = BlockerMonitor(self.database, self.session.backend, self._limits.lock_timeout)
+        on_locked = (lambda *_: None) if stage.nontransactional else self._note_locked
+        limits = self._limits.lock_timeout, self._lock_hold
+        monitor = LockMonitor(self.database, self.session.backend, limits, on_locked)
         try:
             with monitor:
                 self._add_journal_columns()
@@ -152,9 +157,14 @@ class Participant:
                     self._migrate_nontransactional(attempt, stage)
                 else:
                     self._migrate_in_transaction(attempt)
+            on_locked(self.session.locked_tables, monitor.looked_at)
         finally:
             self._blockers = monitor.seen
         return Applied(self._after, len(stage.steps), time.monotonic() - started)
+
+    def _note_locked(self, tables: Sequence[str], since: float) -> None:
+        if tables:
+            self.on_locked(self.name, dict.fromkeys(tables, max(since, self.session.began_at)))
 
     def _migrate_in_transaction(self, attempt: Attempt) -> None:
         """Migrate in a transaction that stays open.

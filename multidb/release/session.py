@@ -9,7 +9,7 @@ import re
 import sqlite3
 import time
 import traceback
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from threading import Thread
@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from multidb.advice import REPLACED
 from multidb.config.configuration import Database
 from multidb.config.settings import Limits
-from multidb.database import connections, locks
+from multidb.database import blockers, connections, locks
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
 from multidb.database.probe import file_identity
@@ -40,8 +40,12 @@ _ENDED = (
 # For transactions that others rely on. One that waits for a synchronous standby is not cancelled by a timeout: it would
 # look replicated.
 _DURABLE = "SET LOCAL statement_timeout = 0; SET LOCAL synchronous_commit = on"
-_VERIFY = f"RESET ROLE; RESET search_path; SET CONSTRAINTS ALL IMMEDIATE; {_DURABLE}; SELECT transaction_timestamp()"
-ABANDONED = "gave up waiting for the server's answer after a signal"
+_VERIFY = (
+    f"RESET ROLE; RESET search_path; SET CONSTRAINTS ALL IMMEDIATE; {_DURABLE}; "
+    f"SELECT transaction_timestamp(), {blockers.LOCKED}"
+)
+_BEGIN = f"BEGIN; SELECT transaction_timestamp(), {blockers.TABLES}"
+ABANDONED = "gave up waiting for the server's answer"
 _CANCEL_TIMEOUT = 1.0  # seconds
 _SHORTEST_WAIT = 5.0  # seconds that a commit on SQLite waits for readers of the file, who finish soon
 
@@ -79,6 +83,9 @@ class Session:
         self._file: tuple[object, ...] | None = None  # the identity of the SQLite file
         self._statement_began = 0.0  # by the monotonic clock, in seconds
         self._is_abandoned = False
+        self._tables: dict[str, str] = {}  # that the transaction found: their names by oid, on SQLite their SQL by name
+        self.began_at = 0.0  # of the transaction, by time.monotonic()
+        self.locked_tables: Sequence[str] = ()  # against readers or writers, by the transaction that was verified
 
     @property
     def connection(self) -> Connection:
@@ -140,14 +147,18 @@ class Session:
         """
         if not self.database.is_sqlite:
             with self.driver.cursor() as cursor:
-                cursor.execute(_VERIFY)
-                if cursor.fetchone()[0] != self._began:
+                cursor.execute(_VERIFY, [self.backend])
+                began, locked = cursor.fetchone()
+                if began != self._began:
                     raise EndedError(_ENDED)
             locks.lock(self.driver, Wait(0))  # a revision may have given it back; holding it twice does no harm
+            self.locked_tables = [self._tables[oid] for oid in locked if oid in self._tables]
             return
         if not self.driver.in_transaction:
             raise EndedError(_ENDED)
         self._check_file()
+        after = _sqlite_tables(self.driver)
+        self.locked_tables = [name for name, sql in self._tables.items() if after.get(name) != sql]
         violations = self.driver.execute("PRAGMA foreign_key_check").fetchall()
         if violations:
             table, row, parent, _ = violations[0]
@@ -273,13 +284,16 @@ class Session:
         if isinstance(driver, sqlite3.Connection):
             timeout = self._limits.lock_timeout
             locks.lock(driver, Wait(timeout, "lock_timeout") if timeout else Wait(self._lock_wait, "lock_wait"))
-            self._began = True
+            self._began, self.began_at = True, time.monotonic()
+            self._tables = _sqlite_tables(driver)
             return
         with driver.cursor() as cursor:
             if self._began is not None:  # what a revision has set for the session must not reach the next stage
                 cursor.execute(f"RESET ALL; {locks.SETTINGS}")
-            cursor.execute(f"{self._timeouts()}; BEGIN; SELECT transaction_timestamp()")
-            self._began = cursor.fetchone()[0]
+            self.began_at = time.monotonic()
+            cursor.execute(f"{self._timeouts()}; {_BEGIN}")
+            self._began, tables = cursor.fetchone()
+            self._tables = tables or {}
 
     def _timeouts(self) -> str:
         seconds = {"lock_timeout": self._limits.lock_timeout, "statement_timeout": self._limits.statement_timeout}
@@ -324,6 +338,14 @@ class Session:
             raise MigrationError(
                 f"{match[1].upper()} in a revision would end the transaction of all databases: leave it out"
             )
+
+
+def _sqlite_tables(driver: sqlite3.Connection) -> dict[str, str]:
+    """The SQL of each table with its indexes and triggers, by the table's name."""
+    found: dict[str, str] = {}
+    for table, sql in driver.execute("SELECT tbl_name, sql FROM sqlite_master ORDER BY name"):
+        found[table] = f"{found.get(table, '')}{sql};"
+    return found
 
 
 def _sqlite_rolled_back(error: Exception) -> bool:

@@ -36,6 +36,13 @@ class Reply(NamedTuple):
     failure: ParticipantError | None
 
 
+class Locked(NamedTuple):
+    """The tables that a database has locked, each with the time since when."""
+
+    name: str
+    tables: Mapping[str, float]
+
+
 def work(pipe: Pipe, own: Sequence[Participant], others: Sequence[Participant]) -> None:
     """Be a worker, until the coordinator is gone; the process has inherited the sessions of others, too."""
     for other in others:
@@ -65,6 +72,8 @@ class WorkerLoop:
 
     def __init__(self, pipe: Pipe, participants: Mapping[str, Participant]) -> None:
         self._pipe, self._participants = pipe, participants
+        for participant in participants.values():
+            participant.on_locked = lambda *locked: self._send(Locked(*locked))
         self._orders: SimpleQueue[Order | None] = SimpleQueue()
         self._busy: Participant | None = None
         self._is_cancelled = self._may_stop = self._is_abandoned = False

@@ -14,6 +14,7 @@ from multidb.database.probe import ProbeResult
 from multidb.errors import MigrationError
 from multidb.planning.plan import Plan, Stage
 from multidb.release.coordinator import Outcome, State
+from multidb.release.lock_hold import LockHold
 from multidb.release.participant import Applied
 
 AUTH, USER = (Database(name, make_url(f"postgresql://host/{name}"), "models") for name in ("auth_db", "user_db"))
@@ -24,7 +25,7 @@ def test_a_database_is_committed_in_part_only_while_it_has_stages_left() -> None
     applied = {"auth_db": Applied(("a",), 1, 0.1), "user_db": Applied(("b",), 1, 0.1)}
     whole = Outcome(applied, dict.fromkeys(applied, State.COMMITTED), {})
     broken = Outcome(applied, {"auth_db": State.COMMITTED, "user_db": State.ROLLED_BACK}, {"user_db": "no room"})
-    report = RunReport({each.name: ProbeResult(each) for each in (AUTH, USER)})
+    report = RunReport({each.name: ProbeResult(each) for each in (AUTH, USER)}, LockHold(0))
     stages = _Stages(Mock(), plans, Run("upgrade heads"), count(1), 1, Mock(), report)
     stages.committer.commit.side_effect = [whole, broken]  # type: ignore[attr-defined] # a mock
     with pytest.raises(MigrationError, match="the commit failed: user_db: no room"):

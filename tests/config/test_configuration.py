@@ -161,3 +161,15 @@ def test_the_servers_url_may_come_from_a_file(folder: Path, monkeypatch: pytest.
     )
     [database] = reader.load(folder / "databases.yaml").databases(["auth_db"])
     assert (database.url.host, database.url.password) == ("db.example", "pa@ss")
+
+
+def test_a_setting_may_be_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "lock_hold: ${HOLD:-0}\njobs: ${JOBS:-2}\ndatabases:\n  auth_db: {models: m, lock_timeout: '${HOLD:-1s}'}\n"
+    (tmp_path / "databases.yaml").write_text(lines)
+    assert reader.load(tmp_path / "databases.yaml").options == {"lock_hold": 0.0, "jobs": 2}
+    monkeypatch.setenv("HOLD", "10s")
+    read = reader.load(tmp_path / "databases.yaml")
+    assert (read.options["lock_hold"], read.entries["auth_db"].options) == (10.0, {"lock_timeout": 10.0})
+    monkeypatch.setenv("HOLD", "long")
+    with pytest.raises(ConfigError, match=r"databases.yaml:4: lock_timeout \(HOLD\): 'long' should be a time"):
+        reader.load(tmp_path / "databases.yaml")

@@ -1,15 +1,20 @@
 """The compose file: it is valid, names no secret, and its services do in their order what they should."""
 
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
 from sqlalchemy.engine import make_url
 
+from multidb.config import reader
+from multidb.config.settings import of_a_run
 from tests.deploy.test_image import variables_of_the_image
 from tests.support.project import ON_POSTGRESQL, ROOT, Postgres, Project, Result
 
@@ -63,6 +68,10 @@ def test_each_waits_for_the_one_before() -> None:
     assert SERVICES["postgres"]["healthcheck"]["test"][0] == "CMD"
 
 
+def test_the_migrator_refuses_to_degrade_and_limits_locks() -> None:
+    assert limits_with(SERVICES["migrate"]["environment"]) == ("required", 10.0)
+
+
 @pytest.fixture
 def bare(another: Postgres) -> Postgres:
     """A server without the project's role and databases."""
@@ -98,6 +107,13 @@ def test_from_nothing_to_a_service_that_runs(bare: Postgres, tmp_path: Path) -> 
         for name in ON_POSTGRESQL:
             bare.as_admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         bare.as_admin("DROP ROLE IF EXISTS composed")
+
+
+def limits_with(variables: Mapping[str, str]) -> tuple[str, float]:
+    """`two_phase` and `lock_hold` of the project's own databases.yaml, with these variables."""
+    with patch.dict(os.environ, variables):
+        settings = of_a_run(reader.load(ROOT / "databases.yaml").options, [])
+    return settings.two_phase, settings.lock_hold
 
 
 def environment(name: str) -> dict[str, str]:

@@ -27,6 +27,7 @@ from multidb.config import reader, settings
 from multidb.config.configuration import Configuration, variable
 from multidb.errors import ExitCode
 from multidb.local.installations import newest_installation
+from tests.deploy.test_compose import limits_with
 from tests.support.project import NAMES, ROOT, Postgres, Project, Result
 
 Manifest = dict[str, Any]
@@ -256,6 +257,12 @@ def test_the_server_can_commit_in_two_phases_and_lose_a_node(production: list[Ma
     assert cluster["postgresql"]["synchronous"]["number"] == 1
     assert cluster["plugins"][0]["parameters"]["barmanObjectName"] == one(production, "ObjectStore")["metadata"]["name"]
     assert one(production, "ScheduledBackup")["spec"]["cluster"]["name"] == "neighbor-db"
+
+
+def test_what_migrates_refuses_to_degrade_and_limits_locks(production: list[Manifest]) -> None:
+    for name in ("migrate", "console"):  # a release, and commands that a person types
+        assert limits_with(environment(production, name)) == ("required", 10.0)
+    assert limits_with({}) == ("auto", 0.0)
 
 
 def test_branches_are_replayed_on_the_clusters_version(production: list[Manifest]) -> None:

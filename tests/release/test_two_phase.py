@@ -30,6 +30,7 @@ def test_a_run_of_one_database_says_so_and_satisfies_required(migrated: Project)
 def test_two_phase_off_commits_one_after_the_other(pair: Project) -> None:
     pair.edit("databases.yaml", "databases:", "two_phase: off\n\ndatabases:")
     said = pair.done("upgrade", "heads").err
+    assert said.startswith("INFO  [multidb] run ")
     assert "2 databases, committed one after the other, because two_phase is off" in said
     assert pair.versions() == pair.at(1) | {"auth_db": ["auth_0002"], "user_db": ["user_0002"]}
 
@@ -43,6 +44,7 @@ def test_a_server_without_prepared_transactions(fragile: Project, another: Postg
     assert "0 slots free for prepared transactions and 1 are needed: set max_prepared_transactions there" in refused
     assert fragile.versions() == fragile.at(1)
     said = fragile.done("upgrade", "heads").err
+    assert said.startswith("WARNI [multidb] run ")
     assert "committed one after the other, because the server 127.0.0.1:" in said
     assert fragile.versions()["user_db"] == ["user_0002"]
 

@@ -1,5 +1,6 @@
 """`upgrade`, `downgrade`, `stamp`, and the runs of `rollback` and `adopt`: probe, lock, plan, commit, report."""
 
+import logging
 import random
 import shlex
 import time
@@ -20,6 +21,7 @@ from multidb.release import coordinator
 from multidb.release.coordinator import Coordinator, NontransactionalError, Outcome, State
 from multidb.release.executor import executor_for
 from multidb.release.guarantee import guarantee, lock_order
+from multidb.release.lock_hold import LockHold
 from multidb.release.locking import PLANNING_ATTEMPTS, lock_and_plan
 from multidb.release.participant import FailureKind, Migrate, Participant, ParticipantError
 from multidb.signals import Interrupted, Interruption
@@ -71,7 +73,7 @@ def _run_once(
         if settings.check_drift and environment.request.command not in ("stamp", "adopt"):
             _check_drift(environment, locked.plans, interruption)
         promise = guarantee(locked.plans, locked.results, settings.two_phase)
-        log.info("run %s: %s", run.id, promise.text)
+        log.log(logging.WARNING if promise.is_degraded else logging.INFO, "run %s: %s", run.id, promise.text)
         by_name = {probe.database.name: probe for probe in probes}
         participants = []
         plans = sorted(locked.plans, key=lock_order)
@@ -82,9 +84,10 @@ def _run_once(
             opened.callback(participants[-1].close)
         for probe in probes:  # without work: the run needs their sessions, and perhaps locks, no more
             probe.close()
-        executor = executor_for(participants, settings.jobs, interruption)
+        lock_hold = LockHold(settings.lock_hold)
+        executor = executor_for(participants, settings.jobs, interruption, lock_hold)
         opened.callback(executor.close)
-        report = RunReport(locked.results)
+        report = RunReport(locked.results, lock_hold)
         committer = Coordinator(executor, {plan.database.name: plan.database for plan in plans}, interruption)
         stages = _Stages(committer, plans, run, attempts, settings.lock_retries + 1, interruption, report)
         try:
@@ -180,7 +183,7 @@ class _Stages:
 
     def _attempt(self, attempt: Attempt) -> ParticipantError | None:
         """Try to commit one stage. Returns the failure if a retry may succeed, None if the stage is committed."""
-        started, report = time.monotonic(), self.report
+        report = self.report
         left = report.states_text() if report.has_changed else ""
         self.interruption.left_behind = coordinator.STATEMENTS_STAY if attempt.nontransactional else left
         try:
@@ -200,7 +203,7 @@ class _Stages:
                 report.add(error.outcome)
             raise
         finally:
-            report.longest_lock = max(report.longest_lock, time.monotonic() - started)
+            report.lock_hold.end_stage()
         report.add(outcome)
         if not outcome.is_committed:
             raise MigrationError(f"the commit failed: {_reasons(outcome)}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from multidb.database.probe import ProbeResult
 from multidb.output import columns, revisions_text, shortened
 from multidb.release.coordinator import Outcome, State
+from multidb.release.lock_hold import LockHold
 
 _LONGEST = 200  # characters of a result in the table; the line on stderr has all
 _TITLES = ("database", "from", "to", "revisions", "time", "result")
@@ -51,9 +52,9 @@ class Row:
 class RunReport:
     """The rows of a run; the databases are at first where probing found them."""
 
-    def __init__(self, results: Mapping[str, ProbeResult]) -> None:
+    def __init__(self, results: Mapping[str, ProbeResult], lock_hold: LockHold) -> None:
         self.rows = {name: Row(name, result.heads, result.heads) for name, result in results.items()}
-        self.longest_lock = 0.0  # seconds that altered tables were locked
+        self.lock_hold = lock_hold
 
     @property
     def has_changed(self) -> bool:
@@ -84,6 +85,5 @@ class RunReport:
 
     def table(self) -> str:
         text = columns([_TITLES, *(row.cells for row in self.rows.values())])
-        if self.longest_lock:
-            text += f"\naltered tables were locked for at most {self.longest_lock:.2f} s"
-        return text
+        locked = self.lock_hold.text()
+        return f"{text}\n{locked}" if locked else text
