@@ -1,5 +1,6 @@
 """`bin/up` and `bin/down`, typed in a fresh clone."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from multidb.errors import MigrationError
 from multidb.local import installations
 from multidb.local.installations import Installation
-from tests.support.project import NAMES, Postgres, Project, at_once
+from tests.support.project import NAMES, ROOT, Postgres, Project, at_once
 
 
 @pytest.fixture
@@ -44,6 +45,16 @@ def test_up_brings_ten_databases_and_nothing_need_be_exported(clone: Project) ->
     assert clone.run("bin/down", "--wipe").out == "removed .local\n"
     assert not (clone.root / ".local").exists()
     assert clone.run("bin/down").out == "it was not running\n"
+
+
+def test_the_development_container_brings_ten_databases(clone: Project) -> None:
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert container["onCreateCommand"].startswith("bin/packages postgresql pgbouncer sqlite3 && ")
+    assert container["onCreateCommand"].split()[-1] in {path.name for path in ROOT.glob("constraints*.txt")}
+    assert clone.run("sh", "-c", container["postStartCommand"]).code == 0
+    interpreter = container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    python = interpreter.replace("${containerWorkspaceFolder}", str(clone.root))
+    assert clone.run(python, "-m", "alembic", "current").out.count("(head)") == len(NAMES)
 
 
 def test_the_private_server_is_closed_to_others(clone: Project) -> None:
