@@ -172,6 +172,7 @@ def project(tmp_path: Path, postgres: Postgres) -> Iterator[Project]:
 def migrated(tmp_path: Path, postgres: Postgres) -> Iterator[Project]:
     """A checkout with ten databases at head."""
     for made in _project(tmp_path, postgres, {name: f"head_{name}" for name in ON_POSTGRESQL}):
+        made.variables |= postgres.scratch
         shutil.copy(postgres.folder / "investment.db", made.root / "investment.db")
         yield made
 

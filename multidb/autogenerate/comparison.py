@@ -3,7 +3,6 @@
 Only the commands that compare import this module: it loads the models and the comparison plugins.
 """
 
-import importlib
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +12,15 @@ from alembic.autogenerate import RevisionContext
 from alembic.config import Config
 from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection
 
+from multidb.autogenerate.models import metadata_of
 from multidb.autogenerate.wording import sentences
 from multidb.config.configuration import Database
 from multidb.database import connections, journal
-from multidb.errors import MigrationError, explain
-from multidb.output import revisions_text
+from multidb.errors import MigrationError
 from multidb.planning.environment import Environment
+from multidb.schema.objects import is_ignored
 
 try:
     import alembic_postgresql_enum  # noqa: F401 - its import adds it to Alembic's comparators
@@ -29,10 +29,11 @@ except ModuleNotFoundError as error:
 
 PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
 # PostGIS keeps spatial_ref_sys in the database's default schema, as other extensions do with their tables.
-_EXTENSION_TABLES = """
-    SELECT relname FROM pg_class JOIN pg_depend ON objid = pg_class.oid
-    WHERE classid = 'pg_class'::regclass AND deptype = 'e' AND relkind IN ('r', 'p')
-    AND pg_table_is_visible(pg_class.oid)
+_OF_OTHERS = """
+    SELECT relname FROM pg_class
+    WHERE relkind IN ('r', 'p') AND pg_table_is_visible(oid) AND (relispartition OR EXISTS (
+        SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e'
+    ))
 """
 
 
@@ -60,7 +61,7 @@ def compare(environment: Environment, database: Database, arguments: dict[str, A
     The arguments are those of the revision that removes the differences, as Alembic's RevisionContext takes them. A
     database that is not at head, or whose models can't be imported, raises MigrationError.
     """
-    metadata = models_metadata(database)
+    metadata = metadata_of(database)
     branch = environment.branch(database.name)
     own = RevisionContext(environment.config, branch.directory, arguments)
     differences: list[tuple[Any, ...]] = []
@@ -78,11 +79,7 @@ def compare(environment: Environment, database: Database, arguments: dict[str, A
         return []
 
     with connections.connect(database.url) as connection:
-        heads = environment.configure_reading(database, connection).get_current_heads()
-        branch.check_known(heads)
-        if set(heads) != set(branch.heads):
-            place = f"at {revisions_text(heads)}, not at its head {revisions_text(branch.heads)}"
-            raise MigrationError(f"{place}: run `alembic upgrade {database.name}@head` first", database.name)
+        branch.check_at_head(environment.configure_reading(database, connection).get_current_heads())
         environment.configure_reading(
             database,
             connection,
@@ -90,42 +87,34 @@ def compare(environment: Environment, database: Database, arguments: dict[str, A
             target_metadata=metadata,
             autogenerate_plugins=PLUGINS,
             include_name=_the_models_own(connection, database),
+            include_object=_not_ignored(database),
             render_item=_spatial_types if "postgis" in database.extensions else _no_special_types,
         )
         context.run_migrations()
     return Comparison(database, differences, said, own)
 
 
-def models_metadata(database: Database) -> MetaData:
-    """The MetaData of a database's models. A module that can't be imported or has none raises MigrationError."""
-    name, models = database.name, database.models
-    try:
-        metadata = importlib.import_module(models).Base.metadata
-    except ModuleNotFoundError as error:
-        if error.name and models.startswith(error.name):
-            raise MigrationError(
-                f"there is no module {models}: write it, or correct `models:` in databases.yaml", name
-            ) from error
-        raise MigrationError(f"{models} can't be imported: {error}", name) from error
-    except AttributeError as error:
-        raise MigrationError(f"{models} has no Base with a metadata: see models/auth.py", name) from error
-    except Exception as error:
-        raise MigrationError(f"{models} can't be imported: {explain(error)}", name) from error
-    if not isinstance(metadata, MetaData):
-        raise MigrationError(f"{models}.Base.metadata is no MetaData", name)
-    return metadata
-
-
 def _the_models_own(connection: Connection, database: Database) -> Callable[..., bool]:
-    """A filter that excludes the journal, and the tables that belong to an extension."""
-    owned = {journal.NAME}
+    """A filter that excludes the journal, partitions, and the tables that belong to an extension."""
+    others = {journal.NAME}
     if not database.is_sqlite:
-        owned |= set(connection.exec_driver_sql(_EXTENSION_TABLES).scalars())
+        others |= set(connection.exec_driver_sql(_OF_OTHERS).scalars())
 
     def include_name(name: str | None, kind: str, _parents: MutableMapping[str, str | None]) -> bool:
-        return kind != "table" or name not in owned
+        return kind != "table" or name not in others
 
     return include_name
+
+
+def _not_ignored(database: Database) -> Callable[..., bool]:
+    """A filter that excludes what `drift: ignore` names and no model has."""
+
+    def include_object(item: Any, name: str | None, _kind: str, is_live: bool, model: object) -> bool:
+        table = item.table.name if getattr(item, "table", None) is not None else ""
+        names = (name or "", f"{table}.{name}", table)
+        return not is_live or model is not None or not is_ignored(names, database.ignored)
+
+    return include_object
 
 
 def _no_special_types(_kind: str, _item: object, _context: object) -> bool:

@@ -131,6 +131,11 @@ class Probe:
         assert self._outcome is not None
         raise self._outcome
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether `result` has an answer, rather than an error."""
+        return isinstance(self._outcome, ProbeResult)
+
     def take_connection(self) -> Driver:
         """Hand the session over: the caller closes it, and `close` no longer does."""
         connection, self.connection = self.connection, None

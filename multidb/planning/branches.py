@@ -14,6 +14,7 @@ from alembic.script.revision import Revision, RevisionError, RevisionMap
 
 from multidb.config.configuration import revision_prefix
 from multidb.errors import MigrationError, in_database, reason_of
+from multidb.output import revisions_text
 from multidb.planning.revision_files import RevisionFile, RevisionScript, place_of, read_folder
 
 NUMBER_WIDTH = 4
@@ -109,6 +110,14 @@ class Branch:
                     f"the database, or another project did: then run `python -m multidb adopt {self.database}`",
                     self.database,
                 )
+
+    def check_at_head(self, heads: Iterable[str]) -> None:
+        """Raise MigrationError if the database's `alembic_version` holds anything but the head of the branch."""
+        heads = list(heads)
+        self.check_known(heads)
+        if set(heads) != set(self.heads):
+            place = f"at {revisions_text(heads)}, not at its head {revisions_text(self.heads)}"
+            raise MigrationError(f"{place}: run `alembic upgrade {self.database}@head` first", self.database)
 
     def number_of(self, revision: str) -> int | None:
         """The number of an id such as `auth_0002`; None of one that is not like it."""

@@ -1,13 +1,11 @@
 """Find drift: the differences between live databases and their recorded revisions, replayed in scratch databases."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from multidb import logs
 from multidb.config.configuration import Database
-from multidb.database.probe import Probe, ProbeResult, probing, shared_databases
+from multidb.database.probe import Probe, probing
 from multidb.errors import ExitCode, MigrationError, exit_code_of, reason_of
 from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.planning.environment import Environment
@@ -16,7 +14,6 @@ from multidb.schema import snapshot
 from multidb.schema.diff import differences
 from multidb.schema.difference import Difference
 from multidb.schema.snapshot import Snapshot
-from multidb.threads import map_in_threads
 
 
 @dataclass
@@ -66,16 +63,12 @@ def find_drift(
     With `is_locked`, the calling run holds the locks, in sessions of its own.
     """
     seconds = None if is_locked else environment.settings.lock_wait
-    snapshots = map_in_threads(lambda probe: _snapshot(probe, seconds), probes)
     found = {probe.database.name: Drift(probe.database.name) for probe in probes}
-    shared = shared_databases(_answered(probes))
     requests: list[ReplayRequest] = []
     live: dict[str, Snapshot] = {}
-    for probe, each in zip(probes, snapshots, strict=True):
+    for probe, each in zip(probes, snapshot.read_all(probes, seconds), strict=True):
         drift = found[probe.database.name]
-        if drift.database in shared:
-            drift.failure = MigrationError(shared[drift.database])
-        elif isinstance(each, Exception):
+        if isinstance(each, Exception):
             drift.failure = each
         else:
             drift.revision, live[drift.database] = list(each.heads), each
@@ -111,29 +104,7 @@ def check(environment: Environment, databases: Sequence[Database]) -> None:
         )
 
 
-def _answered(probes: Sequence[Probe]) -> Iterator[ProbeResult]:
-    for probe in probes:
-        with suppress(Exception):  # the snapshot has the error
-            yield probe.result()
-
-
-def _snapshot(probe: Probe, seconds: float | None) -> Snapshot | Exception:
-    try:
-        if seconds is not None:
-            snapshot.check_exists(probe.database)
-        return snapshot.read(probe, seconds)
-    except Exception as error:
-        return error
-
-
 def _differences(live: Snapshot, schemas: Schemas) -> list[Difference]:
     wanted = schemas[live.heads]
-    replayed_on, is_on = wanted.version // 10000, live.schema.version // 10000
-    if replayed_on != is_on:
-        with logs.for_database(live.database.name):
-            logs.log.info(
-                "replayed on PostgreSQL %s, and the database is on %s: what only one has is reported as a difference",
-                replayed_on,
-                is_on,
-            )
+    live.note_server_of(wanted)
     return differences(wanted, live.schema, revisions_text(live.heads), live.database.ignored)

@@ -78,12 +78,8 @@ class Scratch:
             try:
                 url = self.server.set(database=self.name)
                 with closing(connections.open_to_read(url)) as driver:
-                    for extension in extensions:
-                        _execute(driver, f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)}")
+                    equip(driver, extensions, default_schema, search_path)
                     if default_schema != "public":
-                        _execute(driver, f"CREATE SCHEMA IF NOT EXISTS {quoted(default_schema)}")
-                        path = literal(search_path)
-                        _execute(driver, f"SELECT set_config('search_path', {path}, false)")  # this checks the value
                         _execute(driver, f"ALTER DATABASE {self.name} SET search_path FROM CURRENT")
                 yield url
             finally:
@@ -142,6 +138,18 @@ class ScratchServer:
             _drop(self._driver, name)
 
 
+def equip(driver: Driver, extensions: Iterable[str], default_schema: str, search_path: str) -> None:
+    """Create extensions and the default schema in an empty database, by a session that has its search path then.
+
+    In a transaction that is rolled back, nothing of it is left. The arguments are those of `Scratch.created`.
+    """
+    for extension in extensions:
+        _execute(driver, f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)}")
+    if default_schema != "public":
+        _execute(driver, f"CREATE SCHEMA IF NOT EXISTS {quoted(default_schema)}")
+        _execute(driver, f"SELECT set_config('search_path', {literal(search_path)}, false)")  # this checks the value
+
+
 def server_for(configuration: Configuration, database: Database, driver: Driver) -> URL:
     """The URL of an existing database on the server on which a database's branch is replayed.
 
@@ -166,7 +174,7 @@ def _private(root: Path, major: int) -> URL:
     fitting = next((each for each in installed if each.major == major), None)
     if not server.is_made and not installed:
         raise MigrationError(
-            "its branch can't be replayed: the role may not create databases with these extensions on this server, and "
+            "there is no scratch server: the role may not create databases with these extensions on its own one, and "
             "there is no private server of bin/up: name a server under `scratch` in databases.yaml"
         )
     if not server.is_made or (fitting and server.major != major):
@@ -174,7 +182,7 @@ def _private(root: Path, major: int) -> URL:
         installation = fitting or installed[0]
         server = Server(root / f".local/scratch-{installation.major}", installation=installation)
     if not server.is_running():
-        log.info("starting a private server under %s, to replay branches; bin/down --wipe removes it", server.folder)
+        log.info("starting a private server under %s, for scratch databases; bin/down --wipe removes it", server.folder)
     server.start()
     if ADMIN_VARIABLE not in server.variables:
         raise MigrationError(

@@ -89,8 +89,8 @@ class Index(Defined):
 
 
 class View(DefinedAtLength):
-    kind, severity_if_missing = "view", HARMLESS
+    kind, severity_if_missing, is_declarable = "view", HARMLESS, False
 
 
 class Trigger(DefinedAtLength):
-    kind = "trigger"
+    kind, is_declarable = "trigger", False

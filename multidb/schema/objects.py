@@ -48,6 +48,7 @@ class SchemaObject:
     rename_sql: ClassVar[str]
     is_renamable: ClassVar[bool] = False
     is_inline: ClassVar[bool] = False  # part of the CREATE statement of its parent
+    is_declarable: ClassVar[bool] = True  # by models, without a DDL event
     is_annotation: ClassVar[bool] = False  # so parents of two kinds, a table and a schema, can have one of equal names
 
     # As it is displayed: `users`, `users.email`; with its schema, unless that is the default one.
@@ -70,6 +71,11 @@ class SchemaObject:
         return self.name.removeprefix(f"{self.parent[1]}.") if self.parent else self.name
 
     @property
+    def is_default(self) -> bool:
+        """Whether every new parent has such an object."""
+        return False
+
+    @property
     def attributes(self) -> dict[str, Any]:
         return {each.name: getattr(self, each.name) for each in fields(self) if each.compare and each.name != "parent"}
 
@@ -78,6 +84,15 @@ class SchemaObject:
         """The names by which a pattern under `ignore:` can match the object."""
         parent = self.parent[1] if self.parent else ""
         return {self.name, self.own_name, parent, parent.rpartition(".")[2], self.name.rpartition(".")[2]}
+
+    @property
+    def can_be_declared(self) -> bool:
+        """Whether models can declare the object itself, whatever its parent is."""
+        return self.is_declarable
+
+    def as_declared(self) -> Self:
+        """The object without the attributes that models can't declare."""
+        return self
 
     @property
     def label(self) -> str:
@@ -226,4 +241,9 @@ class Sides:
     ignored: Sequence[str] = ()  # patterns; extra objects whose names match them are no differences
 
     def ignores(self, names: Iterable[str]) -> bool:
-        return any(fnmatchcase(name, pattern) for name in names if name for pattern in self.ignored)
+        return is_ignored(names, self.ignored)
+
+
+def is_ignored(names: Iterable[str], patterns: Sequence[str]) -> bool:
+    """Whether a pattern of `drift: ignore` matches one of an object's names."""
+    return any(fnmatchcase(name, pattern) for name in names if name for pattern in patterns)

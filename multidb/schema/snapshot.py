@@ -10,15 +10,17 @@ import psycopg2
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
+from multidb import logs
 from multidb.config.configuration import Database, variable
 from multidb.database import connections, locks
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
-from multidb.database.probe import Probe
+from multidb.database.probe import Probe, shared_databases
 from multidb.errors import MigrationError
 from multidb.schema.dialect import dialect_of
 from multidb.schema.difference import Difference
 from multidb.schema.objects import Schema
+from multidb.threads import map_in_threads
 
 _READ_ONLY = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'"
 
@@ -30,6 +32,17 @@ class Snapshot:
     database: Database
     heads: tuple[str, ...]
     schema: Schema
+
+    def note_server_of(self, wanted: Schema) -> None:
+        """Log that the schema to compare with was made on a server of another version."""
+        made_on, is_on = wanted.version // 10000, self.schema.version // 10000
+        if made_on != is_on:
+            with logs.for_database(self.database.name):
+                logs.log.info(
+                    "replayed on PostgreSQL %s, and the database is on %s: what only one has is reported as a difference",
+                    made_on,
+                    is_on,
+                )
 
 
 def read(probe: Probe, seconds: float | None) -> Snapshot:
@@ -52,6 +65,29 @@ def read(probe: Probe, seconds: float | None) -> Snapshot:
         with reading(probe.database, probe.connection) as connection:
             heads = MigrationContext.configure(connection).get_current_heads()
             return Snapshot(probe.database, tuple(sorted(heads)), dialect_of(connection).read(connection))
+
+
+def read_all(probes: Sequence[Probe], seconds: float | None) -> list[Snapshot | Exception]:
+    """Read databases at the same time: of each, in their order, the snapshot or what prevented it.
+
+    Args:
+        seconds: as `read` takes them; None where the calling run holds the locks and has found that the files exist.
+    """
+
+    def read_one(probe: Probe) -> Snapshot | Exception:
+        try:
+            if seconds is not None:
+                check_exists(probe.database)
+            return read(probe, seconds)
+        except Exception as error:
+            return error
+
+    found = map_in_threads(read_one, probes)
+    shared = shared_databases(each.result() for each in probes if each.has_answered)
+    return [
+        MigrationError(shared[probe.database.name]) if probe.database.name in shared else each
+        for probe, each in zip(probes, found, strict=True)
+    ]
 
 
 def check_exists(database: Database) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.support.project import NAMES, ON_POSTGRESQL, Project, at_once, query
+from tests.support.project import NAMES, ON_POSTGRESQL, Postgres, Project, at_once, query
 
 HEADS = {name: [f"{name.removesuffix('_db')}_0001"] for name in NAMES}
 BASE: dict[str, list[str]] = {name: [] for name in NAMES}
@@ -312,7 +312,7 @@ def test_investment_db_runs_on_postgresql_when_its_url_says_so(migrated: Project
     assert tables == [("alembic_version",), ("multidb_journal",)]
 
 
-def test_up_down_and_up_again_leaves_nothing_of_its_own_behind(project: Project) -> None:
+def test_up_down_and_up_again_leaves_nothing_of_its_own_behind(project: Project, postgres: Postgres) -> None:
     before = {name: _objects(project, name) for name in ON_POSTGRESQL}
     project.done("upgrade", "heads")
     project.done("downgrade", "base")
@@ -321,6 +321,7 @@ def test_up_down_and_up_again_leaves_nothing_of_its_own_behind(project: Project)
         assert left == {"alembic_version", "alembic_version_pkc"}, name
     project.done("upgrade", "heads")
     assert project.versions() == HEADS
+    project.variables |= postgres.scratch
     project.done("check")
 
 

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from multidb.autogenerate.comparison import models_metadata
+from multidb.autogenerate.models import metadata_of
 from tests.platform.conftest import CONFIGURATION, ON_SERVER, ON_SQLITE, Schema, read, schema
 from tests.support.project import LEGACY, ROOT, Postgres, Project, query
 
@@ -49,7 +49,7 @@ def test_create_all_makes_the_tables_of_the_head(
     if name in ON_SQLITE:
         path = tmp_path / "created.db"
         engine = create_engine(f"sqlite:///{path}")
-        models_metadata(entry).create_all(engine)
+        metadata_of(entry).create_all(engine)
         engine.dispose()
         with closing(sqlite3.connect(path)) as connection:
             created = read(name, lambda sql: connection.execute(sql).fetchall())
@@ -59,7 +59,7 @@ def test_create_all_makes_the_tables_of_the_head(
         postgres.as_admin(f'CREATE EXTENSION "{extension}"', spare)
     url = postgres.url(spare)
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg2"))
-    models_metadata(entry).create_all(engine)
+    metadata_of(entry).create_all(engine)
     engine.dispose()
     created, made = read(name, lambda sql: query(url, sql)), schema(at_head, name)
     assert unnumbered(created["columns"]) == unnumbered(made["columns"])

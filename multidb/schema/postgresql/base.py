@@ -1,5 +1,6 @@
 """What the kinds of PostgreSQL have in common: their query, their DDL."""
 
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from multidb.database.quoting import quoted
@@ -18,11 +19,6 @@ class PostgresqlObject(SchemaObject):
         """The kind as DDL writes it."""
         return self.kind.upper()
 
-    @property
-    def is_default(self) -> bool:
-        """Whether every new parent has such an object."""
-        return False
-
     def recreate(self, live: Self, sides: Sides) -> list[Statement]:
         statements = [*live.drop(sides), *self.create_alone(sides)]
         statements += self.create_dependents(sides.wanted, sides) + self.create_dependents(sides.live, sides)
@@ -37,6 +33,9 @@ class OwnedObject(PostgresqlObject):
     """A kind whose objects have an owner of their own."""
 
     owner: str | None
+
+    def as_declared(self) -> Self:
+        return replace(super().as_declared(), owner=None)
 
     def phrase(self, attribute: str) -> tuple[str, str]:
         if attribute == "owner":

@@ -47,6 +47,10 @@ class Comment(PostgresqlObject):
     def summary(self) -> str:
         return shortened(self.text)
 
+    @property
+    def can_be_declared(self) -> bool:
+        return self.parent is not None and self.parent[0] in ("table", "column", "constraint", "index")
+
     def severity(self, live: Self, attribute: str) -> Severity:
         return HARMLESS
 

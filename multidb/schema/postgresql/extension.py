@@ -5,5 +5,5 @@ from multidb.schema.postgresql.base import PostgresqlObject
 
 
 class Extension(PostgresqlObject):
-    kind, severity_if_missing = "extension", HARMLESS
+    kind, severity_if_missing, is_declarable = "extension", HARMLESS, False
     query = "SELECT extname AS name, quote_ident(extname) AS identifier, oid FROM pg_extension"

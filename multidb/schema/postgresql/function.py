@@ -9,7 +9,7 @@ from multidb.schema.postgresql.base import OwnedObject
 
 
 class Function(OwnedObject, kinds.DefinedAtLength):
-    kind, stage, create_sql = "function", Stage.CREATE, "{0.definition}"
+    kind, stage, create_sql, is_declarable = "function", Stage.CREATE, "{0.definition}", False
     query = """
         SELECT name, parent, identifier, oid, owner, rtrim(pg_get_functiondef(oid), chr(10)) AS definition,
                prokind = 'p' AS is_procedure

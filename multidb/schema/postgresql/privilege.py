@@ -13,43 +13,44 @@ _OPTION = " WITH GRANT OPTION"
 
 
 class Privilege(PostgresqlObject):
-    kind, stage, is_annotation, severity_if_missing = "privilege", Stage.PRIVILEGE, True, HARMLESS
+    kind, stage, severity_if_missing = "privilege", Stage.PRIVILEGE, HARMLESS
+    is_annotation, is_declarable = True, False
     query = """
         SELECT o.name || ': ' || g.name AS name, ARRAY[o.kind, o.name] AS parent, g.name AS grantee, o.target,
+               o.acl IS NULL AS is_implicit,
                array_agg(DISTINCT
                    (x.privilege_type || coalesce(' (' || o.column || ')', '') || options.text) COLLATE "C"
                ) AS privileges
         FROM (
             SELECT kind, name, relowner AS owner, NULL AS column,
-                   coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner)) AS acl,
+                   relacl AS acl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner) AS default,
                    CASE relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || identifier AS target
             FROM relations WHERE relkind IN ('r', 'p', 'v', 'm', 'S')
             UNION ALL
-            SELECT 'column', name, relowner, identifier, attacl, 'TABLE ' || "table"
+            SELECT 'column', name, relowner, identifier, attacl, NULL, 'TABLE ' || "table"
             FROM columns WHERE attacl IS NOT NULL
             UNION ALL
-            SELECT 'function', name, proowner, NULL, coalesce(proacl, acldefault('f', proowner)),
-                   'ROUTINE ' || identifier
+            SELECT 'function', name, proowner, NULL, proacl, acldefault('f', proowner), 'ROUTINE ' || identifier
             FROM functions
             UNION ALL
-            SELECT 'enum', name, typowner, NULL, coalesce(typacl, acldefault('T', typowner)), 'TYPE ' || identifier
+            SELECT 'enum', name, typowner, NULL, typacl, acldefault('T', typowner), 'TYPE ' || identifier
             FROM enums
             UNION ALL
-            SELECT 'schema', nspname, nspowner, NULL, coalesce(nspacl, acldefault('n', nspowner)),
-                   'SCHEMA ' || identifier
+            SELECT 'schema', nspname, nspowner, NULL, nspacl, acldefault('n', nspowner), 'SCHEMA ' || identifier
             FROM schemas
         ) o
-        CROSS JOIN LATERAL aclexplode(o.acl) x
+        CROSS JOIN LATERAL aclexplode(coalesce(o.acl, o.default)) x
         JOIN (VALUES (''), (' WITH GRANT OPTION')) options (text) ON options.text = '' OR x.is_grantable
         CROSS JOIN LATERAL (
             SELECT CASE WHEN x.grantee = 0 THEN 'PUBLIC' WHEN x.grantee = o.owner THEN '@owner'
                         ELSE coalesce((SELECT r.name FROM roles r WHERE r.oid = x.grantee), x.grantee::text) END AS name
         ) g
-        GROUP BY o.kind, o.name, o.target, g.name
+        GROUP BY o.kind, o.name, o.target, g.name, o.acl IS NULL
     """
     privileges: tuple[str, ...]
     grantee: str = field(compare=False)
     target: str = field(compare=False)
+    is_implicit: bool = field(default=False, compare=False)  # nothing was granted or revoked on the object
 
     @property
     def aliases(self) -> set[str]:
@@ -57,7 +58,7 @@ class Privilege(PostgresqlObject):
 
     @property
     def is_default(self) -> bool:
-        return self.grantee == OWNER
+        return self.grantee == OWNER or self.is_implicit
 
     def as_missing(self, sides: Sides) -> Difference:
         return replace(super().as_missing(sides), sentence=self._sentence("lacks"))

@@ -6,7 +6,7 @@ from multidb.schema.postgresql.base import OwnedObject
 
 
 class SchemaNamespace(OwnedObject):
-    kind = "schema"
+    kind, is_declarable = "schema", False  # models name schemas
     query = """
         SELECT nspname AS name, identifier, oid, (SELECT name FROM roles WHERE oid = nspowner) AS owner
         FROM schemas WHERE NOT is_default

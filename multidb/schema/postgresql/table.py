@@ -1,5 +1,6 @@
 """Tables, partitioned ones included; a partition is not compared."""
 
+from dataclasses import replace
 from typing import Self
 
 from multidb.schema.objects import Sides
@@ -25,6 +26,9 @@ class Table(OwnedObject):
     unlogged: bool
     partitioned: str | None
     enforcing_foreign_keys: bool
+
+    def as_declared(self) -> Self:
+        return replace(super().as_declared(), enforcing_foreign_keys=True)
 
     def creation(self, sides: Sides) -> list[str]:
         columns = sides.wanted.of_kind(Column, self.key)

@@ -8,8 +8,7 @@ from multidb.schema.postgresql.base import PostgresqlObject
 
 
 class Trigger(PostgresqlObject, kinds.Trigger):
-    kind, verbs = "trigger", {"state": "is"}
-    drop_sql = "DROP TRIGGER {0.identifier} ON {0.table}"
+    verbs, drop_sql = {"state": "is"}, "DROP TRIGGER {0.identifier} ON {0.table}"
     query = """
         SELECT name, parent, identifier, "table", oid, pg_get_triggerdef(oid) AS definition,
                CASE tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'enabled replica' WHEN 'A' THEN 'enabled always'
