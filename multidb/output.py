@@ -35,8 +35,8 @@ def listed(words: Sequence[str]) -> str:
 
 
 def shortened(text: str, longest: int = 120) -> str:
-    """A text on one line, cut at a number of characters."""
-    line = " ".join(text.split())
+    """A text on one line, cut at a number of characters; spaces in a line may be those of a string."""
+    line = " ".join(filter(None, map(str.strip, text.splitlines())))
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 

@@ -70,6 +70,66 @@ def test_a_difference_is_found_and_its_repair_removes_it(change: str, sentence: 
     assert differences(wanted, repaired, "r") == []
 
 
+PET = """
+CREATE TABLE owners (a INTEGER, b INTEGER, PRIMARY KEY (a, b));
+CREATE TABLE pets (id INTEGER PRIMARY KEY, a TEXT, b INTEGER NOT NULL, c INTEGER, d INTEGER, UNIQUE (a, b),
+    CHECK (a <> 'x  y'), FOREIGN KEY (c, d) REFERENCES owners (a, b));
+CREATE INDEX by_a ON pets (a) WHERE a <> 'x  y'
+"""
+# What is written in another way, and what the difference is.
+SPELLINGS = {
+    "a TEXT|a TEXT COLLATE NOCASE": "column pets.a has no collation, r says collation NOCASE",
+    'a TEXT|a TEXT COLLATE "NOCASE"': "column pets.a has no collation, r says collation NOCASE",
+    "CHECK (a <> 'x  y')|CHECK (a <> 'x y')": "constraint pets.CHECK (a <> 'x y') is missing",
+    "WHERE a <> 'x  y'|WHERE a <> 'x   y'": (
+        "index pets.by_a is pets (a) WHERE a <> 'x  y', r says pets (a) WHERE a <> 'x   y'"
+    ),
+    "INTEGER NOT NULL|INTEGER NOT NULL ON CONFLICT REPLACE": "column pets.b has on conflict none, r says REPLACE",
+    "id INTEGER PRIMARY KEY|id INTEGER PRIMARY KEY DESC": "constraint pets.PRIMARY KEY (id DESC) is missing",
+    "UNIQUE (a, b)|UNIQUE (a, b DESC)": "constraint pets.UNIQUE (a, b DESC) is missing",
+    'UNIQUE (a, b)|UNIQUE (a COLLATE "NOCASE", b)': "constraint pets.UNIQUE (a COLLATE NOCASE, b) is missing",
+    "UNIQUE (a, b)|UNIQUE (a, b) ON CONFLICT IGNORE": "constraint pets.UNIQUE (a, b) ON CONFLICT IGNORE is missing",
+    "owners (a, b))|owners (a, b) DEFERRABLE INITIALLY DEFERRED)": (
+        "constraint pets.FOREIGN KEY (c, d) REFERENCES owners (a, b) DEFERRABLE INITIALLY DEFERRED is missing"
+    ),
+    "owners (a, b))|owners (a, b) MATCH FULL)": (
+        "constraint pets.FOREIGN KEY (c, d) REFERENCES owners (a, b) MATCH FULL is missing"
+    ),
+    "owners (a, b))|owners (a, b) ON DELETE SET NULL ON UPDATE CASCADE)": (
+        "constraint pets.FOREIGN KEY (c, d) REFERENCES owners (a, b) ON UPDATE CASCADE ON DELETE SET NULL is missing"
+    ),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_what_no_pragma_returns_is_read_and_repaired(spelling: str) -> None:
+    old, new = spelling.split("|")
+    assert old in PET
+    live = f"{PET}; INSERT INTO pets VALUES (1, 'a', 2, NULL, NULL)"
+    wanted = read(PET.replace(old, new))
+    found = differences(wanted, read(live), "r")
+    assert SPELLINGS[spelling] in [each.sentence for each in found]
+    repaired = read(";".join([live, *(text for each in found if each.severity != "extra" for text in each.ddl)]))
+    assert differences(wanted, repaired, "r") == []
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "id INTEGER PRIMARY KEY|id  INTEGER\n CONSTRAINT pk PRIMARY KEY ASC",
+        'UNIQUE (a, b)|CONSTRAINT "a key" UNIQUE ([a] ASC,`b`) ON CONFLICT ABORT -- a comment, (',
+        'owners (a, b))|"owners" (a,b) ON DELETE NO ACTION NOT DEFERRABLE)',
+        "INTEGER NOT NULL|INTEGER CONSTRAINT filled NOT NULL ON CONFLICT ABORT",
+        'CREATE INDEX by_a ON pets (a)|CREATE INDEX by_a /* here */ ON "pets" (a)',
+        "CHECK (a <> 'x  y')|CHECK ( a   <> 'x  y' )",
+    ],
+)
+def test_what_means_the_same_is_no_difference(spelling: str) -> None:
+    old, new = spelling.split("|")
+    assert old in PET
+    assert differences(read(PET), read(PET.replace(old, new)), "r") == []
+
+
 def test_a_rebuilt_table_keeps_extra_columns_and_rows() -> None:
     live = "CREATE TABLE t (a TEXT, own TEXT DEFAULT 'x'); INSERT INTO t (a) VALUES ('1')"
     wanted = read("CREATE TABLE t (a INTEGER NOT NULL, c TEXT, UNIQUE (a))")

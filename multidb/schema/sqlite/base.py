@@ -6,13 +6,10 @@ from dataclasses import field, replace
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import Connection, RowMapping
-from sqlalchemy.dialects import sqlite
 
 from multidb.schema.difference import Statement
 from multidb.schema.objects import SchemaObject, Sides
-from multidb.schema.sqlite.catalog import SHARED, one_line
-
-quoted = sqlite.dialect().identifier_preparer.quote
+from multidb.schema.sqlite.catalog import SHARED, one_line, quoted
 
 
 class SqliteObject(SchemaObject):

@@ -1,6 +1,5 @@
 """Columns of tables."""
 
-import re
 from dataclasses import field
 from typing import Any, Self
 
@@ -10,7 +9,7 @@ from multidb.schema import kinds
 from multidb.schema.difference import Stage, Statement
 from multidb.schema.objects import Sides
 from multidb.schema.sqlite.base import SqliteObject
-from multidb.schema.sqlite.catalog import column_definitions, one_line
+from multidb.schema.sqlite.definition import ColumnDefinition, table_definition
 from multidb.schema.violations import count_rows
 
 
@@ -21,22 +20,23 @@ class Column(SqliteObject, kinds.Column):
         WHERE t.type = 'table' ORDER BY t.rowid, c.cid
     """
     autoincrement: bool
+    on_conflict: str | None  # of NOT NULL
     definition: str = field(compare=False)
 
     @classmethod
     def attributes_of(cls, row: RowMapping) -> dict[str, Any]:
-        definition = column_definitions(row["sql"]).get(row["name"], "")
-        collation = re.search(r"\bCOLLATE\s+(\w+)", definition, re.IGNORECASE)
-        generated = re.search(r"\bAS\s*(\(.*)", definition, re.IGNORECASE | re.DOTALL) if row["hidden"] > 1 else None
+        name = row["name"]
+        definition = table_definition(row["sql"]).columns.get(name, ColumnDefinition(name, ""))
         return {
             "position": row["cid"],
-            "definition": definition,
+            "definition": definition.text,
             "type": row["type"].upper(),
             "not_null": bool(row["notnull"]),
             "default": row["dflt_value"],
-            "generated": one_line(generated[1]) if generated else None,
-            "collation": collation[1].upper() if collation else None,
-            "autoincrement": bool(re.search(r"\bAUTOINCREMENT\b", definition, re.IGNORECASE)),
+            "generated": definition.generated,
+            "collation": definition.collation,
+            "autoincrement": definition.autoincrement,
+            "on_conflict": definition.on_conflict,
         }
 
     def create(self, sides: Sides) -> list[Statement]:

@@ -9,7 +9,7 @@ from multidb.schema import kinds
 from multidb.schema.difference import Stage, Statement
 from multidb.schema.objects import Sides
 from multidb.schema.sqlite.base import SqliteObject
-from multidb.schema.sqlite.catalog import one_line
+from multidb.schema.sqlite.catalog import NAME, one_line, quoted, unquoted
 
 
 class Index(SqliteObject, kinds.Index):
@@ -20,7 +20,10 @@ class Index(SqliteObject, kinds.Index):
     def attributes_of(cls, row: RowMapping) -> dict[str, Any]:
         without_name = re.sub(r"^.*?\bON\s+", "", row["sql"], count=1, flags=re.IGNORECASE | re.DOTALL)
         unique = bool(re.match(r"CREATE\s+UNIQUE", row["sql"], re.IGNORECASE))
-        return {"definition": one_line(without_name), "unique": unique}
+        table = re.match(NAME, without_name)
+        assert table is not None
+        definition = f"{quoted(unquoted(table[0]))} {one_line(without_name[table.end() :])}"
+        return {"definition": definition, "unique": unique}
 
     def rename(self, live: Self, sides: Sides) -> list[Statement]:
         # Before any table is rebuilt, which creates the index under its new name.

@@ -12,8 +12,8 @@ from sqlalchemy import RowMapping
 from multidb.database.quoting import literal
 from multidb.schema.difference import Statement
 from multidb.schema.objects import Sides
-from multidb.schema.sqlite.base import SqliteObject, quoted
-from multidb.schema.sqlite.catalog import NAME, table_options
+from multidb.schema.sqlite.base import SqliteObject
+from multidb.schema.sqlite.catalog import NAME, quoted, table_options
 from multidb.schema.sqlite.column import Column
 
 
