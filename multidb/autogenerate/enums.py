@@ -12,7 +12,8 @@ from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
 from alembic_postgresql_enum.operations.sync_enum_values import SyncEnumValuesOp
 from sqlalchemy.engine import Dialect
 
-from multidb.schema.postgresql.enum import ColumnOfType, add_values, replace_type
+from multidb.schema.postgresql.enum import add_values, create_type
+from multidb.schema.postgresql.replaceable import ColumnOfType, replace_type
 
 
 def in_plain_sql(container: OpContainer, dialect: Dialect) -> None:
@@ -39,12 +40,13 @@ def _replace_type(operation: SyncEnumValuesOp, dialect: Dialect) -> list[str]:
             quote(reference.column_name),
             "[]" if reference.column_type is ColumnType.ARRAY else "",
             reference.existing_server_default,
+            reference.existing_server_default,
         )
         for reference in operation.affected_columns
     ]
     return [
         *(f"DROP INDEX {quote(index.name)}" for index in operation.indexes_to_recreate),
-        *replace_type(name, (quote(f"{operation.name}_old"), old), operation.new_values, columns),
+        *replace_type(name, (quote(f"{operation.name}_old"), old), create_type(name, operation.new_values), columns),
         *(index.definition for index in operation.indexes_to_recreate),
     ]
 

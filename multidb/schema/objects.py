@@ -20,6 +20,9 @@ OWNER = "@owner"
 Key = tuple[str, str]
 """An object's kind and name."""
 
+Address = tuple[str, int, int]
+"""Where PostgreSQL's pg_depend finds an object: its catalog, its oid, and the number of a column or 0."""
+
 # Attributes with another name on the command line.
 _ASPECTS = {
     "not_null": "null",
@@ -207,6 +210,9 @@ class Schema:
     owner: str = ""  # the role that `OWNER` means here, quoted
     default_schema: str = "public"  # the PostgreSQL schema of names without one
     search_path: str = ""  # the setting that says so
+    # Of PostgreSQL: who uses whom, and the context of the cast between two types (`e` for explicit).
+    uses: Sequence[tuple[Address, Address]] = ()
+    casts: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @cached_property
     def tables(self) -> frozenset[str]:
@@ -219,7 +225,7 @@ class Schema:
     @property
     def is_empty(self) -> bool:
         """Whether there is no object that could come from a branch."""
-        return not any(kind in ("table", "view", "enum") for kind, _ in self.objects)
+        return not any(kind in ("table", "view", "enum", "domain") for kind, _ in self.objects)
 
     def of_kind(self, kind: type[Kind], parent: Key | None = None) -> list[Kind]:
         """The objects of a kind, of one parent if it is given, by parent and position."""

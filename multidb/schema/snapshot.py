@@ -35,14 +35,11 @@ class Snapshot:
 
     def note_server_of(self, wanted: Schema) -> None:
         """Log that the schema to compare with was made on a server of another version."""
+        text = "replayed on PostgreSQL %s, and the database is on %s: what only one has is reported as a difference"
         made_on, is_on = wanted.version // 10000, self.schema.version // 10000
         if made_on != is_on:
             with logs.for_database(self.database.name):
-                logs.log.info(
-                    "replayed on PostgreSQL %s, and the database is on %s: what only one has is reported as a difference",
-                    made_on,
-                    is_on,
-                )
+                logs.log.info(text, made_on, is_on)
 
 
 def read(probe: Probe, seconds: float | None) -> Snapshot:

@@ -11,15 +11,16 @@ import pytest
 from sqlalchemy import MetaData, create_engine, text
 from sqlalchemy.engine import make_url
 
-from tests.support import versions
+from tests.support import versions, versions_on_sqlite
 from tests.support.project import Postgres, Project
 
 TEXT = Path(versions.__file__).read_text()
 HEAD = TEXT.partition("LONG =")[0]
 CLEAN = "No new upgrade operations detected.\n"
 OPTIONS = "START {}, INCREMENT 1, MINVALUE 1, MAXVALUE 2147483647, CACHE 1, NO CYCLE"
-IN = "CHECK (((code)::text = ANY ((ARRAY['a'::character varying, '{}'::character varying])::text[])))"
+IN = "CHECK (((code)::text = ANY (ARRAY[('a'::character varying)::text, ('{}'::character varying)::text])))"
 LIKE = "CHECK ((code ~ '^{}$'::text))"
+FILLED = "code_check CHECK (((VALUE)::text <> '{}'::text))"
 KEY = "FOREIGN KEY (parent) REFERENCES public.parents(code) ON DELETE"
 PART, BY_X, DAY = "USING btree (price) WHERE ", "USING btree (x)", "EXCLUDE USING btree (day WITH =)"
 # The differences between a database of the first version and the models of the second.
@@ -51,6 +52,7 @@ CHANGES = [
     "constraint keyed.keyed_pkey is PRIMARY KEY (a, b), the model says PRIMARY KEY (a)",
     f"constraint labels.labels_check is {LIKE.format('(?:a|b):c')}, the model says {LIKE.format('(?NULL|b)NULL')}",
     "constraint uniques.uniques_a is UNIQUE NULLS NOT DISTINCT (a), the model says UNIQUE (a)",
+    f"domain code has checks {FILLED.format('')}, the model says {FILLED.format('x')}",
     "enum type job_state has the value old, which is not in the model",
     "index coupons.coupons_key is USING btree (((price % 10))), the model says USING btree (((price / 10)))",
     f"index coupons.coupons_part is {PART}(code <> '50%'::text), the model says {PART}(code <> '50%%'::text)",
@@ -61,6 +63,7 @@ CHANGES = [
     "sequence numbers_id_seq has type integer, the model says bigint",
     "sequence order_number has start 1, the model says 100",
     "sequence things_id_seq is not in the model",
+    "table stored has fillfactor=70, the model says fillfactor=80",
     "table unlogged is unlogged, the model says it is not unlogged",
 ]
 # What an administrator or a revision adds, and models can't declare.
@@ -148,6 +151,19 @@ def test_a_database_that_create_all_has_made_differs_in_nothing(checked: Project
     assert (result.out, result.err) == (CLEAN, "")
 
 
+def test_a_database_that_was_dumped_and_restored_differs_in_nothing(checked: Project, postgres: Postgres) -> None:
+    checked.write("models/auth.py", version(1))
+    with changed(checked, postgres, "DROP SCHEMA audit, app, public CASCADE") as copy:
+        schema = "CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO PUBLIC"
+        dump = checked.run("pg_dump", checked.variables["AUTH_DB_URL"]).out
+        own = postgres.url(copy.variables["AUTH_DB_URL"].rpartition("/")[2], admin=True)
+        restored = copy.run("psql", "-qXv", "ON_ERROR_STOP=1", own, stdin=f"{schema};{dump}")
+        assert restored.code == 0, restored
+        in_another_way = "SELECT count(*) FROM pg_constraint WHERE pg_get_constraintdef(oid) LIKE '%ANY (ARRAY[(%'"
+        assert copy.rows("auth_db", in_another_way) == [(1,)]
+        assert copy.done("check").out == CLEAN
+
+
 def test_each_change_of_the_models_is_a_difference(checked: Project) -> None:
     checked.write("models/auth.py", version(2))
     result = checked.alembic("check")
@@ -191,6 +207,45 @@ def test_what_ddl_events_make_is_compared(checked: Project, postgres: Postgres) 
         "    trigger jobs.note is missing",
         "    view few has another definition than in the model",
     ]
+
+
+def test_models_that_no_transaction_can_create_are_compared(checked: Project, postgres: Postgres) -> None:
+    index = "Index('quickly', Base.metadata.tables['jobs'].c.id, postgresql_concurrently=True)"
+    with changed(checked, postgres, "CREATE INDEX quickly ON jobs (id)") as project:
+        project.write("models/auth.py", version(1, index))
+        assert project.done("check").out == CLEAN
+
+
+CHANGES_ON_SQLITE = [
+    "column owners.id is autoincrement, the model says it is not autoincrement",
+    "column pets.doc has default '{\"a\":1}', the model says default '{\"a\":2}'",
+    "column pets.double has expression (id * 2), the model says expression (id * 3)",
+    "column pets.name has collation NOCASE, the model says collation RTRIM",
+    "column pets.quote has default 'it''s', the model says default 'it''''s'",
+    "constraint pets.CHECK (name <> 'a  :b') is not in the model",
+    "constraint pets.CHECK (name <> 'a :b') is missing",
+    "constraint pets.FOREIGN KEY (owner) REFERENCES owners (id) ON DELETE CASCADE DEFERRABLE is not in the model",
+    "constraint pets.FOREIGN KEY (owner) REFERENCES owners (id) ON DELETE CASCADE is missing",
+    "index pets.by_name is pets (lower(name), id DESC), the model says pets (lower(name), id)",
+    "index pets.part is pets (id) WHERE name <> '50%', the model says pets (id) WHERE name <> '51%'",
+]
+
+
+def test_a_file_on_sqlite_is_compared_in_the_same_way(tmp_path: Path) -> None:
+    project = Project.copied(tmp_path / "checkout", {}, ["investment_db"])
+    engine = create_engine(f"sqlite:///{project.root / 'investment.db'}")
+    versions_on_sqlite.Base.metadata.create_all(engine)
+    engine.dispose()
+    project.rows("investment_db", "CREATE VIEW seen AS SELECT id FROM pets")
+    project.rows("investment_db", "CREATE TRIGGER noted AFTER DELETE ON pets BEGIN SELECT 1; END")
+    project.done("stamp", "investment_db@head")
+    models = Path(versions_on_sqlite.__file__).read_text()
+    project.write("models/investment.py", models)
+    assert project.done("check").out == CLEAN
+    project.write("models/investment.py", models.replace("VERSION = 1", "VERSION = 2"))
+    result = project.alembic("check")
+    assert result.found == "error: investment_db: not like the models, as the lines above say"
+    assert sorted(line.strip() for line in result.out.splitlines()[1:]) == CHANGES_ON_SQLITE
 
 
 def test_the_schema_that_models_name_is_missing(checked: Project, postgres: Postgres) -> None:

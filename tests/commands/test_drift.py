@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from multidb.database import connections, locks
 from multidb.errors import MigrationError
 from multidb.replay.scratch import ScratchServer
-from tests.support.drifts import DRIFTS, RICH
+from tests.support.drifts import DRIFTS, REREAD, RICH
 from tests.support.project import NAMES, ROOT, Postgres, Project
 from tests.support.runs import begun
 
@@ -35,7 +35,7 @@ def template(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> It
     postgres.clone("head_auth_db", name)
     variables = postgres.scratch | {"AUTH_DB_URL": postgres.url(name)}
     project = Project.copied(tmp_path_factory.mktemp("rich") / "checkout", variables, ["auth_db"])
-    project.add_revision("auth_db", 2, f"op.execute({RICH!r})")
+    project.add_revision("auth_db", 2, f"op.execute({RICH + REREAD!r})")
     project.done("upgrade", "heads")
     yield project, name
     postgres.drop(name)
@@ -67,6 +67,19 @@ def test_each_difference_is_a_sentence_and_the_sql_that_brings_it_back(
         for statement in difference["sql"]:
             postgres.as_admin(statement, own)
     assert rich.multidb("drift").out == "auth_db          auth_0002: no drift\n"
+
+
+def test_a_database_that_was_dumped_and_restored_has_not_drifted(
+    template: tuple[Project, str], postgres: Postgres, spare: str
+) -> None:
+    project, name = template
+    dump = project.run("pg_dump", postgres.url(name, admin=True)).out
+    copy = Project(project.root, project.variables | {"AUTH_DB_URL": postgres.url(spare)}, project.names)
+    restored = copy.run("psql", "-qXv", "ON_ERROR_STOP=1", postgres.url(spare, admin=True), stdin=dump)
+    assert restored.code == 0, restored
+    definitions = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'marks'::regclass ORDER BY 1"
+    assert postgres.as_admin(definitions, spare) != postgres.as_admin(definitions, name)
+    assert copy.multidb("drift").out == "auth_db          auth_0002: no drift\n"
 
 
 def test_ten_databases_at_head_have_not_drifted(migrated: Project, postgres: Postgres) -> None:

@@ -20,7 +20,7 @@ def schema(*objects: SchemaObject) -> Schema:
 def users(oid: int = 10) -> Table:
     return Table(
         name="users", identifier="public.users", oid=oid, owner="@owner", inherits=(), unlogged=False,
-        partitioned=None, enforcing_foreign_keys=True,
+        partitioned=None, enforcing_foreign_keys=True, storage=(),
     )  # fmt: skip
 
 

@@ -5,8 +5,9 @@ import pytest
 from multidb.schema.diff import differences
 from multidb.schema.objects import SchemaObject
 from multidb.schema.postgresql.dialect import KINDS
-from multidb.schema.postgresql.enum import ColumnOfType, add_values, replace_type
+from multidb.schema.postgresql.enum import add_values
 from multidb.schema.postgresql.privilege import Privilege
+from multidb.schema.postgresql.replaceable import ColumnOfType, replace_type
 from multidb.schema.postgresql.view import View
 from tests.schema.examples import check, column, enum, index, privilege, schema, users
 
@@ -65,8 +66,8 @@ def test_enum_values_are_added_at_their_positions() -> None:
 
 
 def test_an_enum_type_is_replaced_in_all_of_its_columns() -> None:
-    columns = [ColumnOfType("pets", "feels", "", "'ok'"), ColumnOfType("pets", "felt", "[]", None)]
-    assert replace_type("mood", ("old", "public.old"), ["ok"], columns) == [
+    columns = [ColumnOfType("pets", "feels", "", "'sad'", "'ok'"), ColumnOfType("pets", "felt", "[]", None, None)]
+    assert replace_type("mood", ("old", "public.old"), "CREATE TYPE mood AS ENUM ('ok')", columns) == [
         "ALTER TYPE mood RENAME TO old",
         "CREATE TYPE mood AS ENUM ('ok')",
         "ALTER TABLE pets ALTER COLUMN feels DROP DEFAULT",
@@ -146,7 +147,7 @@ def test_violations_are_counted() -> None:
     [[count]] = violations(index("i", "a", unique=True))
     assert "SELECT DISTINCT a FROM public.users WHERE a IS NOT NULL" in count
     [casts] = violations(column("a", "uuid"), column("a"))
-    assert "value::uuid::text::text" in casts[0]
+    assert "found.value::text::uuid::text::text::text IS DISTINCT FROM found.value::text" in casts[0]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)

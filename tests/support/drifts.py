@@ -42,6 +42,27 @@ COMMENT ON PROCEDURE tidied() IS 'at night';
 GRANT EXECUTE ON PROCEDURE tidied() TO reporting;
 GRANT SELECT, UPDATE (name) ON pets TO reporting;
 """
+# What PostgreSQL writes in another way when it has read its own text, as after `pg_dump | psql`.
+REREAD = """
+CREATE DOMAIN grade AS varchar(9) DEFAULT 'a' CHECK (VALUE IN ('a', 'b') AND length(VALUE) BETWEEN 1 AND 2 AND true);
+CREATE TABLE marks (
+    a integer, b integer, c integer, v varchar(9), arr varchar(9)[] DEFAULT ARRAY['a', 'b']::varchar[],
+    g boolean GENERATED ALWAYS AS (v IN ('a', 'b') AND a BETWEEN 1 AND 2) STORED,
+    CHECK (a BETWEEN 1 AND 2 AND b BETWEEN 3 AND 4 AND c > 0),
+    EXCLUDE USING btree (a WITH =) WHERE (v IN ('a', 'b') AND b BETWEEN 1 AND 2 AND c > 1)
+) WITH (fillfactor = 70, toast.autovacuum_enabled = false);
+CREATE INDEX by_mark ON marks ((v IN ('a', 'b')), lower(v)) WHERE a BETWEEN 1 AND 2 AND v IN ('a', 'b');
+CREATE VIEW marked AS SELECT a, CASE WHEN v IN ('a', 'b') THEN 1 END AS k FROM marks WHERE a BETWEEN 1 AND 2 AND b > 1;
+CREATE VIEW joined AS SELECT one.a, two.b FROM marks one JOIN marks two ON one.a = two.b AND one.v IN ('a', 'b')
+    WHERE EXISTS (SELECT FROM marks w WHERE w.a BETWEEN 1 AND 2 AND w.b > 0);
+CREATE TRIGGER mark BEFORE UPDATE ON marks FOR EACH ROW
+    WHEN (NEW.v IN ('a', 'b') AND NEW.a BETWEEN 1 AND 2 AND NEW.b > 1) EXECUTE FUNCTION touched();
+CREATE FUNCTION is_mark(p varchar) RETURNS boolean LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC SELECT p IN ('a', 'b') AND length(p) BETWEEN 1 AND 2 AND p <> 'q'; END;
+CREATE FUNCTION defaulted(p varchar DEFAULT 'a', q boolean DEFAULT ('x'::varchar IN ('a', 'b'))) RETURNS int
+    LANGUAGE sql AS 'SELECT 1';
+CREATE TABLE parts (v varchar, a int) PARTITION BY LIST ((v IN ('a', 'b')));
+"""
 FK = "CONSTRAINT pets_owner_id_fkey"
 FK_AGAIN = f"ALTER TABLE pets DROP {FK}, ADD {FK} FOREIGN KEY (owner_id)"
 BARRIER = "check_option=local, security_barrier={}"

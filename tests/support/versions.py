@@ -24,7 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, ENUM, JSONB, ExcludeConstraint
+from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN, ENUM, JSONB, ExcludeConstraint
 from sqlalchemy.orm import DeclarativeBase
 
 from multidb.naming import metadata
@@ -86,6 +86,9 @@ table("moods", Column("mood", ARRAY(ENUM("ok", "sad", name="mood", schema="app")
 # Schemas
 table("entries", Column("what", v(Text, Integer)), schema="audit")
 
+# Domains
+table("coded", Column("code", DOMAIN("code", String(9), check=text(v("VALUE <> ''", "VALUE <> 'x'")))))
+
 # Keys and constraints
 table("areas", Column("size", Integer), Column("area", Integer, Computed(v("size * size", "size * 3"), persisted=True)))
 table("bodies", Column("x", Integer), CheckConstraint(v("x > 0", "x > 1"), name="bodies_check"))
@@ -143,4 +146,5 @@ table("operators", Column("a", Text), Index("operators_a", v("a", text("a text_p
 
 # Tables
 table("partitioned", Column("at", Date, primary_key=True), postgresql_partition_by="RANGE (at)")
+table("stored", postgresql_with={"fillfactor": v(70, 80)})
 table("unlogged", prefixes=v(["UNLOGGED"], []))

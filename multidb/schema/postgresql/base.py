@@ -5,14 +5,31 @@ from typing import ClassVar, Self
 
 from multidb.database.quoting import quoted
 from multidb.schema.difference import Stage, Statement
-from multidb.schema.objects import OWNER, Schema, SchemaObject, Sides
+from multidb.schema.objects import OWNER, Address, Schema, SchemaObject, Sides
+from multidb.schema.postgresql.expression import settled
 
 
 class PostgresqlObject(SchemaObject):
     """A kind whose query, below `catalog.SHARED`, selects a column for each field."""
 
     query: ClassVar[str]
+    expressions: ClassVar[tuple[str, ...]] = ()  # fields with a text that the server writes
+    catalog: ClassVar[str] = "pg_class"
     create_sql, drop_sql = "CREATE {0.word} {0.identifier}", "DROP {0.word} {0.identifier}"
+
+    @staticmethod
+    def settled(text: str) -> str:
+        """One of `expressions` as the server writes it when it has read it."""
+        return settled(text)
+
+    @property
+    def address(self) -> Address:
+        return self.catalog, self.oid, 0
+
+    @property
+    def role(self) -> str:
+        """The kind, or `key` for a constraint that other tables may refer to."""
+        return self.kind
 
     @property
     def word(self) -> str:

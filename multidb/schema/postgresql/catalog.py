@@ -36,7 +36,7 @@ WITH members AS (
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
       AND n.oid NOT IN (SELECT objid FROM members WHERE classid = 'pg_namespace'::regclass)
 ), relations AS (
-    SELECT c.oid, c.relkind, c.relowner, c.relacl, c.relpersistence, c.reloptions, s.key AS parent,
+    SELECT c.oid, c.relkind, c.relowner, c.relacl, c.relpersistence, c.reloptions, c.reltoastrelid, s.key AS parent,
            CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
            s.prefix || CASE WHEN c.relname ~ '[.:()]' THEN quote_ident(c.relname) ELSE c.relname END AS name,
            s.identifier || '.' || quote_ident(c.relname) AS identifier,
@@ -85,5 +85,12 @@ WITH members AS (
            s.identifier || '.' || quote_ident(t.typname) AS identifier, s.identifier AS schema
     FROM pg_type t JOIN schemas s ON s.oid = t.typnamespace
     WHERE t.typtype = 'e' AND t.oid NOT IN (SELECT objid FROM members WHERE classid = 'pg_type'::regclass)
+), domains AS (
+    SELECT t.oid, t.typowner, t.typacl, t.typnotnull, t.typbasetype, t.typtypmod, t.typcollation, s.key AS parent,
+           (SELECT name FROM roles WHERE oid = t.typowner) AS owner, s.identifier AS schema,
+           s.prefix || CASE WHEN t.typname ~ '[.:()]' THEN quote_ident(t.typname) ELSE t.typname END AS name,
+           s.identifier || '.' || quote_ident(t.typname) AS identifier
+    FROM pg_type t JOIN schemas s ON s.oid = t.typnamespace
+    WHERE t.typtype = 'd' AND t.oid NOT IN (SELECT objid FROM members WHERE classid = 'pg_type'::regclass)
 )
 """

@@ -1,21 +1,25 @@
 """Columns of tables."""
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Self
 
 from multidb.database.quoting import literal, quoted
 from multidb.schema import kinds
-from multidb.schema.difference import Difference
-from multidb.schema.objects import Sides
+from multidb.schema.difference import Difference, Stage, Statement
+from multidb.schema.objects import Address, Sides
 from multidb.schema.postgresql.base import PostgresqlObject, set_sequence
+from multidb.schema.postgresql.dependency import detached
 from multidb.schema.violations import count_rows
+
+_WITHOUT_USING = ("a", "i")  # the contexts of casts that an assignment does by itself
 
 
 class Column(PostgresqlObject, kinds.Column):
     create_sql, drop_sql = "ALTER TABLE {0.table} ADD COLUMN {0.definition}", kinds.Column.drop_sql
+    expressions = ("default", "generated")
     query = """
-        SELECT c.name, c.parent, c.identifier, c."table", c.oid, c.attname AS raw_name,
+        SELECT c.name, c.parent, c.identifier, c."table", c.oid, c.attnum AS number, c.attname AS raw_name,
                row_number() OVER (PARTITION BY c.oid ORDER BY c.attnum) AS position,
                format_type(c.atttypid, c.atttypmod) AS type, format_type(c.atttypid, NULL) AS base_type,
                c.attnotnull AS not_null, c.attgenerated = 'v' AS virtual,
@@ -46,6 +50,11 @@ class Column(PostgresqlObject, kinds.Column):
     identity_options: str | None
     raw_name: str = field(compare=False)
     base_type: str = field(compare=False)
+    number: int = field(default=0, compare=False)
+
+    @property
+    def address(self) -> Address:
+        return self.catalog, self.oid, self.number
 
     @property
     def definition(self) -> str:
@@ -83,15 +92,37 @@ class Column(PostgresqlObject, kinds.Column):
         part_of_generated = attribute == "virtual" and self.generated != live.generated
         part_of_not_null = attribute == "not_null_valid" and self.not_null != live.not_null
         if not (replaced_by_identity or part_of_identity or part_of_generated or part_of_not_null):
-            yield from super().as_changed(live, attribute, sides)
+            is_cast = attribute == "type" and not self.generated
+            for each in super().as_changed(live, attribute, sides):
+                yield replace(each, violations=self._lossy_casts(live, sides)) if is_cast else each
+
+    def ranked(self, *texts: str) -> list[Statement]:
+        stage = Stage.GENERATED if self.generated else self.stage
+        return [Statement((stage, self.oid), text) for text in texts]
+
+    def change(self, live: Self, attribute: str, sides: Sides) -> list[Statement]:
+        if attribute not in ("type", "collation", "generated", "virtual"):
+            return super().change(live, attribute, sides)
+        if self.generated or live.virtual:  # whose type and expression can't be changed
+            anew = self.ranked(*self._made_anew(live)) + self.create_dependents(sides.wanted, sides)
+            return detached([live.address], sides).around(anew)
+        alter = f"ALTER TABLE {live.table} ALTER COLUMN {live.identifier}"
+        plain = [f"{alter} DROP EXPRESSION IF EXISTS"] if live.generated else []
+        if attribute == "generated":
+            return self.ranked(*plain)
+        # PostgreSQL builds the index of a key again; of all others the text may not fit the new type.
+        has_other_values = (live.base_type, live.collation) != (self.base_type, self.collation)
+        spared = ("key",) if has_other_values else ("key", "constraint", "index")
+        changed = self.ranked(*plain, *self._change_type(live, alter, sides))
+        return detached([live.address], sides, spared).around(changed)
 
     def alteration(self, live: Self, attribute: str) -> list[str]:
         alter = f"ALTER TABLE {live.table} ALTER COLUMN {live.identifier}"
         match attribute:
-            case "type" | "collation":
-                return self._change_type(live, alter)
             case "not_null" | "not_null_valid":
                 return self._change_not_null(live, alter)
+            case "generated":
+                return self._made_anew(live)
             case "default":
                 return [f"{alter} SET DEFAULT {self.default}" if self.default else f"{alter} DROP DEFAULT"]
             case "identity" if not self.identity:
@@ -103,12 +134,11 @@ class Column(PostgresqlObject, kinds.Column):
                 sequence = f"pg_get_serial_sequence({literal(self.table)}, {literal(self.raw_name)})"
                 restart = set_sequence(sequence, self.table, self.identifier)
                 return [*drop_default, f"{alter} ADD {self._identity}", restart]
-            case "identity_options":
-                options = (self.identity_options or "").split(", ")
-                return [f"{alter} {' '.join(f'SET {option}' for option in options)}"]
-            case _ if not self.generated and not live.virtual:
-                return [f"{alter} DROP EXPRESSION"]
-        return [self.drop_sql.format(live), self.create_sql.format(self)]
+        options = (self.identity_options or "").split(", ")
+        return [f"{alter} {' '.join(f'SET {option}' for option in options)}"]
+
+    def _made_anew(self, live: Self) -> list[str]:
+        return [self.drop_sql.format(live), self.create_sql.format(self), *self.not_valid]
 
     def _change_not_null(self, live: Self, alter: str) -> list[str]:
         if self.not_null and self.not_null_valid:
@@ -119,16 +149,17 @@ class Column(PostgresqlObject, kinds.Column):
         drop_identity = [f"{alter} DROP IDENTITY IF EXISTS"] if live.identity and not self.identity else []
         return [*drop_identity, f"{alter} DROP NOT NULL"]
 
-    def _change_type(self, live: Self, alter: str) -> list[str]:
+    def _change_type(self, live: Self, alter: str, sides: Sides) -> list[str]:
         text = f"{alter} TYPE {self.type}"
         text += f" COLLATE {quoted(self.collation)}" if self.collation else ""
         if live.base_type == self.base_type:
             return [text]
-        # Some types have no cast to each other, but each has one to and from text; a default is not cast that way.
-        texts = [f"{text} USING {live.identifier}::text::{self.type}"]
+        if sides.live.casts.get((live.base_type, self.base_type)) not in _WITHOUT_USING:
+            text += f" USING {_cast(live.identifier, live, self, sides)}"
         if live.default is None:
-            return texts
-        return [f"{alter} DROP DEFAULT", *texts, *([f"{alter} SET DEFAULT {self.default}"] if self.default else [])]
+            return [text]
+        # A default is not cast by USING.
+        return [f"{alter} DROP DEFAULT", text, *([f"{alter} SET DEFAULT {self.default}"] if self.default else [])]
 
     def phrase(self, attribute: str) -> tuple[str, str]:
         if attribute in ("not_null", "not_null_valid") and self.not_null and not self.not_null_valid:
@@ -140,24 +171,24 @@ class Column(PostgresqlObject, kinds.Column):
             return ()
         if attribute == "not_null_valid":
             return super().violations(live, "not_null")
-        if attribute == "generated" and self.generated:
+        if attribute == "generated" and self.generated and live and not live.generated:
             return (count_rows(self.table, f"{self.identifier} IS DISTINCT FROM ({self.generated})"),)
-        return self._casts(live) if attribute == "type" and live else super().violations(live, attribute)
+        return super().violations(live, attribute)
 
-    def _casts(self, live: Self) -> tuple[str, str]:
+    def _lossy_casts(self, live: Self, sides: Sides) -> tuple[str, str]:
         """Count the values that can't be cast to the type and back.
 
         A cast that fails can be caught in a function, which a read-only transaction can't create, or in an anonymous
         block, whose only way to return a value is a setting.
         """
         column = live.identifier
+        back = _cast(_cast("found.value", live, self, sides), self, live, sides)
         block = f"""
             DO $multidb$ DECLARE violations bigint := 0; found record; BEGIN
                 PERFORM NULL::{self.type}; -- fails if the type does not exist, as each row would
-                FOR found IN SELECT {column}::text AS value FROM {self.table} WHERE {column} IS NOT NULL LOOP
+                FOR found IN SELECT {column} AS value FROM {self.table} WHERE {column} IS NOT NULL LOOP
                     BEGIN
-                        violations := violations
-                            + (found.value::{self.type}::text::{live.type}::text IS DISTINCT FROM found.value)::int;
+                        violations := violations + ({back}::text IS DISTINCT FROM found.value::text)::int;
                     EXCEPTION WHEN others THEN violations := violations + 1;
                     END;
                 END LOOP;
@@ -165,3 +196,9 @@ class Column(PostgresqlObject, kinds.Column):
             END $multidb$
         """
         return block, "SELECT current_setting('multidb.violations')::bigint"
+
+
+def _cast(value: str, source: Column, target: Column, sides: Sides) -> str:
+    """A value cast to another type; where there is no cast, by way of text, to and from which each type has one."""
+    is_direct = (source.base_type, target.base_type) in sides.live.casts
+    return f"{value}::{target.type}" if is_direct else f"{value}::text::{target.type}"

@@ -33,6 +33,7 @@ class Comment(PostgresqlObject):
             SELECT 'pg_trigger'::regclass, oid, 0, 'trigger', name, 'TRIGGER ' || identifier || ' ON ' || "table"
             FROM triggers
             UNION ALL SELECT 'pg_type'::regclass, oid, 0, 'enum', name, 'TYPE ' || identifier FROM enums
+            UNION ALL SELECT 'pg_type'::regclass, oid, 0, 'domain', name, 'DOMAIN ' || identifier FROM domains
             UNION ALL SELECT 'pg_proc'::regclass, oid, 0, 'function', name, 'ROUTINE ' || identifier FROM functions
             UNION ALL
             SELECT 'pg_namespace'::regclass, oid, 0, 'schema', nspname, 'SCHEMA ' || identifier FROM schemas

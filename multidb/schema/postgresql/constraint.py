@@ -12,6 +12,7 @@ class Constraint(PostgresqlObject, kinds.Constraint):
     create_sql = "ALTER TABLE {0.table} ADD CONSTRAINT {0.identifier} {0.full_definition}"
     drop_sql = "ALTER TABLE {0.table} DROP CONSTRAINT {0.identifier}"
     rename_sql = "ALTER TABLE {live.table} RENAME CONSTRAINT {live.identifier} TO {0.identifier}"
+    catalog, expressions = "pg_constraint", ("definition", "full_definition", "condition")
     query = """
         SELECT k.name, k.parent, k.identifier, k."table", k.oid, k.contype AS type,
                -- What only newer versions have is read from a row as JSON, where a missing column is NULL.
@@ -44,6 +45,10 @@ class Constraint(PostgresqlObject, kinds.Constraint):
     keys: tuple[str, ...] = field(compare=False)
     referenced_table: str | None = field(compare=False)
     referenced_keys: tuple[str, ...] = field(compare=False)
+
+    @property
+    def role(self) -> str:
+        return "key" if self.type in ("p", "u") else self.kind
 
     def alteration(self, live: Self, attribute: str) -> list[str] | None:
         validate = f"ALTER TABLE {live.table} VALIDATE CONSTRAINT {live.identifier}"

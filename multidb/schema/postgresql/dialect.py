@@ -6,16 +6,19 @@ the same object. SQLAlchemy's inspector sees less than half of it.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 
-from multidb.schema.objects import Schema
+from multidb.schema.objects import Address, Schema
+from multidb.schema.postgresql import dependency
 from multidb.schema.postgresql.base import PostgresqlObject
 from multidb.schema.postgresql.catalog import RESET, SETTINGS, SHARED
 from multidb.schema.postgresql.column import Column
 from multidb.schema.postgresql.comment import Comment
 from multidb.schema.postgresql.constraint import Constraint
+from multidb.schema.postgresql.domain import Domain
 from multidb.schema.postgresql.enum import Enum
 from multidb.schema.postgresql.extension import Extension
 from multidb.schema.postgresql.function import Function
@@ -29,8 +32,8 @@ from multidb.schema.postgresql.versions import as_written_for
 from multidb.schema.postgresql.view import View
 
 KINDS: tuple[type[PostgresqlObject], ...] = (
-    SchemaNamespace, Extension, Enum, Table, Column, Constraint, Index, SequenceKind, View, Function, Trigger, Comment,
-    Privilege,
+    SchemaNamespace, Extension, Enum, Domain, Table, Column, Constraint, Index, SequenceKind, View, Function, Trigger,
+    Comment, Privilege,
 )  # fmt: skip
 _COLUMN_NAMES = "SELECT name FROM columns WHERE relkind IN ('r', 'p') AND attnum > 0"
 
@@ -41,7 +44,8 @@ class Postgresql:
     def read(self, connection: Connection, live: Schema | None = None) -> Schema:
         with _reading(connection) as (cursor, server):
             found = [each for kind in KINDS for each in _objects(cursor, kind)]
-        schema = Schema({each.key: each for each in found}, "postgresql", *server)
+            uses, casts = _uses(cursor), _casts(cursor)
+        schema = replace(Schema({each.key: each for each in found}, "postgresql", *server), uses=uses, casts=casts)
         return as_written_for(live, schema, connection, lambda: self.read(connection)) if live else schema
 
     def column_names(self, connection: Connection) -> frozenset[str]:
@@ -55,7 +59,9 @@ class Postgresql:
             for table in tables:
                 cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             identifiers = [table.identifier for table in wanted.of_kind(Table)]
-            cursor.execute("SELECT name FROM unnest(%s) AS name WHERE to_regclass(name) IS NOT NULL", [identifiers])
+            cursor.execute(
+                "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL", [identifiers]
+            )
             existing = [name for (name,) in cursor.fetchall()]
             if existing:
                 cursor.execute(f"LOCK TABLE {', '.join(existing)} IN ACCESS SHARE MODE")
@@ -71,10 +77,32 @@ def _reading(connection: Connection) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         cursor.execute(RESET)
 
 
+def _uses(cursor: Any) -> list[tuple[Address, Address]]:
+    cursor.execute(dependency.ARRAYS)
+    elements = dict(cursor.fetchall())
+    cursor.execute(f"{SHARED} {dependency.QUERY}")
+    return [
+        ((user_catalog, user, user_number), (catalog, elements.get(oid, oid) if catalog == "pg_type" else oid, number))
+        for user_catalog, user, user_number, catalog, oid, number in cursor.fetchall()
+    ]
+
+
+def _casts(cursor: Any) -> dict[tuple[str, str], str]:
+    cursor.execute("SELECT format_type(castsource, NULL), format_type(casttarget, NULL), castcontext FROM pg_cast")
+    return {(source, target): context for source, target, context in cursor.fetchall()}
+
+
 def _objects(cursor: Any, kind: type[PostgresqlObject]) -> list[PostgresqlObject]:
     """The objects of a kind, in an order that is the same on every server."""
     cursor.execute(f"{SHARED} {kind.query}")
     names = [column.name for column in cursor.description]
-    rows = [[tuple(value) if isinstance(value, list) else value for value in row] for row in cursor.fetchall()]
-    found = [kind(**dict(zip(names, row, strict=True))) for row in rows]
+    found = [kind(**_fields(kind, dict(zip(names, row, strict=True)))) for row in cursor.fetchall()]
     return sorted(found, key=lambda each: (each.parent is None, each.parent or (), each.position, each.oid, each.name))
+
+
+def _fields(kind: type[PostgresqlObject], row: dict[str, Any]) -> dict[str, Any]:
+    found = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    for name in kind.expressions:
+        value = found[name]
+        found[name] = tuple(map(kind.settled, value)) if isinstance(value, tuple) else value and kind.settled(value)
+    return found

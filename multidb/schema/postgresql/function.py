@@ -6,16 +6,23 @@ from typing import Self
 from multidb.schema import kinds
 from multidb.schema.difference import Stage
 from multidb.schema.postgresql.base import OwnedObject
+from multidb.schema.postgresql.expression import settled
 
 
 class Function(OwnedObject, kinds.DefinedAtLength):
     kind, stage, create_sql, is_declarable = "function", Stage.CREATE, "{0.definition}", False
+    catalog, expressions = "pg_proc", ("definition",)
     query = """
         SELECT name, parent, identifier, oid, owner, rtrim(pg_get_functiondef(oid), chr(10)) AS definition,
                prokind = 'p' AS is_procedure
         FROM functions
     """
     is_procedure: bool = field(compare=False)
+
+    @staticmethod
+    def settled(text: str) -> str:
+        written, mark, body = text.partition("\nAS $")  # the body is the author's
+        return f"{settled(written)}{mark}{body}"
 
     @property
     def word(self) -> str:

@@ -12,6 +12,7 @@ from multidb.schema.violations import count_duplicates
 
 class Index(PostgresqlObject, kinds.Index):
     rename_sql = "ALTER INDEX {live.identifier} RENAME TO {0.own_identifier}"
+    expressions = ("definition", "keys", "predicate")
     query = """
         SELECT name, parent, identifier, own_identifier, "table", indexrelid AS oid,
                indisunique AS unique, indisvalid AS valid,

@@ -36,6 +36,9 @@ class Privilege(PostgresqlObject):
             SELECT 'enum', name, typowner, NULL, typacl, acldefault('T', typowner), 'TYPE ' || identifier
             FROM enums
             UNION ALL
+            SELECT 'domain', name, typowner, NULL, typacl, acldefault('T', typowner), 'TYPE ' || identifier
+            FROM domains
+            UNION ALL
             SELECT 'schema', nspname, nspowner, NULL, nspacl, acldefault('n', nspowner), 'SCHEMA ' || identifier
             FROM schemas
         ) o

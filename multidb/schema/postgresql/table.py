@@ -1,8 +1,10 @@
 """Tables, partitioned ones included; a partition is not compared."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Self
 
+from multidb.schema.difference import EXTRA, HARMLESS, Difference
 from multidb.schema.objects import Sides
 from multidb.schema.postgresql.base import OwnedObject
 from multidb.schema.postgresql.column import Column
@@ -10,9 +12,15 @@ from multidb.schema.postgresql.column import Column
 
 class Table(OwnedObject):
     kind, verbs = "table", {"inherits": "inherits from", "partitioned": "is partitioned by"}
+    expressions = ("partitioned",)
     query = """
         SELECT name, parent, identifier, oid, owner, pg_get_partkeydef(oid) AS partitioned,
                relpersistence = 'u' AS unlogged,
+               ARRAY(
+                   SELECT unnest(reloptions) UNION ALL
+                   SELECT 'toast.' || unnest(t.reloptions) FROM pg_class t WHERE t.oid = reltoastrelid
+                   ORDER BY 1
+               ) AS storage,
                ARRAY(
                    SELECT p.identifier FROM pg_inherits JOIN relations p ON p.oid = inhparent
                    WHERE inhrelid = relations.oid ORDER BY inhseqno
@@ -26,9 +34,27 @@ class Table(OwnedObject):
     unlogged: bool
     partitioned: str | None
     enforcing_foreign_keys: bool
+    storage: tuple[str, ...]  # parameters: `fillfactor=70`
 
     def as_declared(self) -> Self:
         return replace(super().as_declared(), enforcing_foreign_keys=True)
+
+    def as_changed(self, live: Self, attribute: str, sides: Sides) -> Iterator[Difference]:
+        if attribute != "storage":
+            yield from super().as_changed(live, attribute, sides)
+            return
+        wanted, existing = (dict(each.partition("=")[::2] for each in side.storage) for side in (self, live))
+        for name in sorted(wanted | existing):
+            value, found = wanted.get(name), existing.get(name)
+            if value == found or (value is None and sides.ignores({*live.aliases, name, f"{live.name}.{name}"})):
+                continue
+            sentence = (
+                f"{live.label} has {f'{name}={found}' if found else f'no {name}'}, "
+                f"{sides.revision} says {f'{name}={value}' if value else f'no {name}'}"
+            )
+            alter = f"SET ({name}={value})" if value else f"RESET ({name})"
+            statements = tuple(self.ranked(f"ALTER TABLE {live.identifier} {alter}"))
+            yield Difference(f"{self.name}.{name}", HARMLESS if value else EXTRA, sentence, statements)
 
     def creation(self, sides: Sides) -> list[str]:
         columns = sides.wanted.of_kind(Column, self.key)
@@ -36,6 +62,7 @@ class Table(OwnedObject):
         text = f"CREATE {'UNLOGGED ' if self.unlogged else ''}TABLE {self.identifier} ({definitions})"
         text += f" INHERITS ({', '.join(self.inherits)})" if self.inherits else ""
         text += f" PARTITION BY {self.partitioned}" if self.partitioned else ""
+        text += f" WITH ({', '.join(self.storage)})" if self.storage else ""
         return [text, *(statement for column in columns for statement in column.not_valid)]
 
     def alteration(self, live: Self, attribute: str) -> list[str] | None:

@@ -8,7 +8,8 @@ from multidb.schema.postgresql.base import PostgresqlObject
 
 
 class Trigger(PostgresqlObject, kinds.Trigger):
-    verbs, drop_sql = {"state": "is"}, "DROP TRIGGER {0.identifier} ON {0.table}"
+    catalog, verbs, drop_sql = "pg_trigger", {"state": "is"}, "DROP TRIGGER {0.identifier} ON {0.table}"
+    expressions = ("definition",)
     query = """
         SELECT name, parent, identifier, "table", oid, pg_get_triggerdef(oid) AS definition,
                CASE tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'enabled replica' WHEN 'A' THEN 'enabled always'

@@ -1,0 +1,69 @@
+"""Types that are replaced where they can't be altered: all columns get the new one; what uses them is made again."""
+
+from collections.abc import Iterable
+from dataclasses import field
+from typing import NamedTuple
+
+from multidb.schema.difference import Statement
+from multidb.schema.objects import Sides
+from multidb.schema.postgresql.base import OwnedObject
+from multidb.schema.postgresql.column import Column
+from multidb.schema.postgresql.dependency import detached
+
+
+class ColumnOfType(NamedTuple):
+    """A column of a type. Names and defaults are as SQL writes them; `array` is `[]` or empty."""
+
+    table: str
+    name: str
+    array: str
+    default: str | None  # that it has
+    new_default: str | None
+
+
+class ReplaceableType(OwnedObject):
+    """A kind of types."""
+
+    catalog = "pg_type"
+    schema: str = field(compare=False)
+
+    def replaced(self, creation: str, sides: Sides) -> list[Statement]:
+        """Replace the live type, which this is, by that of a CREATE statement, in all columns."""
+        columns: dict[Column, ColumnOfType] = {}
+        for column in sides.live.of_kind(Column):
+            base = column.base_type.removesuffix("[]")
+            if base == self.identifier and not column.generated:  # which uses the type, and is made again
+                wanted = sides.wanted.objects.get(column.key, column)
+                assert isinstance(wanted, Column)
+                array = column.base_type.removeprefix(base)
+                columns[column] = ColumnOfType(
+                    column.table, column.identifier, array, column.default, wanted.default or column.default
+                )
+        old = ("multidb_old", f"{self.schema}.multidb_old")
+        texts = replace_type(self.identifier, old, creation, columns.values(), self.word)
+        owner = (statement.text for statement in self.set_owner(sides))
+        replaced = self.ranked(*texts, *owner) + self.create_dependents(sides.live, sides)
+        changed = [self.address, *(column.address for column in columns)]
+        return detached(changed, sides, spared=("key",)).around(replaced)
+
+
+def replace_type(
+    name: str, old: tuple[str, str], creation: str, columns: Iterable[ColumnOfType], word: str = "TYPE"
+) -> list[str]:
+    """The statements that replace a type by another. A row whose value the new type hasn't makes them fail.
+
+    Args:
+        name: the type's, as SQL writes it.
+        old: a name for the old type until it is dropped, without and with its schema.
+        creation: the CREATE statement of the new type.
+        columns: all that have the type.
+        word: the kind of type, as DDL writes it.
+    """
+    statements = [f"ALTER {word} {name} RENAME TO {old[0]}", creation]
+    for column in columns:
+        alter = f"ALTER TABLE {column.table} ALTER COLUMN {column.name}"
+        new = f"{name}{column.array}"
+        statements += [f"{alter} DROP DEFAULT"] if column.default else []
+        statements.append(f"{alter} TYPE {new} USING {column.name}::text{column.array}::{new}")
+        statements += [f"{alter} SET DEFAULT {column.new_default}"] if column.default else []
+    return [*statements, f"DROP {word} {old[1]}"]
