@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Self
 
+import psycopg2
 from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from multidb.config.configuration import Configuration, Database
@@ -26,7 +28,8 @@ class ModelSchemas:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration, self._opened = configuration, ExitStack()
-        self._connections: dict[URL, Connection] = {}
+        self._servers: dict[URL, ScratchServer] = {}
+        self._connections: dict[ScratchServer, Connection] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -45,39 +48,54 @@ class ModelSchemas:
             MigrationError: the models can't be imported or created, or there is no scratch server.
         """
         metadata = metadata_of(database)
-        with self._connection(database, driver) as connection, connection.begin() as transaction:
-            session: Driver = connection.connection.driver_connection
-            try:
-                if not database.is_sqlite:
-                    equip(session, database.extensions, live.default_schema, live.search_path)
+        if database.is_sqlite:
+            in_memory = connections.connect(database.url.set(database=":memory:"))
+            with _naming_failures(database), closing(in_memory) as connection, connection.begin():
                 metadata.create_all(connection)
-            except Exception as error:
-                raise MigrationError(
-                    f"its models can't be created in a scratch database: {reason_of(error)}", database.name
-                ) from error
+                return dialect_of(connection).read(connection)
+        server = self._server(database, driver)
+        like = database.extensions, live.default_schema, live.search_path
+        with _naming_failures(database):
+            try:
+                return self._rolled_back(server, metadata, like)
+            except DBAPIError as error:
+                # CREATE INDEX CONCURRENTLY in the models
+                if not isinstance(error.orig, psycopg2.errors.ActiveSqlTransaction):
+                    raise
+            with _scratch_database(server, *like) as connection:
+                metadata.create_all(connection.execution_options(isolation_level="AUTOCOMMIT"))
+                connection.commit()
+                connection.execution_options(isolation_level="READ COMMITTED")
+                with connection.begin():
+                    return dialect_of(connection).read(connection)
+
+    def _rolled_back(self, server: ScratchServer, metadata: MetaData, like: tuple[tuple[str, ...], str, str]) -> Schema:
+        if server not in self._connections:
+            self._connections[server] = self._opened.enter_context(_scratch_database(server))
+        connection = self._connections[server]
+        with connection.begin() as transaction:
+            equip(connection.connection.driver_connection, *like)
+            metadata.create_all(connection)
             found = dialect_of(connection).read(connection)
             transaction.rollback()
         return found
 
-    @contextmanager
-    def _connection(self, database: Database, driver: Driver) -> Iterator[Connection]:
-        """A connection to an empty database."""
-        if database.is_sqlite:
-            with closing(connections.connect(database.url.set(database=":memory:"))) as connection:
-                yield connection
-            return
+    def _server(self, database: Database, driver: Driver) -> ScratchServer:
         url = server_for(self._configuration, database, driver)
-        server = url._replace(database=None)
-        if server not in self._connections:
-            self._connections[server] = self._scratch_database(url)
-        yield self._connections[server]
+        key = url._replace(database=None)
+        if key not in self._servers:
+            self._servers[key] = self._opened.enter_context(closing(ScratchServer(url)))
+        return self._servers[key]
 
-    def _scratch_database(self, server: URL) -> Connection:
-        scratch_server = self._opened.enter_context(closing(ScratchServer(server)))
-        url = self._opened.enter_context(scratch_server.scratch().created((), "public", ""))
-        connection = self._opened.enter_context(closing(connections.connect(url)))
+
+@contextmanager
+def _scratch_database(
+    server: ScratchServer, extensions: tuple[str, ...] = (), default_schema: str = "public", search_path: str = ""
+) -> Iterator[Connection]:
+    created = server.scratch().created(extensions, default_schema, search_path)
+    with created as url, closing(connections.connect(url)) as connection:
         event.listen(connection, "before_execute", _create_schema)
-        return connection
+        yield connection
 
 
 def _create_schema(connection: Connection, statement: Any, *_: object) -> None:
@@ -85,6 +103,16 @@ def _create_schema(connection: Connection, statement: Any, *_: object) -> None:
     schema = getattr(getattr(statement, "element", None), "schema", None)
     if isinstance(schema, str):
         connection.execute(CreateSchema(schema, if_not_exists=True))
+
+
+@contextmanager
+def _naming_failures(database: Database) -> Iterator[None]:
+    """Say of a failure that it did not happen in the live database."""
+    try:
+        yield
+    except Exception as error:
+        text = f"its models can't be created in a scratch database: {reason_of(error)}"
+        raise MigrationError(text, database.name) from error
 
 
 def metadata_of(database: Database) -> MetaData:
