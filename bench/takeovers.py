@@ -1,11 +1,11 @@
-"""`adopt` and `drift` over the ten databases, and the share of the scratch databases."""
+"""`adopt`, `drift` and `check` over the ten databases, and the share of the scratch databases."""
 
 import sqlite3
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from bench.case import Case, Ratio
+from bench.case import ALEMBIC, Case, Ratio
 from bench.commands import checkout, emptied, with_databases
 from tests.support.project import LEGACY, ON_POSTGRESQL, Postgres, Project, query
 
@@ -13,6 +13,7 @@ MULTIDB = [sys.executable, "-m", "multidb"]
 MANY = 200
 RATIOS = [
     Ratio("drift / status", "drift", "status"),
+    Ratio("check / status", "check", "status"),
     Ratio("adopt --dry-run / status", "dry-run", "status"),
     Ratio("adopt / adopt --dry-run", "adopt", "dry-run"),
     Ratio("making and dropping the scratch databases alone / drift", "scratch", "drift"),
@@ -67,6 +68,7 @@ def cases(folder: Path, postgres: Postgres, _running: ExitStack) -> dict[str, Ca
     found = {
         "status": case("status", at_head, "status"),
         "drift": case("drift", at_head, "drift"),
+        "check": Case("check", [[*ALEMBIC, "check"]], at_head.root, at_head.variables),
         "drift alone": case("drift, one job", at_head, "-x", "jobs=1", "drift"),
         "drift many": case(f"drift, {MANY} revisions each", many, "drift"),
         "dry-run": case("adopt --dry-run", legacy, "adopt", "--dry-run"),
