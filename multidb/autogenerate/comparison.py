@@ -3,8 +3,11 @@
 Only the commands that compare import this module: it loads the models and the comparison plugins.
 """
 
+import re
+import warnings
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from alembic import context
@@ -12,15 +15,20 @@ from alembic.autogenerate import RevisionContext
 from alembic.config import Config
 from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection, TypeDecorator
+from sqlalchemy.engine import Dialect
 
-from multidb.autogenerate.models import metadata_of
-from multidb.autogenerate.wording import sentences
+from multidb.autogenerate.models import ModelSchemas, metadata_of
 from multidb.config.configuration import Database
 from multidb.database import connections, journal
 from multidb.errors import MigrationError
+from multidb.planning import alembic_internals
 from multidb.planning.environment import Environment
-from multidb.schema.objects import is_ignored
+from multidb.schema.declared import declared
+from multidb.schema.dialect import dialect_of
+from multidb.schema.diff import differences
+from multidb.schema.difference import Difference
+from multidb.schema.objects import Schema, is_ignored
 
 try:
     import alembic_postgresql_enum  # noqa: F401 - its import adds it to Alembic's comparators
@@ -42,56 +50,90 @@ class Comparison:
     """The differences between one database and its models, and the revision that removes them."""
 
     database: Database
-    differences: list[tuple[Any, ...]]
-    sentences: list[str]
+    differences: list[Difference]
     revision: RevisionContext
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether Alembic has operations for any of the differences."""
+        [script] = self.revision.generated_revisions
+        return bool(script.upgrade_ops and script.upgrade_ops.as_diffs())
 
     def print(self, config: Config) -> None:
         """Print each difference as a sentence, under the database's name."""
-        config.print_stdout("\n    ".join([self.database.name, *self.sentences]))
+        config.print_stdout("\n    ".join([self.database.name, *(each.sentence for each in self.differences)]))
 
     def write(self) -> None:
         """Write the revision. Alembic's context has to be on the database's branch."""
         list(self.revision.generate_scripts())
 
 
-def compare(environment: Environment, database: Database, arguments: dict[str, Any]) -> Comparison:
+def compare(
+    environment: Environment, models: ModelSchemas, database: Database, arguments: dict[str, Any]
+) -> Comparison:
     """Compare one database with its models. Alembic's context has to be on its branch.
 
-    The arguments are those of the revision that removes the differences, as Alembic's RevisionContext takes them. A
-    database that is not at head, or whose models can't be imported, raises MigrationError.
+    Args:
+        arguments: those of the revision that removes the differences, as Alembic's RevisionContext takes them.
+
+    Raises:
+        MigrationError: the database is not at head, or its models can't be imported or created.
     """
-    metadata = metadata_of(database)
     branch = environment.branch(database.name)
     own = RevisionContext(environment.config, branch.directory, arguments)
-    differences: list[tuple[Any, ...]] = []
-    said: list[str] = []
-
-    def compare_once(revision: Any, alembic: MigrationContext) -> list[Any]:
-        # A copy: the next database's configure() would change the options that this one is rendered with.
-        alembic.opts = dict(alembic.opts)
-        own.run_autogenerate(revision, alembic)
-        [script] = own.generated_revisions
-        assert script.upgrade_ops is not None
-        differences.extend(script.upgrade_ops.as_diffs())
-        said.extend(sentences(script.upgrade_ops, alembic.dialect))
-        _self_contained(database, alembic, revision, script)
-        return []
-
     with connections.connect(database.url) as connection:
         branch.check_at_head(environment.configure_reading(database, connection).get_current_heads())
+        live = dialect_of(connection).read(connection)
+        driver = connection.connection.driver_connection
+        wanted, here = declared(models.schema(database, driver, live), live)
+
+        def compare_once(revision: Any, alembic: MigrationContext) -> list[Any]:
+            # A copy: the next database's configure() would change the options that this one is rendered with.
+            alembic.opts = dict(alembic.opts)
+            alembic_internals.replace_default_comparison(alembic, partial(_has_other_default, wanted, here))
+            with warnings.catch_warnings():
+                # They say what Alembic can't compare; the differences are found without it.
+                warnings.simplefilter("ignore")
+                own.run_autogenerate(revision, alembic)
+            [script] = own.generated_revisions
+            _self_contained(database, alembic, revision, script)
+            alembic_internals.replace_expressions(alembic, partial(_as_it_is, alembic.dialect))
+            return []
+
         environment.configure_reading(
             database,
             connection,
             work=compare_once,
-            target_metadata=metadata,
+            target_metadata=metadata_of(database),
             autogenerate_plugins=PLUGINS,
             include_name=_the_models_own(connection, database),
             include_object=_not_ignored(database),
-            render_item=_spatial_types if "postgis" in database.extensions else _no_special_types,
+            render_item=partial(_render_item, "postgis" in database.extensions),
         )
         context.run_migrations()
-    return Comparison(database, differences, said, own)
+    return Comparison(database, differences(wanted, here, "the model", database.ignored), own)
+
+
+def _has_other_default(wanted: Schema, live: Schema, column: Column[Any]) -> bool | None:
+    """Whether a column's default differs in what the models make; None for a column that only one of them has."""
+    schema = column.table.schema if column.table.schema != live.default_schema else None
+    key = "column", ".".join(filter(None, (schema, column.table.name, column.name)))
+    sides = [schema.objects.get(key) for schema in (wanted, live)]
+    if None in sides:
+        return None
+    first, second = (getattr(side, "default", None) for side in sides)
+    return bool(first != second)
+
+
+# A colon of text() that begins a bind parameter.
+_BIND = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
+
+
+def _as_it_is(dialect: Dialect, text: str, *, has_binds: bool) -> str:
+    """An expression as the models have it: Alembic renders it for a driver, and without its escapes."""
+    if dialect.paramstyle in ("format", "pyformat"):
+        text = text.replace("%%", "%")
+    return _BIND.sub(r"\\:", text) if has_binds else text
 
 
 def _the_models_own(connection: Connection, database: Database) -> Callable[..., bool]:
@@ -117,11 +159,12 @@ def _not_ignored(database: Database) -> Callable[..., bool]:
     return include_object
 
 
-def _no_special_types(_kind: str, _item: object, _context: object) -> bool:
-    return False
-
-
-def _spatial_types(kind: str, item: object, autogen_context: Any) -> str | bool:
+def _render_item(is_spatial: bool, kind: str, item: Any, autogen_context: Any) -> str | bool:
+    """What a revision has in place of a type that it can't import, or False."""
+    if kind == "type" and isinstance(item, TypeDecorator) and not type(item).__module__.startswith("sqlalchemy."):
+        return alembic_internals.rendered_type(item.load_dialect_impl(autogen_context.dialect), autogen_context)
+    if not is_spatial:
+        return False
     from geoalchemy2 import alembic_helpers
 
     rendered: str | bool = alembic_helpers.render_item(kind, item, autogen_context)

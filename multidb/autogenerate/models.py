@@ -57,7 +57,7 @@ class ModelSchemas:
         like = database.extensions, live.default_schema, live.search_path
         with _naming_failures(database):
             try:
-                return self._rolled_back(server, metadata, like)
+                return self._rolled_back(server, metadata, like, live)
             except DBAPIError as error:
                 # CREATE INDEX CONCURRENTLY in the models
                 if not isinstance(error.orig, psycopg2.errors.ActiveSqlTransaction):
@@ -67,16 +67,18 @@ class ModelSchemas:
                 connection.commit()
                 connection.execution_options(isolation_level="READ COMMITTED")
                 with connection.begin():
-                    return dialect_of(connection).read(connection)
+                    return dialect_of(connection).read(connection, live)
 
-    def _rolled_back(self, server: ScratchServer, metadata: MetaData, like: tuple[tuple[str, ...], str, str]) -> Schema:
+    def _rolled_back(
+        self, server: ScratchServer, metadata: MetaData, like: tuple[tuple[str, ...], str, str], live: Schema
+    ) -> Schema:
         if server not in self._connections:
             self._connections[server] = self._opened.enter_context(_scratch_database(server))
         connection = self._connections[server]
         with connection.begin() as transaction:
             equip(connection.connection.driver_connection, *like)
             metadata.create_all(connection)
-            found = dialect_of(connection).read(connection)
+            found = dialect_of(connection).read(connection, live)
             transaction.rollback()
         return found
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from alembic import context
+from alembic.autogenerate.render import _repr_type
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, StampStep
@@ -106,6 +107,42 @@ def replace_generate_revision(script: ScriptDirectory, function: Callable[..., A
     instance is changed: it belongs to the command, and ends with it.
     """
     script.generate_revision = function  # type: ignore[method-assign]
+
+
+def replace_default_comparison(alembic: MigrationContext, differs: Callable[[Any], bool | None]) -> None:
+    """Let a function of the models' column decide whether its default differs; None leaves it to Alembic.
+
+    A function for `compare_server_default` would be called for a computed column, too, and fail there. Only this
+    context's `impl` is changed.
+    """
+    impl: Any = alembic.impl
+    compare = impl.compare_server_default
+
+    def compare_server_default(live: Any, model: Any, *rendered: Any) -> bool:
+        found = differs(model)
+        return bool(compare(live, model, *rendered)) if found is None else found
+
+    impl.compare_server_default = compare_server_default
+
+
+def replace_expressions(alembic: MigrationContext, render: Callable[..., str]) -> None:
+    """Let a function have the last word on the text of expressions in revision files: CHECK, default, index.
+
+    The function takes the text, and `has_binds`, whether the revision has it in a `text()`.
+    """
+    impl: Any = alembic.impl
+    compiled = impl.render_ddl_sql_expr
+
+    def render_ddl_sql_expr(expression: Any, is_server_default: bool = False, **options: Any) -> str:
+        text = compiled(expression, is_server_default=is_server_default, **options)
+        return render(text, has_binds=not options.get("is_index"))
+
+    impl.render_ddl_sql_expr = render_ddl_sql_expr
+
+
+def rendered_type(type_: Any, autogen_context: Any) -> str:
+    """A type as a revision file has it."""
+    return str(_repr_type(type_, autogen_context))
 
 
 def run_env(config: Config, extra_options: Mapping[str, Any]) -> None:

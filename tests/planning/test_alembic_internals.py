@@ -1,13 +1,18 @@
 """What this project builds on in Alembic without Alembic promising it: a change must be noticed here first."""
 
 import inspect
+from typing import Any
 
 import pytest
 from alembic import command
+from alembic.autogenerate import render_python_code
+from alembic.autogenerate.api import AutogenContext
 from alembic.config import Config
+from alembic.operations.ops import CreateIndexOp, CreateTableOp, UpgradeOps
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, StampStep
 from alembic.script import ScriptDirectory
+from sqlalchemy import CheckConstraint, Column, Index, MetaData, String, Table, Text, text
 
 from multidb.planning import alembic_internals
 from tests.support.project import Project
@@ -117,3 +122,26 @@ def test_ensure_version_makes_the_table_everywhere(project: Project) -> None:
     project.done("ensure_version")
     assert project.has_version_table("auth_db")
     assert project.rows("investment_db", "SELECT count(*) FROM alembic_version") == [(0,)]
+
+
+def test_expressions_and_defaults_of_revision_files_go_through_these_methods_of_the_impl() -> None:
+    alembic = MigrationContext.configure(dialect_name="postgresql+psycopg2")
+    alembic_internals.replace_expressions(alembic, lambda text, has_binds: f"{text} {has_binds}")
+    column = Column("a", Text, server_default=text("'50%'"))
+    Table("t", MetaData(), column, CheckConstraint("a <> 'x'"), Index("i", text("lower(a)")))
+    script = UpgradeOps([CreateTableOp.from_table(column.table), CreateIndexOp.from_index(*column.table.indexes)])
+    written = render_python_code(script, migration_context=alembic)
+    assert "sa.text(\"'50%%' True\")" in written
+    assert "sa.CheckConstraint(\"a <> 'x' True\")" in written
+    assert "sa.literal_column('lower(a) False')" in written
+    for answer in (True, False):
+        other = MigrationContext.configure(dialect_name="postgresql+psycopg2")
+        alembic_internals.replace_default_comparison(other, {column: answer}.get)
+        impl: Any = other.impl
+        assert impl.compare_server_default(column, column, "'a'", "'a'") is answer
+
+
+def test_a_type_is_rendered_as_revision_files_have_it() -> None:
+    alembic = MigrationContext.configure(dialect_name="postgresql+psycopg2")
+    autogen_context = AutogenContext(alembic, opts={"sqlalchemy_module_prefix": "sa.", "user_module_prefix": None})
+    assert alembic_internals.rendered_type(String(20), autogen_context) == "sa.String(length=20)"

@@ -12,9 +12,15 @@ from typing import Any
 
 from alembic.autogenerate import RevisionContext
 
-from multidb.errors import MigrationError
+from multidb.errors import ExitCode, MigrationError
 from multidb.planning.branches import Branch, check_id, check_label
 from multidb.planning.environment import Environment
+
+
+class UnwrittenError(MigrationError):
+    """A database differs from its models in what autogenerate can't write. The files of others are written."""
+
+    exit_code = ExitCode.FOUND
 
 
 def run(environment: Environment) -> None:
@@ -44,16 +50,20 @@ def _write_empty(environment: Environment, arguments: dict[str, Any]) -> None:
 
 
 def _autogenerate(environment: Environment, arguments: dict[str, Any]) -> None:
-    from multidb.autogenerate.comparison import Comparison, compare  # imports the models, which an empty one needs not
+    # These import the models, which an empty revision does not need.
+    from multidb.autogenerate.comparison import Comparison, compare
+    from multidb.autogenerate.models import ModelSchemas
 
-    changed: list[Comparison] = []
-    for database in environment.databases:
-        with environment.working_on(database.name) as branch:
-            comparison = compare(environment, database, _placed(environment, branch, arguments))
-            if comparison.differences:
-                changed.append(comparison)
-                comparison.print(environment.config)
-    if not changed:
+    differing: list[Comparison] = []
+    with ModelSchemas(environment.configuration) as models:
+        for database in environment.databases:
+            with environment.working_on(database.name) as branch:
+                comparison = compare(environment, models, database, _placed(environment, branch, arguments))
+                if comparison.differences:
+                    differing.append(comparison)
+                    comparison.print(environment.config)
+    changed = [each for each in differing if each.is_writable]
+    if not differing:
         environment.config.print_stdout("Nothing to write: every database is like its models.")
     if arguments["rev_id"] and len(changed) > 1:
         raise MigrationError(
@@ -64,6 +74,12 @@ def _autogenerate(environment: Environment, arguments: dict[str, Any]) -> None:
         for comparison in changed:
             with environment.working_on(comparison.database.name):
                 comparison.write()
+    left = [each.database.name for each in differing if not each.is_writable]
+    if left:
+        raise UnwrittenError(
+            f"{', '.join(left)}: Alembic has no operation for these differences: write the revision by hand, "
+            f"`alembic -x db={left[0]} revision`"
+        )
 
 
 def _placed(environment: Environment, branch: Branch, arguments: dict[str, Any]) -> dict[str, Any]:
