@@ -160,11 +160,16 @@ def standby_text(wait_event: str | None) -> str:
 def _holder(driver: Driver) -> str:
     if isinstance(driver, sqlite3.Connection):
         return "another process that writes to the file"
+    return holder(driver) or "a run that has just ended"
+
+
+def holder(driver: Driver) -> str | None:
+    """Describe the session that holds the lock of a PostgreSQL database; None if the lock is free."""
     with driver.cursor() as cursor:
         cursor.execute(_HOLDER, [KEY >> 32, KEY & 0xFFFFFFFF])
         found = cursor.fetchone()
     if found is None:
-        return "a run that has just ended"
+        return None
     pid, role, application, host, since, wait_event = found
     whose = application or role or "of another role"
     return f"pid {pid} ({whose}) on {host}, connected since {since}{standby_text(wait_event)}"

@@ -1,13 +1,17 @@
 """Statements of the commit that reach the server late, or that the server does not execute."""
 
 import signal
+import sys
 import time
+from contextlib import closing
 
+import psycopg2
 import pytest
 
+from multidb.database.locks import KEY
 from tests.support.delayed import delayed
 from tests.support.project import Project
-from tests.support.runs import MORE, locks, prepared, started, until
+from tests.support.runs import MORE, begun, interrupt, locks, prepared, started, until
 
 PREPARE = "PREPARE TRANSACTION"
 
@@ -79,3 +83,40 @@ def test_a_second_signal_in_a_later_stage_does_not_hide_that_an_earlier_one_is_c
     assert process.returncode == 3, err
     assert err.splitlines()[-1].startswith("error: interrupted twice; ")
     assert "auth_db" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("first", ["auth_db", "content_db"])  # nothing is prepared yet, or something is
+def test_recover_looks_again_while_a_session_of_the_killed_run_lives(few: Project, first: str) -> None:
+    for name in ("auth_db", "content_db", "user_db"):
+        few.add_revision(name, 2, MORE)
+    variable = f"{first.upper()}_URL"
+    with delayed(few.variables[variable], PREPARE) as server:
+        few.variables[variable] = server.url
+        with started(few, "-x", "jobs=1", "upgrade", "heads") as process:
+            assert server.asked.wait(30)
+            process.kill()
+        with begun(few, sys.executable, "-m", "multidb", "recover") as recover:
+            until(recover, "waiting for pid")
+            server.go_on.set()
+            out, err = recover.communicate(timeout=30)
+        assert recover.returncode == 0, err
+        assert out.count("rolled back multidb:") == (1 if first == "auth_db" else 2)
+        assert prepared(few) == []
+        assert few.versions() == few.at(1)
+
+
+def test_recover_commits_at_once_though_another_run_holds_the_deciders_lock(few: Project) -> None:
+    """The lock is needed only for a rollback: what the decider has committed stays so."""
+    for name in ("auth_db", "content_db", "user_db"):
+        few.add_revision(name, 2, MORE)
+    how = ["SIGKILL:coordinator", "after", "commit", "user_db"]
+    assert interrupt(few, how, "alembic", "-x", "jobs=1", "upgrade", "heads").code == -signal.SIGKILL
+    with closing(psycopg2.connect(few.variables["USER_DB_URL"])) as another_run:
+        another_run.cursor().execute("SELECT pg_advisory_lock(%s)", [KEY])
+        recovered = few.multidb("-x", "lock_wait=1", "recover")
+    assert recovered.code == 0
+    assert recovered.out.count("committed multidb:") == 2
+    assert "user_db: pid " in recovered.out
+    assert "may still be at work: run again when it has ended" in recovered.out
+    assert prepared(few) == []
+    assert few.versions()["auth_db"] == ["auth_0002"]
