@@ -49,7 +49,10 @@ def run(command: Command) -> ExitCode:
 def _examine(environment: Environment, command: Command) -> dict[str, Identification]:
     """The databases that can be adopted, still unchanged; prints the result, and refuses those that can't be."""
     settings, options = environment.settings, command.options
-    with Replays(environment) as replays, probing(command.databases, settings.wait) as probes:
+    with (
+        Replays(environment) as replays,
+        probing(command.databases, settings.wait, busy_wait=settings.busy_wait) as probes,
+    ):
         check_distinct(results_of(probes))
         live = _snapshots(probes, settings.lock_wait)
         by_name = {probe.database.name: probe for probe in probes}

@@ -23,7 +23,7 @@ def run(command: Command) -> ExitCode:
     with (
         command.environment() as environment,
         Replays(environment) as replays,
-        probing(command.databases, environment.settings.wait) as probes,
+        probing(command.databases, environment.settings.wait, busy_wait=environment.settings.busy_wait) as probes,
     ):
         found = find_drift(environment, replays, probes)
     if command.options.json:

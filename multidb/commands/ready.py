@@ -31,14 +31,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(command: Command) -> ExitCode:
     """Raise MigrationError if a database is not at head in time, is newer and may not be, or can't be read."""
     timeout = settings.value("wait", command.options.timeout, "--timeout")
-    databases, wait = command.databases, command.settings.wait
+    databases, wait, busy_wait = command.databases, command.settings.wait, command.settings.busy_wait
     until: float | None = None  # the timeout begins when the servers answer
     logged: list[str] = []
     with command.interruptible():
         branches = [_branch(command, database.name) for database in databases]
         while True:
-            answer_until = time.monotonic() + wait + max(timeout, _SHORTEST_ANSWER)
-            with probing(databases, wait) as probes:
+            answer_until = time.monotonic() + max(wait, busy_wait) + max(timeout, _SHORTEST_ANSWER)
+            with probing(databases, wait, busy_wait=busy_wait) as probes:
                 for probe in probes:
                     probe.wait(max(0.0, answer_until - time.monotonic()))
                 found = [_obstacle(*pair, command.options.newer) for pair in zip(probes, branches, strict=True)]

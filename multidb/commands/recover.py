@@ -33,7 +33,7 @@ def run(command: Command) -> ExitCode:
     logs.configure(command.alembic)
     seconds = command.settings.lock_wait
     codes = {ExitCode.OK}
-    probes = start_probes(command.databases, command.settings.wait)
+    probes = start_probes(command.databases, command.settings.wait, busy_wait=command.settings.busy_wait)
     try:
         in_doubt, reachable = _in_doubt(probes, codes)
         _resolve(command, in_doubt, codes)

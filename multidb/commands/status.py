@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(command: Command) -> ExitCode:
     _ = command.revisions  # may fork, which threads forbid
-    with probing(command.databases) as probes:
+    with probing(command.databases, busy_wait=command.settings.busy_wait) as probes:
         known = _evidence(command.configuration, probes)
         found = [_status(command, probe, known) for probe in probes]
     if command.options.json:

@@ -73,6 +73,8 @@ OF_ONE = ("lock_timeout", "statement_timeout", "protected")
 OF_A_RUN = (*OF_ALL, "release", "allow")
 # Fastest with a local server, and nearly so with a server 5 ms away: see bench/README.md.
 DEFAULT_JOBS = 3
+BUSY_WAIT = 15.0
+"""Seconds to wait, where no setting says otherwise, for a server that answers and has no room, or is starting."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ class Settings:
     release: str | None = None
     allow: str | None = None
     given: Mapping[str, Any] | None = None
+
+    @property
+    def busy_wait(self) -> float:
+        """Seconds to wait for a server that answers and has no room, or is starting; `-x wait=0` does not wait."""
+        return self.wait if "wait" in (self.given or {}) else max(self.wait, BUSY_WAIT)
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """The limits of one database: those given by `-x`, else its own options, else those of all databases."""

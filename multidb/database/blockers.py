@@ -78,7 +78,10 @@ class LockMonitor:
         if self._ended.wait(self._delay):
             return
         # For messages, and for the limit of a statement that is still running: without a connection there are none.
-        with suppress(psycopg2.Error, MigrationError), closing(connections.open_to_read(self._database.url)) as driver:
+        with (
+            suppress(psycopg2.Error, MigrationError),
+            closing(connections.open_to_read(self._database.url, busy_wait=0)) as driver,
+        ):
             while not self._ended.is_set():
                 with driver.cursor() as cursor:
                     cursor.execute(_BLOCKERS, [self._backend])

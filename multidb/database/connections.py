@@ -7,7 +7,8 @@ connection that then has work gets an engine around it.
 import os
 import socket
 import sqlite3
-from collections.abc import Callable, Hashable
+import time
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from multidb.config import urls
+from multidb.config.settings import BUSY_WAIT
+from multidb.database.pauses import pauses
 from multidb.database.refusal import ConnectionFailedError
 
 # Where the URL says nothing else: a dead host must not hold up a run, and a dead peer is noticed within a minute.
@@ -48,25 +51,42 @@ def connect_arguments(url: URL, run: str = "") -> dict[str, Any]:
     return arguments
 
 
-def open_to_read(url: URL, run: str = "") -> Driver:
+def retry_pauses() -> Iterator[float]:
+    """Seconds between two attempts to connect."""
+    return pauses(0.25, 2.0)
+
+
+def open_to_read(url: URL, run: str = "", *, busy_wait: float = BUSY_WAIT) -> Driver:
     """A driver's connection that creates nothing, not even an SQLite file, and begins no transaction by itself.
+
+    A server that starts, or has no room, is tried again for `busy_wait` seconds.
 
     Raises:
         ConnectionFailedError, sqlite3.Error: the connection failed.
         psycopg2.ProgrammingError: the URL has an option that libpq does not know.
     """
     if not urls.is_sqlite(url):
-        arguments = connect_arguments(url, run)
-        try:
-            connection = psycopg2.connect(**arguments)
-        except psycopg2.OperationalError as error:
-            raise ConnectionFailedError.because(error, arguments) from error
+        connection = _connected(connect_arguments(url, run), busy_wait)
         connection.autocommit = True
         return connection
     path = Path(url.database or "")
     if not path.exists():  # a missing file is an empty database
         return _sqlite(":memory:", foreign_keys=True)
     return open_existing(path)
+
+
+def _connected(arguments: dict[str, Any], busy_wait: float) -> Driver:
+    until = time.monotonic() + busy_wait
+    for pause in retry_pauses():
+        at = time.monotonic()
+        try:
+            return psycopg2.connect(**arguments)
+        except psycopg2.OperationalError as error:
+            failure = ConnectionFailedError.because(error, arguments, time.monotonic() - at)
+            if not failure.refusal.is_busy or time.monotonic() >= until:
+                raise failure from error
+        time.sleep(pause)
+    raise AssertionError  # the pauses do not end
 
 
 def open_existing(path: Path) -> sqlite3.Connection:

@@ -5,18 +5,18 @@ session waits inside `pg_advisory_lock`, which deadlocks with CREATE INDEX CONCU
 https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 """
 
-import random
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
 from multidb.database.connections import Driver
-from multidb.errors import RetryError, in_database
-from multidb.logs import for_database, log
+from multidb.database.pauses import pauses
+from multidb.errors import RetryError
+from multidb.logs import log
 from multidb.threads import map_in_threads
 
 KEY = int.from_bytes(b"multidb", "big")
-_POLL_INTERVAL = 0.1  # seconds, randomised: sessions that wait should not poll in step
+_POLL_INTERVAL = 0.1  # seconds, randomised
 # Detect dead clients, also during a statement (PostgreSQL 14+), and disable idle timeouts; settings that the server
 # does not have are skipped. A client whose machine has vanished closes no connection: its session, and the lock with
 # it, ends when probes of the connection (in seconds) or data (in milliseconds) stay unacknowledged for 30 s.
@@ -54,12 +54,19 @@ class LockedError(RetryError):
 
 
 class Wait:
-    """A wait with a limit, which logs each holder once; the setting that gives the limit is named in the message."""
+    """A wait with a limit, which logs each holder once.
 
-    def __init__(self, seconds: float, setting: str | None = None) -> None:
+    Args:
+        seconds: the limit.
+        setting: which setting gives the limit, for the message.
+        longest_pause: seconds to which the pauses between two polls grow.
+    """
+
+    def __init__(self, seconds: float, setting: str | None = None, longest_pause: float = _POLL_INTERVAL) -> None:
         self._seconds, self._setting = seconds, setting
         self._until = time.monotonic() + seconds
         self._logged: set[str] = set()
+        self._pauses = pauses(_POLL_INTERVAL, longest_pause)
 
     def pause(self, holder: Callable[[], str]) -> None:
         """Sleep until the next poll; raise a LockedError that names the holder when the limit is reached."""
@@ -75,42 +82,28 @@ class Wait:
             if who not in self._logged:
                 self._logged.add(who)
                 log.info("waiting for %s", who)
-        time.sleep(_POLL_INTERVAL * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        time.sleep(min(next(self._pauses), max(_POLL_INTERVAL, self._until - time.monotonic())))
 
 
-def lock_all(sessions: Sequence[tuple[str, Driver]], seconds: float) -> None:
-    """Lock several databases; each session holds its own lock.
-
-    All locks are tried at once. Where one is taken, those after it are given back and that one is waited for, so that
-    every run waits in the same order and two runs can't deadlock.
+def lock_all(sessions: Sequence[tuple[str, Driver]]) -> tuple[str, str] | None:
+    """Lock several databases at once, or none: each session holds its own lock.
 
     Args:
         sessions: names and PostgreSQL sessions in autocommit.
-        seconds: the limit of all waits together.
 
-    Raises:
-        LockedError: another session held a lock for longer; no lock is kept.
+    Returns:
+        None where all are locked; else the first by name of those that others hold, and who holds it.
     """
-    left = sorted(sessions, key=lambda session: session[0])
-    wait = Wait(seconds, "lock_wait")
-    try:
-        while left:
-            locked = map_in_threads(lambda session: _try(session[1]), left)
-            first = locked.index(False) if False in locked else len(left)
-            map_in_threads(
-                lambda session: unlock(session[1]),
-                [session for session, is_locked in zip(left[first:], locked[first:], strict=True) if is_locked],
-            )
-            left = left[first:]
-            if left:
-                name, driver = left[0]
-                with for_database(name), in_database(name):
-                    wait.pause(lambda driver=driver: _holder(driver))  # type: ignore[misc]
-    except BaseException:
-        for _, driver in sessions:
-            if not driver.closed:
-                unlock(driver)
-        raise
+    ordered = sorted(sessions, key=lambda session: session[0])
+    # The first before the others: of runs that come at the same moment, one has it, and no two have a part each.
+    locked = [_try(driver) for _, driver in ordered[:1]]
+    if locked != [False]:
+        locked += map_in_threads(lambda session: _try(session[1]), ordered[1:])
+    if False not in locked:
+        return None
+    map_in_threads(lambda session: unlock(session[1]), ordered)
+    name, driver = ordered[locked.index(False)]
+    return name, holder_of(driver) or "a run that has just ended"
 
 
 def lock(driver: Driver, wait: Wait) -> None:
@@ -126,7 +119,7 @@ def lock(driver: Driver, wait: Wait) -> None:
     """
     attempt = try_sqlite if isinstance(driver, sqlite3.Connection) else _try
     while not attempt(driver):
-        wait.pause(lambda: _holder(driver))
+        wait.pause(lambda: holder_of(driver) or "a run that has just ended")
 
 
 def unlock(driver: Driver) -> None:
@@ -157,7 +150,8 @@ def standby_text(wait_event: str | None) -> str:
     return ", whose commit waits for a synchronous standby" if wait_event == "SyncRep" else ""
 
 
-def _holder(driver: Driver) -> str:
+def holder_of(driver: Driver) -> str | None:
+    """Describe the session that holds the lock, or None if the lock is free."""
     if isinstance(driver, sqlite3.Connection):
         return "another process that writes to the file"
     return holder(driver) or "a run that has just ended"

@@ -4,7 +4,6 @@ All databases are asked at the same time: a run with nothing to do takes as long
 as all of them together.
 """
 
-import random
 import time
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,10 +14,11 @@ from threading import Event, Thread
 import psycopg2
 
 from multidb.config.configuration import Database, variable
+from multidb.config.settings import BUSY_WAIT
 from multidb.database.attempt import Prepared
-from multidb.database.connections import Driver, open_to_read, shut_down
+from multidb.database.connections import Driver, open_to_read, retry_pauses, shut_down
 from multidb.database.refusal import ConnectionFailedError
-from multidb.errors import MigrationError, explain
+from multidb.errors import MigrationError, reason_of
 from multidb.logs import for_database, log
 
 POOLED = (
@@ -48,7 +48,6 @@ _POSTGRESQL = """
 _SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
 _SQLITE_JOURNAL = "SELECT name FROM pragma_table_info('multidb_journal')"
 _VERSIONS = "SELECT version_num FROM alembic_version"
-_RETRY_INTERVAL = 0.25  # seconds between two attempts to connect
 _CLOSE_TIMEOUT = 1.0  # seconds for an interrupted probe to end
 
 
@@ -88,14 +87,15 @@ class Probe:
     """The session that probes one database, in a thread; the session stays open until `close`.
 
     Args:
-        wait: seconds to retry while the server is unreachable, starts up or has no room, or has no such database.
+        wait: seconds to retry while the server is unreachable, or has no such database.
         run: the id of the run that the session belongs to, if to one.
+        busy_wait: seconds to retry while the server starts or has no room.
     """
 
-    def __init__(self, database: Database, wait: float = 0, run: str = "") -> None:
+    def __init__(self, database: Database, wait: float = 0, run: str = "", busy_wait: float = BUSY_WAIT) -> None:
         self.database = database
         self.connection: Driver = None
-        self._wait, self._run = wait, run
+        self._wait, self._run, self._busy_wait = wait, run, busy_wait
         self._closing = Event()
         # An event beside the thread: a `join` that a signal interrupts takes the thread for ended (Python 3.11).
         self._answered = Event()
@@ -135,6 +135,19 @@ class Probe:
     def has_answered(self) -> bool:
         """Whether `result` has an answer, rather than an error."""
         return isinstance(self._outcome, ProbeResult)
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why there is no answer, once that is known."""
+        self.wait()
+        return self._outcome if isinstance(self._outcome, Exception) else None
+
+    def release(self) -> None:
+        """Give the session up, and keep the answer; `start` opens another."""
+        self.wait()
+        connection = self.take_connection()
+        if connection is not None:
+            connection.close()
 
     def take_connection(self) -> Driver:
         """Hand the session over: the caller closes it, and `close` no longer does."""
@@ -186,35 +199,43 @@ class Probe:
 
     def _connected(self) -> Driver:
         """Connect, with retries while waiting may help."""
-        until, has_logged = time.monotonic() + self._wait, False
+        began, pauses, has_logged = time.monotonic(), retry_pauses(), False
         while True:
-            is_last = time.monotonic() >= until
+            at = time.monotonic()
             try:
-                return open_to_read(self.database.url, self._run)
+                return open_to_read(self.database.url, self._run, busy_wait=0)
             except ConnectionFailedError as error:
-                if is_last or self._closing.is_set() or not error.refusal.is_transient:
+                limit = self._busy_wait if error.refusal.is_busy else self._wait
+                if at >= began + limit or self._closing.is_set() or not error.refusal.is_transient:
                     raise
                 if not has_logged:
                     has_logged = True
                     with for_database(self.database.name):
-                        log.info("waiting for the server, at most %g s: %s", self._wait, explain(error))
-            # Randomised: those who were too many at once would be too many again.
-            self._closing.wait(_RETRY_INTERVAL * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+                        log_wait_for_server(limit, error)
+            self._closing.wait(next(pauses))
 
 
-def start_probes(databases: Iterable[Database], wait: float = 0, run: str = "") -> list[Probe]:
+def log_wait_for_server(seconds: float, error: ConnectionFailedError) -> None:
+    log.info("waiting for the server, at most %g s: %s", seconds, reason_of(error))
+
+
+def start_probes(
+    databases: Iterable[Database], wait: float = 0, run: str = "", busy_wait: float = BUSY_WAIT
+) -> list[Probe]:
     """Ask all databases at the same time; the arguments are those of Probe. The caller closes the probes."""
-    probes = [Probe(database, wait, run) for database in databases]
+    probes = [Probe(database, wait, run, busy_wait) for database in databases]
     for probe in probes:
         probe.start()
     return probes
 
 
 @contextmanager
-def probing(databases: Iterable[Database], wait: float = 0, run: str = "") -> Iterator[list[Probe]]:
+def probing(
+    databases: Iterable[Database], wait: float = 0, run: str = "", busy_wait: float = BUSY_WAIT
+) -> Iterator[list[Probe]]:
     """As `start_probes`; the probes are closed at the end of the block."""
     with ExitStack() as opened:
-        probes = start_probes(databases, wait, run)
+        probes = start_probes(databases, wait, run, busy_wait)
         for probe in probes:
             opened.callback(probe.close)
         yield probes

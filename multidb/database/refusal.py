@@ -24,6 +24,7 @@ from multidb.errors import ExitCode, MigrationError, first_line
 _SQLSTATE_ONLY = 3  # PQERRORS_SQLSTATE: severity and SQLSTATE instead of the message
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")  # every PostgreSQL server answers it with one byte
 _TIMEOUT = 3.0  # seconds for the second attempt
+_SHORTEST_TIMEOUT = 2  # seconds, of libpq's connect_timeout
 _SUCCESS = "00000"
 _NO_DATABASE = "3D000"  # invalid_catalog_name: the database may be about to be created
 _BUSY = {_SUCCESS, "57P03", "53300"}  # cannot_connect_now, too_many_connections
@@ -50,6 +51,9 @@ class Obstacle(StrEnum):
     HOST = "correct the host in the URL"
     PORT = "start the server, or correct host and port in the URL; bin/up starts a private one"
     SOCKET = "start the server, or give a host in the URL"
+    CLOSED = "see whether a PostgreSQL server is behind that port: the connection was closed without an answer"
+    NETWORK = "check the network and the firewalls between here and the server, then run again"
+    OVERLOAD = "the server is overloaded: run again later"
     SILENCE = "check for a firewall between here and the server, and whether the server is frozen, then run again"
 
 
@@ -65,13 +69,13 @@ class Refusal:
     def is_transient(self) -> bool:
         """Whether waiting may help: nothing proves that the next attempt fails, too."""
         if self.sqlstate is None:
-            return not self.is_reachable
+            return not self.is_reachable or self.is_busy
         return self.sqlstate[:2] not in _PERMANENT_CLASSES
 
     @property
     def is_busy(self) -> bool:
-        """Whether the server refuses for now: it starts, or has no connection slot free."""
-        return self.sqlstate in _BUSY
+        """Whether the server refuses for now: it starts, has no connection slot free, or is overloaded."""
+        return self.sqlstate in _BUSY or self.obstacle is Obstacle.OVERLOAD
 
     @property
     def next_step(self) -> str | None:
@@ -87,9 +91,17 @@ class ConnectionFailedError(MigrationError):
     refusal: Refusal
 
     @classmethod
-    def because(cls, error: psycopg2.OperationalError, arguments: dict[str, Any]) -> "ConnectionFailedError":
-        """The failure of `psycopg2.connect` with these arguments, after a second attempt has told the reason."""
+    def because(
+        cls, error: psycopg2.OperationalError, arguments: dict[str, Any], took: float
+    ) -> "ConnectionFailedError":
+        """The failure of `psycopg2.connect` with these arguments, after `took` seconds.
+
+        A second attempt tells the reason. If only that attempt is not answered in time, the server is overloaded.
+        """
         reason, said = refusal(arguments), first_line(str(error))
+        timeout = int(arguments.get("connect_timeout") or 0)
+        if reason.obstacle is Obstacle.SILENCE and (not timeout or took < max(timeout, _SHORTEST_TIMEOUT) - 0.5):
+            reason = Refusal(None, is_reachable=True, obstacle=Obstacle.OVERLOAD)
         failure = cls(f"{said}: {reason.next_step}" if reason.next_step else said)
         failure.said, failure.refusal = said, reason
         if reason.is_busy:
@@ -148,10 +160,14 @@ def _ask(host: str, port: str) -> Obstacle:
             if is_local:
                 asked.connect(f"{host}/.s.PGSQL.{port}")
             asked.sendall(_SSL_REQUEST)
-            return Obstacle.CLIENT if asked.recv(1) else Obstacle.SILENCE
+            return Obstacle.CLIENT if asked.recv(1) else Obstacle.CLOSED
     except socket.gaierror:
         return Obstacle.HOST
     except (ConnectionRefusedError, FileNotFoundError):
         return Obstacle.SOCKET if is_local else Obstacle.PORT
-    except OSError:
+    except TimeoutError:
         return Obstacle.SILENCE
+    except ConnectionResetError:
+        return Obstacle.CLOSED
+    except OSError:
+        return Obstacle.NETWORK

@@ -140,6 +140,42 @@ def test_twelve_runs_at_once_on_empty_databases(project: Project) -> None:
     assert project.versions() == project.at(1)
 
 
+def test_more_runs_at_once_than_the_server_has_room_for(fragile: Project, another: Postgres) -> None:
+    for name in fragile.names:
+        fragile.add_revision(name, 2, MORE)
+    # Three are reserved for superusers: there is room for 11 sessions of 20 runs, each of which opens three.
+    another.set(max_connections="14", max_wal_senders="0")
+    try:
+        results = at_once(*[lambda: fragile.alembic("upgrade", "heads")] * 20)
+    finally:
+        another.restart("max_connections", "max_wal_senders")
+    assert [result.code for result in results] == [0] * 20, results
+    assert sorted(result.err.count("Running upgrade") for result in results) == [0] * 19 + [len(fragile.names)]
+    assert any("waiting for the server" in result.err for result in results)
+    assert fragile.versions() == fragile.at(2)
+
+
+def test_a_run_that_waits_holds_no_session_and_looks_again(busy: Project) -> None:
+    own = [url.rpartition("/")[2] for url in busy.variables.values()]
+    sessions = f"pg_stat_activity WHERE application_name LIKE 'multidb:%' AND datname = ANY (ARRAY{own})"
+    with (
+        session(busy, "auth_db", f"SELECT pg_advisory_lock({locks.KEY})"),
+        started(busy, "upgrade", "heads") as process,
+    ):
+        until(process, "waiting for pid")
+        seen = []
+        for _ in range(40):
+            seen.append(busy.rows("auth_db", f"SELECT count(*) FROM {sessions}")[0][0])
+            time.sleep(0.05)
+        assert min(seen) == 0
+        assert max(seen) <= 1
+        # Another program brings the databases to head: the lock is still held, and there is nothing left to wait for.
+        busy.rows("user_db", "UPDATE alembic_version SET version_num = 'user_0002'")
+        busy.rows("auth_db", "UPDATE alembic_version SET version_num = 'auth_0002'")
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "INFO  [multidb] nothing to do in 4 databases\n")
+
+
 def test_runs_up_and_down_at_once_end_in_a_whole_release(migrated: Project) -> None:
     up, down = (lambda: migrated.alembic("upgrade", "heads")), (lambda: migrated.alembic("downgrade", "base"))
     for result in at_once(*[up, down] * 4):

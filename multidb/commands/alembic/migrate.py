@@ -63,7 +63,7 @@ def _run_once(
     with ExitStack() as opened:
         with interruption.interruptible():
             environment.check_branches()
-            probes = opened.enter_context(probing(environment.databases, settings.wait, run.id))
+            probes = opened.enter_context(probing(environment.databases, settings.wait, run.id, busy_wait=0))
             locked = lock_and_plan(environment, probes)
         if environment.request.command == "upgrade":
             _warn_of_empty_branches(environment)
