@@ -40,9 +40,12 @@ def run(command: Command) -> ExitCode:
         living = [line for line in map_in_threads(lambda probe: _await_session(probe, seconds), reachable) if line]
         for probe in reachable:
             probe.start()
-        late, _ = _in_doubt(reachable, codes)
+        late, answered = _in_doubt(reachable, codes)
         late = [each for each in late if each not in in_doubt]
         _resolve(command, late, codes)
+        for probe in answered:
+            for text in probe.result().foreign:
+                print(f"{probe.database.name}: {text}")
     finally:
         for probe in probes:
             probe.close()

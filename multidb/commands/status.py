@@ -47,6 +47,8 @@ def run(command: Command) -> ExitCode:
         for status in found:
             for each in status.in_doubt:
                 print(f"{status.database} {_line(each)}")
+            for text in status.foreign:
+                print(f"{status.database}: {text}")
     return ExitCode.most_severe(status.code for status in found)
 
 
@@ -58,6 +60,7 @@ class _Status:
     pending: int = 0
     last_run: dict[str, Any] | None = None
     in_doubt: list[dict[str, Any]] = field(default_factory=list)
+    foreign: tuple[str, ...] = ()  # what to say of prepared transactions that are not this project's
     failure: Exception | None = None
 
     @property
@@ -73,7 +76,8 @@ class _Status:
         return ExitCode.most_severe(codes)
 
     def as_json(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key != "failure"} | {"error": self.error}
+        shown = {key: value for key, value in vars(self).items() if key not in ("failure", "foreign")}
+        return shown | {"error": self.error}
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -102,6 +106,7 @@ def _status(command: Command, probe: Probe, known: _Known) -> _Status:
         branch = command.revisions.branch(database.name)
         status.head = sorted(branch.heads)
         result = probe.result()
+        status.foreign = result.foreign
         status.in_doubt = [_in_doubt(command.configuration, database, prepared, known) for prepared in result.in_doubt]
         status.revision = sorted(result.heads)
         if not status.in_doubt:

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import secrets
 import socket
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 GID = "multidb:"
+_WHOLE = re.compile(rf"{GID}(\d{{8}}-\d{{6}}-[0-9a-f]{{6}}\.\d+):([a-z][a-z0-9_]*):([a-z][a-z0-9_]*)")
 
 
 def _user() -> str:
@@ -68,7 +70,7 @@ class Prepared:
     database: str
 
     @classmethod
-    def parse(cls, gid: str, owner: str) -> "Prepared":
-        """Parse a gid. Missing parts become empty strings, which match no database."""
-        parts = (*gid.removeprefix(GID).split(":"), "", "", "")
-        return cls(gid, owner, *parts[:3])
+    def parse(cls, gid: str, owner: str) -> "Prepared | None":
+        """Parse a gid; None if somebody else has prepared the transaction: only a whole gid is this project's."""
+        match = _WHOLE.fullmatch(gid)
+        return cls(gid, owner, *match.groups()) if match else None

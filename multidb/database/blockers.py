@@ -10,6 +10,7 @@ import psycopg2
 
 from multidb.config.configuration import Database
 from multidb.database import connections
+from multidb.database.locks import HIDDEN
 from multidb.errors import MigrationError
 from multidb.logs import for_database, log
 
@@ -95,7 +96,8 @@ class LockMonitor:
 
     def _note(self, rows: list[tuple[object, ...]]) -> None:
         found = "; ".join(
-            f"pid {pid} ({application or role or 'of another role'}) on {host}, {state} since {since}: {statement}"
+            f"pid {pid} ({application or role or 'of another role'})"
+            + (f" on {host}, {state} since {since}: {statement}" if state else f", {HIDDEN}")
             for pid, role, application, host, state, since, statement in rows
         )
         if found and found != self.seen:

@@ -32,7 +32,8 @@ SETTINGS = """
         ('transaction_timeout', '0')
     ) AS wanted (name, value) WHERE current_setting(name, true) IS NOT NULL
 """
-# Of other roles' sessions the server may show only the process number.
+HIDDEN = "whose state is hidden from this role: GRANT pg_read_all_stats shows it"
+"""What a message says about a session of another role, of which the server shows only process number and names."""
 _HOLDER = """
     SELECT a.pid, a.usename, a.application_name, coalesce(a.client_hostname, host(a.client_addr), 'the server itself'),
            to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'), a.wait_event
@@ -166,4 +167,6 @@ def holder(driver: Driver) -> str | None:
         return None
     pid, role, application, host, since, wait_event = found
     whose = application or role or "of another role"
+    if since is None:
+        return f"pid {pid} ({whose}), {HIDDEN}"
     return f"pid {pid} ({whose}) on {host}, connected since {since}{standby_text(wait_event)}"

@@ -58,6 +58,7 @@ class ProbeResult:
     identity: tuple[object, ...] | None = None
     journal_columns: tuple[str, ...] = ()  # of the journal's table; none if it does not exist
     in_doubt: tuple[Prepared, ...] = ()  # the prepared transactions that runs of this project left
+    foreign: tuple[str, ...] = ()  # of prepared transactions that only look like those, what to say
     # Whether a proxy stands between: it makes up the number of the server process that libpq is told.
     is_pooled: bool = False
     free_slots: int = 0  # for prepared transactions, on the server
@@ -189,12 +190,14 @@ class Probe:
     def _ask_postgresql(self, cursor: Driver) -> ProbeResult:
         cursor.execute(_POSTGRESQL)
         has_version_table, columns, backend, session, started, oid, free_slots, gids = cursor.fetchone()
-        in_doubt = tuple(Prepared.parse(*line.split("\n", 1)) for line in gids)
+        prepared = {line: Prepared.parse(*line.split("\n", 1)) for line in gids}
+        in_doubt = tuple(each for each in prepared.values() if each is not None)
+        foreign = tuple(_foreign_text(*line.split("\n", 1)) for line, each in prepared.items() if each is None)
         recorded = _recorded(cursor, is_in_doubt=bool(in_doubt)) if has_version_table else ()
         is_pooled = self.connection.info.backend_pid != backend
         cache_key = session, started
         return ProbeResult(
-            self.database, (started, oid), tuple(columns), in_doubt, is_pooled, free_slots, cache_key, recorded
+            self.database, (started, oid), tuple(columns), in_doubt, foreign, is_pooled, free_slots, cache_key, recorded
         )
 
     def _connected(self) -> Driver:
@@ -265,6 +268,10 @@ def shared_databases(results: Iterable[ProbeResult]) -> dict[str, str]:
             )
             found |= {other: problem, name: problem}
     return found
+
+
+def _foreign_text(gid: str, owner: str) -> str:
+    return f"the prepared transaction {gid!r} of the role {owner} is not of this project: its owner has to finish it"
 
 
 def _recorded(cursor: Driver, *, is_in_doubt: bool) -> tuple[str, ...] | Exception:

@@ -12,10 +12,10 @@ import psycopg2
 
 from multidb.config.configuration import Configuration, Database
 from multidb.database import locks
-from multidb.database.attempt import Prepared
+from multidb.database.attempt import GID, Prepared
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
-from multidb.errors import ExitCode, PartialError, RetryError, explain
+from multidb.errors import ExitCode, MigrationError, PartialError, RetryError, explain
 from multidb.logs import for_database, log
 from multidb.release import evidence
 from multidb.release.evidence import Evidence, Verdict
@@ -144,15 +144,25 @@ def finish_in(driver: Driver, gid: str, *, commit: bool) -> None:
         except psycopg2.errors.UndefinedObject:
             _check_gone(driver, gid, commit=commit)
             return
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise MigrationError(f"only {_owner_text(driver, gid)}, or a superuser, may finish it") from error
         except psycopg2.errors.ObjectNotInPrerequisiteState:  # "is busy": another session is finishing it
             wait.pause(lambda: "another session that finishes it")
         else:
             return
 
 
+def _owner_text(driver: Driver, gid: str) -> str:
+    """The role that prepared a transaction."""
+    with driver.cursor() as cursor:
+        cursor.execute("SELECT owner::text FROM pg_prepared_xacts WHERE gid = %s", [gid])
+        found = cursor.fetchone()
+    return f"the role {found[0]}, which prepared it" if found else "the role that prepared it"
+
+
 def _check_gone(driver: Driver, gid: str, *, commit: bool) -> None:
     """Check in the database's own journal how another session has finished a transaction, if it was ever prepared."""
-    committed = evidence.is_committed(driver, Prepared.parse(gid, "").attempt)
+    committed = evidence.is_committed(driver, gid.removeprefix(GID).partition(":")[0])
     if commit and not committed:
         raise GoneError(
             "its prepared transaction is gone, and its journal has no row of the run: it was rolled back by hand, or "

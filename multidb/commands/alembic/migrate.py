@@ -11,9 +11,9 @@ from itertools import count
 
 from multidb.commands.support.run_report import RunReport
 from multidb.database.attempt import Attempt, Run
-from multidb.database.probe import probing
+from multidb.database.probe import ProbeResult, probing
 from multidb.errors import ExitCode, MigrationError, PartialError, RetryError, exit_code_of, explain, reason_of
-from multidb.logs import log
+from multidb.logs import for_database, log
 from multidb.output import count_of, print_safely
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan
@@ -56,6 +56,14 @@ def run(environment: Environment, migrate: Migrate) -> None:
     raise RetryError(f"gave up after {PLANNING_ATTEMPTS} attempts: other runs keep changing these databases")
 
 
+def _log_foreign(results: Mapping[str, ProbeResult]) -> None:
+    """Say which prepared transactions are not this project's: they may hold locks that the run needs."""
+    for name, result in results.items():
+        for text in result.foreign:
+            with for_database(name):
+                log.info("%s", text)
+
+
 def _run_once(
     environment: Environment, migrate: Migrate, run: Run, interruption: Interruption, attempts: Iterator[int]
 ) -> None:
@@ -65,6 +73,7 @@ def _run_once(
             environment.check_branches()
             probes = opened.enter_context(probing(environment.databases, settings.wait, run.id, busy_wait=0))
             locked = lock_and_plan(environment, probes)
+        _log_foreign(locked.results)
         if environment.request.command == "upgrade":
             _warn_of_empty_branches(environment)
         if not locked.plans:
