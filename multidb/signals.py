@@ -70,10 +70,13 @@ class Interruption:
         return self.is_urgent or time.monotonic() > max(self._since + _GRACE, started + _SHORTEST_GRACE)
 
     @contextmanager
-    def handling(self) -> Iterator[None]:
+    def handling(self, *, is_last: bool = False) -> Iterator[None]:
         """Handle signals inside, and restore the former handlers afterwards.
 
         Python delivers signals to the main thread only; in another thread nothing is done.
+
+        Args:
+            is_last: whether the process ends next: signals are then ignored, for they must not change its exit code.
         """
         if current_thread() is not main_thread():
             yield
@@ -84,8 +87,11 @@ class Interruption:
             yield
         finally:
             self._is_handling = False
+            if is_last:
+                ignore()
             for number, handler in before.items():
-                signal.signal(number, handler)
+                if not is_last or number not in SIGNALS:
+                    signal.signal(number, handler)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -181,6 +187,12 @@ class Interruption:
         if count and not self._seen:
             self._since = time.monotonic()
         self._seen = max(self._seen, count)
+
+
+def ignore() -> None:
+    """Ignore signals until the process ends, which has said its last line."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a revision may not do, and what is said when it does."""
 
+import signal
 import time
 
 import pytest
@@ -109,6 +110,18 @@ def test_a_password_in_what_it_raises(pair: Project) -> None:
     pair.add_revision("user_db", 3, """raise Exception('{"password": "geheim2"} x://u:geheim2@h password=geheim2')""")
     result = pair.alembic("upgrade", "heads")
     assert "geheim2" not in result.reason + result.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_after_the_last_line_does_not_change_the_exit_code(pair: Project, number: signal.Signals) -> None:
+    revision = pair.add_revision("auth_db", 3, "pass")
+    slowly = "import atexit, time\n\natexit.register(time.sleep, 1)  # ends the process slowly\n"
+    revision.write_text(slowly + revision.read_text())
+    with started(pair, "upgrade", "heads") as process:
+        until(process, "committed in 2 databases")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -41,7 +41,7 @@ def run(environment: Environment, migrate: Migrate) -> None:
     typed = request.targets.typed if request.targets else shlex.join([request.command, *request.symbols])
     described = Run(typed, environment.settings.release)
     interruption, attempts = Interruption(), count(1)
-    with interruption.handling():
+    with interruption.handling(is_last=environment.config.cmd_opts is not None):
         for _ in range(PLANNING_ATTEMPTS):
             try:
                 _run_once(environment, migrate, described, interruption, attempts)
