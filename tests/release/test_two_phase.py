@@ -96,6 +96,21 @@ def test_a_role_that_a_revision_took_on_prepares_nothing(pair: Project, postgres
     assert pair.versions()["auth_db"] == ["auth_0003"]
 
 
+def test_a_role_that_a_revision_took_on_does_not_keep_others_from_resolving(pair: Project, postgres: Postgres) -> None:
+    """Only the role that prepared a transaction may finish it."""
+    postgres.as_admin("DO 'BEGIN CREATE ROLE other_owner; EXCEPTION WHEN duplicate_object THEN NULL; END'")
+    postgres.as_admin("GRANT other_owner TO neighbor")
+    pair.add_revision("auth_db", 3, 'op.execute("SET ROLE other_owner")')
+    pair.rows("auth_db", "GRANT ALL ON ALL TABLES IN SCHEMA public TO other_owner")
+    pair.rows("auth_db", "GRANT ALL ON SCHEMA public TO other_owner")
+    how = ["SIGKILL:coordinator", "after", "commit", "user_db"]
+    assert interrupt(pair, how, "alembic", "-x", "jobs=1", "upgrade", "heads").code == -signal.SIGKILL
+    assert len(prepared(pair)) == 1
+    recovered = pair.multidb("recover")
+    assert recovered.code == 0, recovered
+    assert pair.versions()["auth_db"] == ["auth_0003"]
+
+
 # Protected, and the report
 
 
@@ -133,6 +148,17 @@ def test_a_deferred_constraint_changes_none(pair: Project) -> None:
         'INITIALLY DEFERRED)"); op.execute("INSERT INTO b VALUES (1)")',
     )  # fmt: skip
     assert 'auth_db: insert or update on table "b" violates foreign key' in pair.alembic("upgrade", "heads").reason
+    assert pair.versions() == pair.at(1)
+
+
+def test_a_deferred_constraint_is_found_before_the_first_of_several_commits(pair: Project) -> None:
+    pair.add_revision(
+        "user_db", 3,
+        'op.execute("CREATE TABLE a (x int PRIMARY KEY)"); op.execute("CREATE TABLE b (x int REFERENCES a DEFERRABLE '
+        'INITIALLY DEFERRED)"); op.execute("INSERT INTO b VALUES (1)")',
+    )  # fmt: skip
+    error = pair.alembic("-x", "two_phase=off", "upgrade", "heads").reason
+    assert 'user_db: insert or update on table "b" violates foreign key' in error
     assert pair.versions() == pair.at(1)
 
 
