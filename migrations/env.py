@@ -32,10 +32,7 @@ def run_migrations_offline(environment: Environment) -> None:
     """Write the SQL of every database: of one to stdout, of several to a file each."""
     from multidb.commands.alembic import sql
 
-    with sql.scripts(environment) as scripts:
-        for script in scripts:
-            with script.writing():
-                context.run_migrations()
+    sql.write(environment, context.run_migrations)
 
 
 def run_migrations_online(environment: Environment) -> None:

@@ -70,13 +70,17 @@ class Plan:
         return steps
 
 
+def runs_file(step: Step) -> bool:
+    """Whether a step runs a revision's file; a stamp only records revisions."""
+    return getattr(step, "revision", None) is not None
+
+
 def files_of(steps: Iterable[Step]) -> list[tuple[str, Path | None, bool]]:
     """For each step: the revision, its file if the step runs it, and whether the step is an upgrade."""
     found: list[tuple[str, Path | None, bool]] = []
     for step in steps:
-        script = getattr(step, "revision", None)
-        if script is not None:
-            found.append((script.revision, Path(script.path), bool(step.is_upgrade)))
+        if runs_file(step):
+            found.append((step.revision.revision, Path(step.revision.path), bool(step.is_upgrade)))
         else:
             stamped = step.to_revisions if step.is_upgrade else step.from_revisions
             found += [(revision, None, bool(step.is_upgrade)) for revision in stamped]

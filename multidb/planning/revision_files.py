@@ -10,12 +10,11 @@ import ast
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from alembic.script import Script
 
@@ -26,15 +25,15 @@ from multidb.processes import map_in_processes
 Result = TypeVar("Result")
 OUTSIDE_TRANSACTION = "outside_transaction"
 _NAMES = ("revision", "down_revision", "branch_labels", "depends_on", OUTSIDE_TRANSACTION)
-# An assignment of a plain value at the beginning of a line, which is all that the line has.
-_PLAIN = {
-    name: re.compile(
-        name.encode() + rb"[ \t]*(?::[^\n=]+)?=[ \t]*"
-        rb"""(None|True|False|"[^"\\\n]*"|'[^'\\\n]*'|[(\[][^()\[\]#\\]*[)\]])[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)"""
-    )
-    for name in _NAMES
+_BYTES = {name: name.encode() for name in _NAMES}
+# Assignments of a plain value at the beginning of a line, which are all that the line has.
+_ASSIGNMENTS = {
+    name: text + rb"[ \t]*(?::[^\n=]+)?=[ \t]*"
+    rb"""(None|True|False|"[^"\\\n]*"|'[^'\\\n]*'|[(\[][^()\[\]#\\]*[)\]])[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)"""
+    for name, text in _BYTES.items()
 }
-_LINES = {name: f"\n{name}".encode() for name in _NAMES}
+_PLAIN = {name: re.compile(pattern) for name, pattern in _ASSIGNMENTS.items()}
+_USUAL = re.compile(b"".join(list(_ASSIGNMENTS.values())[:4]))  # as Alembic's template writes them
 _LONGEST = 1 << 16  # bytes of a file that is read without an import
 _COMMENT = b"# revision identifiers"  # of Alembic's template
 # Whatever else may give one of the names a value.
@@ -44,13 +43,11 @@ _BOUND = re.compile(
     rb"|\bimport\b[^\n]*\b(?:%(names)s)\b"
     rb"""|["'](?:%(names)s)["']""" % {b"names": "|".join(_NAMES).encode()}
 )
-_INDIRECT = (b"globals", b"locals(", b"vars(", b"exec(", b"import *", b"setattr", b"__dict__", b"sys.modules")
 _OTHER_CODING = re.compile(rb"\n?[^\n]*(?:\n[^\n]*)?coding[:=](?![ \t]*utf-?8)", re.IGNORECASE)
 _DOCSTRING = re.compile(r'\s*"""([^\\]*?)"""')
 
 
-@dataclass(frozen=True, slots=True)
-class RevisionFile:
+class RevisionFile(NamedTuple):
     """What Alembic's graph, and the plan of a run, need to know of a file."""
 
     path: str
@@ -111,11 +108,11 @@ class _Module(ModuleType):
         """The module itself. MigrationError if it contradicts the text of its file."""
         script = alembic_internals.script_of(self._file.path)
         imported = _file_of(script)
-        for name in (field.name for field in fields(imported)):
-            if getattr(imported, name) != getattr(self._file, name):
+        for name, value, read in zip(imported._fields, imported, self._file, strict=True):
+            if value != read:
                 raise MigrationError(
-                    f"{self._file.place}: {name} is {getattr(imported, name)!r} when the file is imported, and "
-                    f"{getattr(self._file, name)!r} in its text: assign it once, as a plain value"
+                    f"{self._file.place}: {name} is {value!r} when the file is imported, and {read!r} in its text: "
+                    "assign it once, as a plain value"
                 )
         return script.module
 
@@ -139,6 +136,19 @@ def read_folder(folder: Path, database: str) -> list[RevisionFile]:
     if problems:
         raise MigrationError("; ".join(problems), database)
     return [file for file in found.values() if isinstance(file, RevisionFile)]
+
+
+def load(scripts: Iterable[Script]) -> None:
+    """Import revision files in this process. MigrationError names all that can't be imported."""
+    problems = []
+    for script in scripts:
+        try:
+            with in_database(""):
+                _ = script.module.imported
+        except MigrationError as error:
+            problems.append(_with_place(script.path, error))
+    if problems:
+        raise MigrationError("; ".join(problems))
 
 
 def without(function: str, texts: Mapping[str, bytes]) -> list[str]:
@@ -187,23 +197,37 @@ def _read(path: str) -> RevisionFile | None:
             os.close(file)
     except OSError:
         return None  # the import says why
-    values: dict[str, Any] = {}
-    for name, line in _LINES.items():
-        start = text.find(line) + 1
-        match = _PLAIN[name].match(text, start) if start else None
-        if match:
-            if (text.count(b'"""', 0, start) + text.count(b"'''", 0, start)) % 2:
-                return None
-            try:
-                values[name] = _value(match[1].decode())
-            except (ValueError, SyntaxError):
-                return None
-    if not values.keys() >= {"revision", "down_revision"} or not _is_all(text, values):
+    if len(text) > _LONGEST:
         return None
     try:
-        return _normalised(path, values)
-    except TypeError:
+        values = _plain_values(text)
+        return None if values is None else _normalised(path, values)
+    except (ValueError, SyntaxError, TypeError):
         return None
+
+
+def _plain_values(text: bytes) -> dict[str, Any] | None:
+    """What a text assigns to each name, or None if that is not all; SyntaxError or ValueError if one is no literal."""
+    start = text.find(b"\nrevision") + 1
+    usual = _USUAL.match(text, start)
+    if usual:
+        found = dict(zip(_NAMES, usual.groups(), strict=False))
+        if _BYTES[OUTSIDE_TRANSACTION] in text and (match := _line(text, OUTSIDE_TRANSACTION)):
+            found[OUTSIDE_TRANSACTION] = match[1]
+    else:
+        lines = {name: _line(text, name) for name in _NAMES}
+        found = {name: match[1] for name, match in lines.items() if match}
+        start = max((match.start() for match in lines.values() if match), default=0)
+    if "revision" not in found or "down_revision" not in found:
+        return None
+    if (text.count(b'"""', 0, start) + text.count(b"'''", 0, start)) % 2 or not _is_all(text, found):
+        return None
+    return {name: _value(literal.decode()) for name, literal in found.items()}
+
+
+def _line(text: bytes, name: str) -> re.Match[bytes] | None:
+    start = text.find(b"\n" + _BYTES[name]) + 1
+    return _PLAIN[name].match(text, start) if start else None
 
 
 def _value(literal: str) -> Any:
@@ -213,13 +237,17 @@ def _value(literal: str) -> Any:
     return None if literal == "None" else ast.literal_eval(literal)
 
 
-def _is_all(text: bytes, values: dict[str, Any]) -> bool:
+def _is_all(text: bytes, found: Mapping[str, bytes]) -> bool:
     """Whether the names get these values, and no others elsewhere in the file."""
-    if any(word in text for word in _INDIRECT) or _OTHER_CODING.match(text):
+    if b"import *" in text or (b"coding" in text and _OTHER_CODING.match(text)):
         return False
-    counts = {name: text.count(name.encode()) - (name in values) for name in _NAMES}
-    counts["revision"] -= 1 + text.count(_COMMENT)  # that in `down_revision`
-    return not any(counts.values()) or len(_BOUND.findall(text)) == len(values)
+    if text.count(b"revision") == 2 + text.count(_COMMENT):  # one is in `down_revision`
+        for name in _NAMES[2:]:
+            if text.count(_BYTES[name]) != (name in found):
+                break
+        else:
+            return True
+    return len(_BOUND.findall(text)) == len(found)
 
 
 def _normalised(path: str, values: dict[str, Any]) -> RevisionFile:
@@ -261,8 +289,12 @@ def _import(path: str, database: str) -> RevisionFile | str:
         with in_database(database):
             return _file_of(alembic_internals.script_of(path))
     except MigrationError as error:
-        reason = reason_of(error)
-        return reason if place_of(path) in reason else f"{place_of(path)}: {reason}"
+        return _with_place(path, error)
+
+
+def _with_place(path: str, error: MigrationError) -> str:
+    reason = reason_of(error)
+    return reason if place_of(path) in reason else f"{place_of(path)}: {reason}"
 
 
 def _file_of(script: Script) -> RevisionFile:

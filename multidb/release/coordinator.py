@@ -69,6 +69,11 @@ class Coordinator:
     def __init__(self, executor: Executor, databases: Mapping[str, Database], interruption: Interruption) -> None:
         self._executor, self._databases, self._interruption = executor, databases, interruption
 
+    def load(self, attempt: Attempt) -> list[ParticipantError]:
+        """Import the revisions of all databases, and return the failures. Interrupted if a signal came."""
+        with self._interruption.interruptible():
+            return self._executor.load(attempt.databases, attempt)
+
     def commit(self, attempt: Attempt) -> Outcome:
         """Migrate and commit the databases of an attempt.
 

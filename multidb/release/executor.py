@@ -1,13 +1,14 @@
-"""Executors: perform operations of the participants, one after another in this process or side by side in workers.
+"""Executors: perform operations of the participants, in this process or in a worker for each of them.
 
-A worker is forked when the locks are held, and takes over the sessions of its databases, so that the session which
-holds the lock is still the one that migrates. This process then gives up its hold on them.
+A worker is forked when the locks are held, and takes over the session of its database, so that the session which
+holds the lock is still the one that migrates. This process then gives up its hold on it. No two databases share a
+worker: what the import of a revision changes in its process must not reach the revisions of another database.
 """
 
 import logging
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
@@ -38,6 +39,16 @@ class Executor(Protocol):
             Interrupted: a signal came.
         """
 
+    def load(self, names: Sequence[str], attempt: Attempt) -> list[ParticipantError]:
+        """Import the revisions that are to run, each in the process that will run it.
+
+        Returns:
+            The failures of all databases.
+
+        Raises:
+            Interrupted: a signal came.
+        """
+
     def run_all(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
         """Perform an operation in all of the databases, whether or not one of them fails."""
 
@@ -64,6 +75,9 @@ class SerialExecutor:
             if (failure := replies[name].failure) is not None:
                 raise failure
         return replies
+
+    def load(self, names: Sequence[str], attempt: Attempt) -> list[ParticipantError]:
+        return _failures(self.run_all(Operation.LOAD, names, attempt))
 
     def run_all(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
         return {name: self._perform(operation, name, attempt) for name in names}
@@ -109,18 +123,17 @@ class SerialExecutor:
 
 
 class ProcessExecutor:
-    """Performs operations in worker processes, each with some of the databases."""
+    """Performs operations in worker processes, one for each database, of which `jobs` work at the same time."""
 
     def __init__(
         self, participants: Sequence[Participant], jobs: int, interruption: Interruption, lock_hold: LockHold
     ) -> None:
-        self._interruption, self._lock_hold = interruption, lock_hold
-        self._owners: dict[str, _Worker] = {}
-        self._workers: list[_Worker] = []
-        for own in _shares(participants, jobs):
-            others = [each for each in participants if each not in own]
-            self._workers.append(_Worker(own, others, [each.pipe for each in self._workers], lock_hold))
-            self._owners |= {each.name: self._workers[-1] for each in own}
+        self._interruption, self._lock_hold, self._jobs = interruption, lock_hold, jobs
+        self._workers: dict[str, _Worker] = {}
+        self._revision_counts = {each.name: each.plan.revision_count for each in participants}
+        for own in participants:
+            others = [each for each in participants if each is not own]
+            self._workers[own.name] = _Worker(own, others, [each.pipe for each in self._workers.values()], lock_hold)
         for participant in participants:
             worker.abandon_session(participant)
 
@@ -144,6 +157,19 @@ class ProcessExecutor:
             self._interruption.check()
         return replies
 
+    def load(self, names: Sequence[str], attempt: Attempt) -> list[ParticipantError]:
+        replies: dict[str, Reply] = {}
+        with self._interruption.deferred():
+            for reply in self._replies(Operation.LOAD, names, attempt):
+                if reply is not None:
+                    replies[reply.name] = reply
+                if self._interruption.received:
+                    break
+            self._cancel(_CANCEL_TIMEOUT)
+        if len(replies) < len(names):
+            self._interruption.check()
+        return _failures(replies)
+
     def run_all(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
         replies, started = {}, time.monotonic()
         with self._interruption.deferred():
@@ -151,44 +177,50 @@ class ProcessExecutor:
                 if reply is not None:
                     replies[reply.name] = reply
                 elif self._interruption.is_late(started):
-                    for each in self._workers:
-                        if each.unanswered:
-                            each.kill(ABANDONED)
+                    for each in self._busy():
+                        each.kill(ABANDONED)
         return replies
 
     def close(self) -> None:
-        for each in self._workers:
+        for each in self._workers.values():
             each.pipe.close()
-        for each in self._workers:
+        for each in self._workers.values():
             each.process.join(_CANCEL_TIMEOUT)
             each.process.kill()
             each.process.join()
 
     def _replies(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> Iterator[Reply | None]:
         """The workers' replies as they come; None in regular intervals, for a check for signals."""
-        for name in names:
-            self._owners[name].order(Order(name, operation, attempt))
-        left = set(names)
-        while left:
+        # The most revisions first, so that the last databases to begin are soon done; one by one, in the given order.
+        waiting = sorted(names, key=lambda name: self._jobs > 1 and -self._revision_counts[name])
+        working: set[str] = set()
+        while waiting or working:
+            while waiting and len(working) < self._jobs:
+                name = waiting.pop(0)
+                working.add(name)
+                self._workers[name].order(Order(name, operation, attempt))
             for reply in self._receive(_SIGNAL_INTERVAL):
-                left.discard(reply.name)
+                working.discard(reply.name)
                 yield reply
             yield None
 
+    def _busy(self) -> list["_Worker"]:
+        return [each for each in self._workers.values() if each.is_busy]
+
     def _overdue(self) -> ParticipantError | None:
         """The failure of the databases that are worked on, if others may not be locked any longer because of them."""
-        slow = [each.unanswered[0] for each in self._workers if each.unanswered]
+        slow = [each.name for each in self._busy()]
         problem = self._lock_hold.problem(slow) if slow else None
         return ParticipantError(problem, slow[0]) if problem else None
 
     def _receive(self, timeout: float) -> list[Reply]:
-        busy: dict[Any, _Worker] = {each.pipe: each for each in self._workers if each.unanswered}
+        busy: dict[Any, _Worker] = {each.pipe: each for each in self._busy()}
         return [reply for pipe in wait(list(busy), timeout) for reply in busy[pipe].receive()]
 
     def _cancel(self, timeout: float) -> None:
         """Cancel what the workers do, and wait until all have replied; a worker that does not in time is killed."""
         until = time.monotonic() + timeout
-        while busy := [each for each in self._workers if each.unanswered]:
+        while busy := self._busy():
             for each in busy:
                 if time.monotonic() > until or self._interruption.is_urgent:
                     each.kill(ABANDONED)
@@ -201,17 +233,17 @@ class _Worker:
     """The coordinator's side of a worker process."""
 
     def __init__(
-        self, own: Sequence[Participant], others: Sequence[Participant], siblings: Sequence[Pipe], lock_hold: LockHold
+        self, own: Participant, others: Sequence[Participant], siblings: Sequence[Pipe], lock_hold: LockHold
     ) -> None:
-        self._lock_hold = lock_hold
-        self.unanswered: list[str] = []  # the databases whose orders have no reply yet
+        self.name, self._lock_hold = own.name, lock_hold
+        self.is_busy = False  # with an order that has no reply yet
         # SIGTERM is ignored: the coordinator decides whether the worker rolls back.
-        self.process = ForkedProcess(lambda pipe: worker.work(pipe, own, others), siblings, signal.SIG_IGN)
+        self.process = ForkedProcess(lambda pipe: worker.work(pipe, [own], others), siblings, signal.SIG_IGN)
         self.pipe = self.process.pipe
         self._killed_because = ""
 
     def order(self, order: Order) -> None:
-        self.unanswered.append(order.name)
+        self.is_busy = True
         self.send(order)
 
     def send(self, message: Any) -> None:
@@ -223,35 +255,34 @@ class _Worker:
         self.process.kill()
 
     def receive(self) -> list[Reply]:
-        """The next reply; none if the message was another one. A worker that is gone has failed in its databases."""
+        """The next reply; none if the message was another one. A worker that is gone has failed."""
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
-            names, self.unanswered = self.unanswered, []
+            self.is_busy = False
             reason = self._killed_because or f"its worker process {self.process.ending()}"
-            return [Reply(name, None, ParticipantError(reason, name)) for name in names]
+            return [Reply(self.name, None, ParticipantError(reason, self.name))]
         if isinstance(message, logging.LogRecord):
             logging.getLogger(message.name).handle(message)
             return []
         if isinstance(message, Locked):
             self._lock_hold.note(*message)
             return []
-        self.unanswered.remove(message.name)
+        self.is_busy = False
         return [message]
 
 
 def executor_for(
     participants: Sequence[Participant], jobs: int, interruption: Interruption, lock_hold: LockHold
 ) -> Executor:
-    """The executor for these participants, of which so many may be worked on at the same time."""
-    if min(jobs, len(participants)) > 1 and can_fork():
+    """The executor for these participants, of which so many may be worked on at the same time.
+
+    A program that has other threads can't be forked: there all databases are migrated in its own process.
+    """
+    if len(participants) > 1 and can_fork():
         return ProcessExecutor(participants, jobs, interruption, lock_hold)
     return SerialExecutor(participants, interruption, lock_hold)
 
 
-def _shares(participants: Sequence[Participant], jobs: int) -> list[list[Participant]]:
-    """Distribute the participants: the one with most revisions first, each to the worker that has least."""
-    shares: list[list[Participant]] = [[] for _ in range(min(jobs, len(participants)))]
-    for participant in sorted(participants, key=lambda each: -each.plan.revision_count):
-        min(shares, key=lambda share: sum(each.plan.revision_count + 1 for each in share)).append(participant)
-    return shares
+def _failures(replies: Mapping[str, Reply]) -> list[ParticipantError]:
+    return [reply.failure for reply in replies.values() if reply.failure is not None]

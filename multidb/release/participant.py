@@ -20,7 +20,8 @@ from multidb.database.probe import ProbeResult
 from multidb.errors import ExitCode, MigrationError, causes_of, explain, in_database, reason_of, revision_line
 from multidb.logs import for_database
 from multidb.planning import nontransactional
-from multidb.planning.plan import MovedError, Plan, Stage, files_of
+from multidb.planning.plan import MovedError, Plan, Stage, files_of, runs_file
+from multidb.planning.revision_files import load
 from multidb.release import recovery
 from multidb.release.concurrently import ConcurrentStatements
 from multidb.release.session import EndedError, Session
@@ -39,6 +40,7 @@ class Migrate(Protocol):
 class Operation(Enum):
     """What a participant can do."""
 
+    LOAD = auto()  # import the revisions that are to run, before any database is touched
     WAIT = auto()  # wait until no other process writes to an SQLite file, before any other database is touched
     MIGRATE = auto()  # migrate in a transaction that stays open, or outside one where the stage says so
     PREPARE = auto()  # the first phase of the commit: from here on the transaction survives the session, and the server
@@ -51,12 +53,12 @@ class Operation(Enum):
     @property
     def is_interruptible(self) -> bool:
         """Whether a signal may stop the operation half-way: its transaction is then rolled back."""
-        return self in (Operation.WAIT, Operation.MIGRATE)
+        return self in (Operation.LOAD, Operation.WAIT, Operation.MIGRATE)
 
     @property
     def is_skipped_after_cancel(self) -> bool:
         """Whether a worker whose run was cancelled no longer begins the operation."""
-        return self in (Operation.WAIT, Operation.MIGRATE, Operation.PREPARE)
+        return self in (Operation.LOAD, Operation.WAIT, Operation.MIGRATE, Operation.PREPARE)
 
 
 class FailureKind(Enum):
@@ -120,6 +122,8 @@ class Participant:
         """Perform an operation, or raise ParticipantError. Returns what MIGRATE applied."""
         with self._failing(operation):
             match operation:
+                case Operation.LOAD:
+                    load(step.revision for stage in self.plan.stages for step in stage.steps if runs_file(step))
                 case Operation.WAIT:
                     self.session.wait_for_writers()
                 case Operation.MIGRATE:
@@ -127,9 +131,7 @@ class Participant:
                 case Operation.PREPARE:
                     self.session.end(f"PREPARE TRANSACTION '{attempt.gid(self.name)}'", "PREPARE TRANSACTION")
                 case Operation.COMMIT:
-                    if not self._stage(attempt).nontransactional:  # that has committed itself
-                        self.session.commit()
-                    self._note_commit()
+                    self._commit(attempt)
                 case Operation.COMMIT_PREPARED:
                     recovery.finish_in(self.session.driver, attempt.gid(self.name), commit=True)
                     self._note_commit()
@@ -141,6 +143,11 @@ class Participant:
                 case Operation.CLOSE:
                     self.close()
         return None
+
+    def _commit(self, attempt: Attempt) -> None:
+        if not self._stage(attempt).nontransactional:  # that has committed itself
+            self.session.commit()
+        self._note_commit()
 
     def close(self) -> None:
         self.session.close()

@@ -180,7 +180,7 @@ def test_columns_and_details_of_a_newer_checkout_are_ignored(pair: Project) -> N
 def test_the_columns_of_an_older_journal_are_added_before_anything_is_prepared(pair: Project) -> None:
     """Otherwise the prepared transaction would keep its journal locked for those who look for evidence."""
     older.make_older(pair)
-    how = ["SIGKILL:coordinator", "before", "commit", "user_db"]
+    how = ["SIGKILL:run", "before", "commit", "user_db"]
     interrupt(pair, how, "alembic", "-x", "jobs=1", "upgrade", "heads")
     assert len(prepared(pair)) == 1
     status = pair.multidb("status", "auth_db")
@@ -203,7 +203,7 @@ def test_recover_resolves_what_a_run_of_an_older_checkout_left(pair: Project, de
 
 @pytest.mark.parametrize(("when", "number"), [("before", 1), ("after", 2)])
 def test_an_older_checkout_resolves_what_a_run_left(pair: Project, when: str, number: int) -> None:
-    how = ["SIGKILL:coordinator", when, "commit", "user_db"]
+    how = ["SIGKILL:run", when, "commit", "user_db"]
     assert interrupt(pair, how, "alembic", "-x", "jobs=1", "upgrade", "heads").code == -signal.SIGKILL
     [(gid,)] = prepared(pair)
     older.recover(pair, gid)

@@ -170,7 +170,7 @@ def test_a_decider_read_on_a_standby_that_lags_is_no_evidence(
 def test_a_participant_read_on_a_standby_that_lags_is_no_evidence_for_a_rollback(
     on_one: Project, standby: Postgres
 ) -> None:
-    leave(on_one, "SIGKILL:coordinator", "before", "commit", ITS_DECIDER)
+    leave(on_one, "SIGKILL:run", "before", "commit", ITS_DECIDER)
     left, primary = prepared(on_one), dict(on_one.variables)
     move(on_one, "content_db", standby)
     recovered = on_one.multidb("recover", "auth_db")
@@ -231,7 +231,7 @@ def test_a_failover_to_a_standby_that_lagged_is_contradicted_by_the_others(
 
 
 def test_a_rollback_needs_the_journals_of_all_participants(second: Project) -> None:
-    how = ["SIGKILL:coordinator", "before", "commit", DECIDER]
+    how = ["SIGKILL:run", "before", "commit", DECIDER]
     assert interrupt(second, how, "alembic", "-x", "jobs=1", "upgrade", "heads").code == -signal.SIGKILL
     left, kept = prepared(second), dict(second.variables)
     second.variables["CONTENT_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/content_db"
@@ -265,7 +265,7 @@ def test_a_commit_needs_no_other_database_than_the_decider(second: Project) -> N
 
 
 def test_a_state_that_is_not_known_is_no_evidence(second: Project) -> None:
-    how = ["SIGKILL:coordinator", "before", "commit", DECIDER]
+    how = ["SIGKILL:run", "before", "commit", DECIDER]
     assert interrupt(second, how, "alembic", "-x", "jobs=1", "upgrade", "heads").code == -signal.SIGKILL
     left = prepared(second)
     second.rows(DECIDER, "UPDATE multidb_journal SET state = 'paused' WHERE state = 'begun'")
@@ -322,7 +322,7 @@ def test_a_prepared_transaction_that_another_session_finished_is_known_by_its_ro
 
 
 def test_no_sql_while_the_decider_may_come_back(second: Project) -> None:
-    how = ["SIGKILL:coordinator", "before", "commit", DECIDER]
+    how = ["SIGKILL:run", "before", "commit", DECIDER]
     assert interrupt(second, how, "alembic", "-x", "jobs=1", "upgrade", "heads").code == -signal.SIGKILL
     second.variables["INVESTMENT_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/nowhere"
     assert "its decider investment_db can't be asked: connection to server" in assert_no_sql(second).out

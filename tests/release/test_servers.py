@@ -1,5 +1,6 @@
 """Servers that stop, connections that are cut, in the middle of a release: it is whole again afterwards."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -133,7 +134,8 @@ def waiting_for_a_standby(
     action = f'psql -X -q {sent} "{server.admin_url}" && sleep 0.5'
     command = ["alembic", "-x", f"jobs={jobs}", "-x", f"db={ON_ONE_SERVER}", "upgrade", "heads"]
     program = ROOT / "tests/support/interrupted.py"
-    with begun(project, sys.executable, program, action, "before", operation, database, *command) as process:
+    how = [action, "before", operation, database]
+    with begun(project, sys.executable, program, *how, *command, group=True) as process:
         for _ in range(200):
             if server.as_admin("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
                 break
@@ -197,7 +199,7 @@ def test_signals_after_the_decision_do_not_wait_for_a_standby(second: Project, a
 def test_a_kill_inside_the_deciders_slow_commit(second: Project, another: Postgres) -> None:
     """A commit that waits for a standby has happened, and holds its lock, though its client is gone."""
     with waiting_for_a_standby(second, another, "commit", ITS_DECIDER) as process:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with its worker, which would cancel the wait
     assert process.returncode == -signal.SIGKILL
     assert len(prepared(second)) == len(FEW) - 2
     left = second.run(sys.executable, "-m", "multidb", "-x", "lock_wait=1", "recover")

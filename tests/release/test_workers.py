@@ -46,11 +46,16 @@ def test_a_worker_ends_with_its_coordinator_even_in_the_middle_of_a_statement(as
     assert locks(asleep) == []
 
 
-@pytest.mark.parametrize(("jobs", "workers"), [(1, 0), (2, 2), (9, 2)])
-def test_jobs_is_how_many_databases_are_worked_on_at_the_same_time(asleep: Project, jobs: int, workers: int) -> None:
+@pytest.mark.parametrize(("jobs", "busy"), [(1, 1), (2, 2), (9, 2)])
+def test_jobs_is_how_many_databases_are_worked_on_at_the_same_time(asleep: Project, jobs: int, busy: int) -> None:
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND pid <> pg_backend_pid()"
+    prefix = asleep.variables["AUTH_DB_URL"].rpartition("/")[2].removesuffix("auth_db")
     with started(asleep, "-x", f"jobs={jobs}", "upgrade", "heads") as process:
-        until(process, "Running upgrade")
-        assert len(children(process.pid)) == workers
+        for _ in range(busy):
+            until(process, "Running upgrade")
+        assert len(children(process.pid)) == 2
+        time.sleep(0.3)  # in which another would begin
+        assert asleep.rows("auth_db", f"{sleeping} AND starts_with(datname, '{prefix}')") == [(busy,)]
         process.terminate()
 
 

@@ -2,9 +2,9 @@
 
     python interrupted.py ACTION WHEN OPERATION DATABASE [and ACTION WHEN OPERATION DATABASE]... COMMAND...
 
-ACTION is a signal and whom it goes to (`SIGKILL:coordinator`, `SIGKILL:worker`), or anything else for a shell. WHEN is
-`before` or `after`, OPERATION an Operation of Participant's or another of its methods, COMMAND `alembic ...` or
-`multidb ...`. To be run in a checkout, whose code is what runs.
+ACTION is a signal and whom it goes to (`SIGKILL:coordinator`, `SIGKILL:worker`, `SIGKILL:run` for both), or anything
+else for a shell. WHEN is `before` or `after`, OPERATION an Operation of Participant's or another of its methods,
+COMMAND `alembic ...` or `multidb ...`. To be run in a checkout, whose code is what runs.
 """
 
 import os
@@ -35,7 +35,10 @@ def interrupting(
         left.clear()
         name, _, whom = action.partition(":")
         if name in signal.Signals.__members__:
-            os.kill(coordinator if whom == "coordinator" else os.getpid(), signal.Signals[name])
+            if whom in ("coordinator", "run"):
+                os.kill(coordinator, signal.Signals[name])
+            if whom in ("worker", "run"):
+                os.kill(os.getpid(), signal.Signals[name])
         else:
             subprocess.run(action, shell=True, check=True, stdout=subprocess.DEVNULL)
 

@@ -12,7 +12,7 @@ from itertools import count
 from multidb.commands.support.run_report import RunReport
 from multidb.database.attempt import Attempt, Run
 from multidb.database.probe import ProbeResult, probing
-from multidb.errors import ExitCode, MigrationError, PartialError, RetryError, exit_code_of, explain, reason_of
+from multidb.errors import ExitCode, MigrationError, PartialError, RetryError, exit_code_of, explain, joined, reason_of
 from multidb.logs import for_database, log
 from multidb.output import count_of, print_safely
 from multidb.planning.environment import Environment
@@ -100,6 +100,7 @@ def _run_once(
         committer = Coordinator(executor, {plan.database.name: plan.database for plan in plans}, interruption)
         stages = _Stages(committer, plans, run, attempts, settings.lock_retries + 1, interruption, report)
         try:
+            stages.load_all()
             stages.commit_all(two_phase=promise.two_phase)
         except (Interrupted, MigrationError) as error:
             kind = error.kind if isinstance(error, ParticipantError) else None
@@ -151,6 +152,15 @@ class _Stages:
     tries: int  # of one stage; more than one where a lock may be free later
     interruption: Interruption
     report: RunReport
+
+    def load_all(self) -> None:
+        """Import the revisions of all stages. MigrationError names all that can't be imported, in all databases."""
+        names = tuple(plan.database.name for plan in self.plans)
+        failures = self.committer.load(Attempt(self.run.id, 0, names, names[-1], False, {}))
+        for failure in failures:
+            self.report.mark([failure.name], State.FAILED, reason_of(failure))
+        if failures:
+            raise joined(failures)
 
     def commit_all(self, *, two_phase: bool) -> None:
         """Commit stage after stage. Where one fails, the stages before it stay committed."""

@@ -3,7 +3,7 @@
 import io
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from alembic import context
 
 from multidb.commands.support import sqlite_recorder
 from multidb.config.configuration import Database
-from multidb.errors import MigrationError
+from multidb.errors import MigrationError, joined
 from multidb.logs import for_database, log
 from multidb.planning import nontransactional, planner, selection
 from multidb.planning.environment import Environment
+from multidb.processes import map_in_processes
 
 # sqlite3 only prints what a PRAGMA finds; a CHECK that fails stops it, under -bail, before the COMMIT.
 _SQLITE_CHECK = (
@@ -78,33 +79,51 @@ class SqlScript:
         return _RETURNING.sub(r"\1;", text)
 
 
-@contextmanager
-def scripts(environment: Environment) -> Iterator[list[SqlScript]]:
-    """A script per database; at the end of the block one script goes to stdout, several go to files.
+def write(environment: Environment, run_migrations: Callable[[], None]) -> None:
+    """Write a script per database: one goes to stdout, several go to files.
 
-    A file that can't be written raises MigrationError; none is left half-written.
+    Each is made in a process of its own, as its database would be migrated in one.
+
+    Args:
+        run_migrations: Alembic's; runs the command in the context of one script.
+
+    Raises:
+        MigrationError: a script can't be made, or a file not be written; none is left half-written.
     """
-    found = [SqlScript(environment, database) for database in environment.databases]
-    yield found
+
+    def text_of(script: SqlScript) -> str:
+        with script.writing():
+            run_migrations()
+        return script.text
+
+    scripts = [SqlScript(environment, database) for database in environment.databases]
+    texts = [text_of(scripts[0])] if len(scripts) == 1 else _texts(map_in_processes(text_of, scripts, 1))
     folder = selection.option(environment.x_arguments, "sql_dir")
-    if len(found) == 1 and folder is None:
+    if len(scripts) == 1 and folder is None:
         output = environment.config.output_buffer or sys.stdout
-        output.write(found[0].text)
+        output.write(texts[0])
     else:
-        _write_files(found, Path(folder or "sql"))
+        _write_files({script.database.name: text for script, text in zip(scripts, texts, strict=True)}, folder or "sql")
 
 
-def _write_files(scripts: list[SqlScript], folder: Path) -> None:
+def _texts(found: Sequence[str | MigrationError]) -> list[str]:
+    errors = [each for each in found if isinstance(each, MigrationError)]
+    if errors:
+        raise joined(errors)
+    return [each for each in found if isinstance(each, str)]
+
+
+def _write_files(texts: Mapping[str, str], folder: str) -> None:
     """Write all scripts under temporary names first, so that a full disk leaves the old files whole."""
-    places = [(script, folder / f"{script.database.name}.sql") for script in scripts]
-    temporary = [place.with_suffix(".sql.part") for _, place in places]
+    places = {name: Path(folder) / f"{name}.sql" for name in texts}
+    temporary = [place.with_suffix(".sql.part") for place in places.values()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for (script, _), part in zip(places, temporary, strict=True):
-            part.write_text(script.text, encoding="utf-8")
-        for (script, place), part in zip(places, temporary, strict=True):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for text, part in zip(texts.values(), temporary, strict=True):
+            part.write_text(text, encoding="utf-8")
+        for (name, place), part in zip(places.items(), temporary, strict=True):
             part.replace(place)
-            with for_database(script.database.name):
+            with for_database(name):
                 log.info("written to %s", place)
     except OSError as error:
         for part in temporary:
