@@ -83,7 +83,7 @@ def compare(
     own = RevisionContext(environment.config, branch.directory, arguments)
     with connections.connect(database.url) as connection:
         branch.check_at_head(environment.configure_reading(database, connection).get_current_heads())
-        live = dialect_of(connection).read(connection)
+        live = dialect_of(connection, database.version_table).read(connection)
         driver = connection.connection.driver_connection
         wanted, here = declared(models.schema(database, driver, live), live)
 

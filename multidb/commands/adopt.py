@@ -86,7 +86,8 @@ def _examine(environment: Environment, command: Command) -> dict[str, Identifica
 
 def _target(found: Identification) -> Target:
     match = found.match
-    first = reconciler(match.schema, revisions_text(match.position), match.differences, found.live.database.ignored)
+    database, revision = found.live.database, revisions_text(match.position)
+    first = reconciler(match.schema, revision, match.differences, database.ignored, database.version_table)
     return Target(found.live.heads, match.position[0], stamp=True, purge=True, first=first)
 
 
@@ -116,6 +117,7 @@ def _lines(
 def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> str | None:
     """What to print for a database that needs no adoption, or None for one that does."""
     name, heads = live.database.name, live.heads
+    holds = f"{live.database.version_table.name} holds"
     branch = environment.branch(name)
     known = [head for head in heads if branch.knows(head)]
     if known and len(known) == len(heads):
@@ -123,7 +125,7 @@ def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> st
         return f"is at {at} of its branch already; `python -m multidb drift {name}` compares it with that"
     if known:
         raise MigrationError(
-            f"alembic_version holds {revisions_text(heads)}, of which only {revisions_text(known)} is of this branch: "
+            f"{holds} {revisions_text(heads)}, of which only {revisions_text(known)} is of this branch: "
             "delete the rows that are wrong",
             name,
         )
@@ -133,14 +135,15 @@ def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> st
         owner = environment.revisions.owner_of(head)
         if owner is not None:
             raise MigrationError(
-                f"alembic_version holds {head}, which is {owner}'s: the URL leads to another database", name
+                f"{holds} {head}, which is {owner}'s: the URL leads to another database",
+                name,
             )
     if heads:
         with snapshot.reading(live.database, probe.connection) as connection:
             rows = journal.rows(connection)
         if journal.left_at(rows, heads):
             raise MigrationError(
-                f"alembic_version holds {revisions_text(heads)}, where run {rows[-1].run} left it: use the "
+                f"{holds} {revisions_text(heads)}, where run {rows[-1].run} left it: use the "
                 "checkout that has that revision",
                 name,
             )
@@ -173,7 +176,11 @@ def _risky(found: Identification) -> dict[str, Difference]:
 def _print(name: str, found: Identification, *, is_refused: bool, dry_run: bool) -> None:
     match, heads = found.match, found.live.heads
     revision, count = revisions_text(match.position), count_of(len(match.differences), "difference")
-    recorded = f"alembic_version holds {revisions_text(heads)}" if heads else "no revision is recorded"
+    recorded = (
+        f"{found.live.database.version_table.name} holds {revisions_text(heads)}"
+        if heads
+        else "no revision is recorded"
+    )
     if not match.differences:
         equal = ", ".join(map(revisions_text, match.equal_positions))
         text = f"equals {revision}" + (f" (and {equal}, whose schema is identical)" if equal else "")

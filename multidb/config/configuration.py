@@ -27,6 +27,17 @@ LONGEST_NAME = 63
 
 
 @dataclass(frozen=True)
+class VersionTable:
+    """Where a database records its revisions: Alembic's `version_table` and `version_table_schema`."""
+
+    name: str = "alembic_version"
+    schema: str | None = None  # None for the schema that the search path gives
+
+
+DEFAULT_VERSION_TABLE = VersionTable()
+
+
+@dataclass(frozen=True)
 class Database:
     """An entry of databases.yaml, with its URL resolved."""
 
@@ -36,6 +47,7 @@ class Database:
     extensions: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    version_table: VersionTable = DEFAULT_VERSION_TABLE
 
     @property
     def is_sqlite(self) -> bool:
@@ -63,6 +75,7 @@ class Entry:
     extensions: tuple[str, ...]
     options: Mapping[str, Any]
     ignored: tuple[str, ...]
+    version_table: VersionTable = DEFAULT_VERSION_TABLE
 
 
 @dataclass(frozen=True)
@@ -108,8 +121,14 @@ class Configuration:
                     f"give each its own in {self.path.name} or in {variable(other)} and {variable(entry.name)}"
                 )
             if entry.name in wanted:
+                if urls.is_sqlite(url) and entry.version_table.schema:
+                    raise ConfigError(
+                        f"{self.path.name}:{entry.line}: version_table_schema: {entry.name} is on SQLite, which has no "
+                        "schemas: leave it out"
+                    )
                 ignored = (*self.ignored, *entry.ignored)
-                found.append(Database(entry.name, url, entry.models, entry.extensions, entry.options, ignored))
+                options = entry.extensions, entry.options, ignored, entry.version_table
+                found.append(Database(entry.name, url, entry.models, *options))
         return found
 
     def _url(self, entry: Entry) -> URL:

@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 import yaml
 
 from multidb.config import settings
-from multidb.config.configuration import LONGEST_NAME, Configuration, Entry, Scalar, revision_prefix
+from multidb.config.configuration import LONGEST_NAME, Configuration, Entry, Scalar, VersionTable, revision_prefix
 from multidb.errors import ConfigError, nearest
 
+_OF_ENTRY = {"models", "url", "extensions", "drift", "version_table", "version_table_schema", *settings.OF_ONE}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -77,7 +78,7 @@ class _Reader:
             other = owners.setdefault(revision_prefix(name), name)
             if other != name:
                 self._fail(value, f"{other} and {name} would number their revisions alike: rename one")
-            fields = self._mapping(value, name, {"models", "url", "extensions", "drift", *settings.OF_ONE})
+            fields = self._mapping(value, name, _OF_ENTRY)
             if "models" not in fields:
                 self._fail(value, f"{name} has no models: add `models: models.{revision_prefix(name)}`")
             entries[name] = Entry(
@@ -88,10 +89,20 @@ class _Reader:
                 extensions=self._list(fields["extensions"], "extensions", "postgis") if "extensions" in fields else (),
                 options=self._options(fields, settings.OF_ONE),
                 ignored=self._ignored(fields),
+                version_table=self._version_table(fields),
             )
         if not entries:
             self._fail(node, "no databases: list them under `databases:`")
         return entries
+
+    def _version_table(self, fields: Mapping[str, yaml.Node]) -> VersionTable:
+        found: dict[str, str] = {}
+        for key, field in (("version_table", "name"), ("version_table_schema", "schema")):
+            if key in fields:
+                found[field] = self._scalar(fields[key], key).text
+                if len(found[field]) > LONGEST_NAME:
+                    self._fail(fields[key], f"{key} is longer than {LONGEST_NAME} characters: give a shorter name")
+        return VersionTable(**found)
 
     def _options(self, fields: Mapping[str, yaml.Node], keys: Iterable[str]) -> dict[str, Any]:
         written = [(key, self._scalar(fields[key], key)) for key in keys if key in fields]

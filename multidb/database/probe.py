@@ -17,6 +17,7 @@ from multidb.config.configuration import Database, variable
 from multidb.config.settings import BUSY_WAIT
 from multidb.database.attempt import Prepared
 from multidb.database.connections import Driver, open_to_read, retry_pauses, shut_down
+from multidb.database.quoting import version_table
 from multidb.database.refusal import ConnectionFailedError
 from multidb.errors import MigrationError, reason_of
 from multidb.logs import for_database, log
@@ -28,7 +29,7 @@ POOLED = (
 # These never block, unlike alembic_version, which a prepared transaction may have locked. A server is known by its
 # start time, and a database by its oid.
 _POSTGRESQL = """
-    SELECT to_regclass('alembic_version') IS NOT NULL,
+    SELECT to_regclass(%s) IS NOT NULL,
            ARRAY(
                SELECT attname::text FROM pg_attribute
                WHERE attrelid = to_regclass('multidb_journal') AND attnum > 0 AND NOT attisdropped
@@ -45,9 +46,8 @@ _POSTGRESQL = """
            )
     FROM pg_database WHERE datname = current_database()
 """
-_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 _SQLITE_JOURNAL = "SELECT name FROM pragma_table_info('multidb_journal')"
-_VERSIONS = "SELECT version_num FROM alembic_version"
 _CLOSE_TIMEOUT = 1.0  # seconds for an interrupted probe to end
 
 
@@ -102,6 +102,10 @@ class Probe:
         self._answered = Event()
         self._outcome: ProbeResult | Exception | None = None
         self._thread: Thread | None = None
+
+    @property
+    def _versions(self) -> str:
+        return f"SELECT version_num FROM {version_table(self.database.version_table)}"  # noqa: S608 - quoted
 
     def start(self) -> None:
         """Ask, or ask again over the same session. The answer comes with `result`."""
@@ -181,19 +185,19 @@ class Probe:
             self._answered.set()
 
     def _ask_sqlite(self, cursor: Driver) -> ProbeResult:
-        has_version_table = cursor.execute(_SQLITE).fetchone() is not None
-        rows = cursor.execute(_VERSIONS).fetchall() if has_version_table else []
+        has_version_table = cursor.execute(_SQLITE, [self.database.version_table.name]).fetchone() is not None
+        rows = cursor.execute(self._versions).fetchall() if has_version_table else []
         columns = tuple(name for (name,) in cursor.execute(_SQLITE_JOURNAL))
         identity = file_identity(self.database.url.database or "")
         return ProbeResult(self.database, identity, columns, recorded=tuple(row[0] for row in rows))
 
     def _ask_postgresql(self, cursor: Driver) -> ProbeResult:
-        cursor.execute(_POSTGRESQL)
+        cursor.execute(_POSTGRESQL, [version_table(self.database.version_table)])
         has_version_table, columns, backend, session, started, oid, free_slots, gids = cursor.fetchone()
         prepared = {line: Prepared.parse(*line.split("\n", 1)) for line in gids}
         in_doubt = tuple(each for each in prepared.values() if each is not None)
         foreign = tuple(_foreign_text(*line.split("\n", 1)) for line, each in prepared.items() if each is None)
-        recorded = _recorded(cursor, is_in_doubt=bool(in_doubt)) if has_version_table else ()
+        recorded = _recorded(cursor, self._versions, is_in_doubt=bool(in_doubt)) if has_version_table else ()
         is_pooled = self.connection.info.backend_pid != backend
         cache_key = session, started
         return ProbeResult(
@@ -274,10 +278,10 @@ def _foreign_text(gid: str, owner: str) -> str:
     return f"the prepared transaction {gid!r} of the role {owner} is not of this project: its owner has to finish it"
 
 
-def _recorded(cursor: Driver, *, is_in_doubt: bool) -> tuple[str, ...] | Exception:
+def _recorded(cursor: Driver, versions: str, *, is_in_doubt: bool) -> tuple[str, ...] | Exception:
     try:
         # The setting holds for these two statements, which are one transaction: a pool hands the session on.
-        cursor.execute(f"SELECT set_config('lock_timeout', '5s', true); {_VERSIONS}")
+        cursor.execute(f"SELECT set_config('lock_timeout', '5s', true); {versions}")
         return tuple(row[0] for row in cursor.fetchall())
     except psycopg2.Error as error:
         # A prepared transaction keeps its lock on the table until it is resolved.

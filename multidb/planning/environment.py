@@ -162,6 +162,8 @@ class Environment:
             "dont_mutate": False,
             "as_sql": False,
             "purge": False,
+            "version_table": database.version_table.name,
+            "version_table_schema": database.version_table.schema,
         }
         context.configure(
             dialect_opts={"paramstyle": "named"},

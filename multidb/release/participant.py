@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 
 from multidb.config.configuration import Database
 from multidb.config.settings import Settings
@@ -17,6 +17,7 @@ from multidb.database.blockers import LockMonitor
 from multidb.database.connections import Driver
 from multidb.database.locks import LockedError
 from multidb.database.probe import ProbeResult
+from multidb.database.quoting import quoted
 from multidb.errors import ExitCode, MigrationError, causes_of, explain, in_database, reason_of, revision_line
 from multidb.logs import for_database
 from multidb.planning import nontransactional
@@ -217,6 +218,7 @@ class Participant:
         purges = self.plan.purges(number)
         work = self.plan.work_of(number, self._before)
         self._after = () if purges else self._before
+        self._create_version_schema()
         self._migrate(
             self.database,
             self.session.connection,
@@ -234,6 +236,14 @@ class Participant:
                 journal.add_columns(self.session.connection, self._missing_columns)
                 self.session.commit()
             self._missing_columns = []
+
+    def _create_version_schema(self) -> None:
+        """Create the schema of the version table, if that is to be in one that is missing; Alembic would not."""
+        schema = self.database.version_table.schema
+        if schema is not None:
+            found = self.session.connection.execute(text("SELECT to_regnamespace(:name)"), {"name": quoted(schema)})
+            if found.scalar() is None:
+                self.session.connection.exec_driver_sql(f"CREATE SCHEMA {quoted(schema)}")
 
     def _write_begun(self, attempt: Attempt) -> None:
         with self._rolled_back_on_failure():

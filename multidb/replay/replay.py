@@ -23,7 +23,7 @@ from multidb.planning.planner import stages_of
 from multidb.processes import map_in_processes
 from multidb.release.participant import Operation, Participant
 from multidb.replay.scratch import Scratch, ScratchServer, server_for
-from multidb.schema.dialect import dialect_of
+from multidb.schema.dialect import Dialect, dialect_of
 from multidb.schema.objects import Schema
 
 Position = tuple[str, ...]
@@ -102,11 +102,14 @@ class _Observer:
         if position not in self._request.positions:
             return
         if self._request.near is None:
-            self.schemas[position] = dialect_of(connection).read(connection, self._request.live)
+            self.schemas[position] = self._dialect(connection).read(connection, self._request.live)
             return
-        self._columns[position] = found = dialect_of(connection).column_names(connection)
+        self._columns[position] = found = self._dialect(connection).column_names(connection)
         if found in self._request.near:
-            self.schemas[position] = dialect_of(connection).read(connection, self._request.live)
+            self.schemas[position] = self._dialect(connection).read(connection, self._request.live)
+
+    def _dialect(self, connection: Connection) -> Dialect:
+        return dialect_of(connection, self._request.database.version_table)
 
     def nearest(self) -> list[Position]:
         """The positions that are wanted and whose schema is yet to be read."""
@@ -200,7 +203,8 @@ def _empty_database(request: ReplayRequest) -> Iterator[Probe]:
     if request.scratch is None:
         created = nullcontext(database.url.set(database=":memory:"))
     else:
-        created = request.scratch.created(database.extensions, request.live.default_schema, request.live.search_path)
+        live, schema = request.live, database.version_table.schema
+        created = request.scratch.created(database.extensions, live.default_schema, live.search_path, schema)
     with created as url, probing([replace(database, url=url)]) as [probe]:
         probe.wait()
         yield probe

@@ -54,12 +54,15 @@ class Scratch:
     name: str
 
     @contextmanager
-    def created(self, extensions: Iterable[str], default_schema: str, search_path: str) -> Iterator[URL]:
+    def created(
+        self, extensions: Iterable[str], default_schema: str, search_path: str, version_schema: str | None = None
+    ) -> Iterator[URL]:
         """Create the database, empty but for the extensions, give its URL, and drop it at the end of the block.
 
         Args:
             default_schema: the schema of objects that revisions name without one.
             search_path: as the setting is written.
+            version_schema: the schema of the version table, if it has one of its own.
 
         Raises:
             MigrationError: the role may not create databases.
@@ -78,6 +81,8 @@ class Scratch:
             try:
                 url = self.server.set(database=self.name)
                 with closing(connections.open_to_read(url)) as driver:
+                    if version_schema is not None:
+                        _execute(driver, f"CREATE SCHEMA IF NOT EXISTS {quoted(version_schema)}")
                     equip(driver, extensions, default_schema, search_path)
                     if default_schema != "public":
                         _execute(driver, f"ALTER DATABASE {self.name} SET search_path FROM CURRENT")

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from multidb.config.configuration import DEFAULT_VERSION_TABLE as DEFAULT
+from multidb.config.configuration import VersionTable
 from multidb.schema.objects import Schema
 
 
@@ -28,12 +30,12 @@ class Dialect(Protocol):
         """Lock the tables of a schema against DDL, and `tables` against all use, until the transaction ends."""
 
 
-def dialect_of(connection: Connection) -> Dialect:
-    """The dialect of a connection; only its modules are imported."""
+def dialect_of(connection: Connection, version_table: VersionTable = DEFAULT) -> Dialect:
+    """The dialect of a connection, whose version table is no object of the schema; only its modules are imported."""
     if connection.dialect.name == "sqlite":
         from multidb.schema.sqlite.dialect import Sqlite
 
-        return Sqlite()
+        return Sqlite(version_table)
     from multidb.schema.postgresql.dialect import Postgresql
 
-    return Postgresql()
+    return Postgresql(version_table)

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import Connection
 
+from multidb.config.configuration import DEFAULT_VERSION_TABLE, VersionTable
 from multidb.errors import MigrationError
 from multidb.schema import snapshot
 from multidb.schema.dialect import Dialect, dialect_of
@@ -16,7 +17,11 @@ from multidb.schema.objects import Schema
 
 
 def reconciler(
-    wanted: Schema, revision: str, planned: Sequence[Difference], ignored: Sequence[str]
+    wanted: Schema,
+    revision: str,
+    planned: Sequence[Difference],
+    ignored: Sequence[str],
+    version_table: VersionTable = DEFAULT_VERSION_TABLE,
 ) -> Callable[[Connection], None]:
     """The function that repairs a database, to be called in its transaction; without differences it only verifies.
 
@@ -27,7 +32,7 @@ def reconciler(
     """
 
     def reconcile(connection: Connection) -> None:
-        dialect = dialect_of(connection)
+        dialect = dialect_of(connection, version_table)
         dialect.lock(connection, wanted, sorted({each.table for each in planned if each.violations and each.table}))
         before = dialect.read(connection)
         if differences(wanted, before, revision, ignored) != [replace(each, rows=None) for each in planned]:

@@ -60,8 +60,10 @@ def read(probe: Probe, seconds: float | None) -> Snapshot:
         if probe.result().in_doubt:
             raise MigrationError("an interrupted run left it in doubt: `python -m multidb recover` first")
         with reading(probe.database, probe.connection) as connection:
-            heads = MigrationContext.configure(connection).get_current_heads()
-            return Snapshot(probe.database, tuple(sorted(heads)), dialect_of(connection).read(connection))
+            table = probe.database.version_table
+            options = {"version_table": table.name, "version_table_schema": table.schema}
+            heads = MigrationContext.configure(connection, opts=options).get_current_heads()
+            return Snapshot(probe.database, tuple(sorted(heads)), dialect_of(connection, table).read(connection))
 
 
 def read_all(probes: Sequence[Probe], seconds: float | None) -> list[Snapshot | Exception]:

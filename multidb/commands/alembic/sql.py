@@ -8,9 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alembic import context
+from sqlalchemy import MetaData, Table
 
 from multidb.commands.support import sqlite_recorder
 from multidb.config.configuration import Database
+from multidb.database.quoting import quoted
 from multidb.errors import MigrationError, joined
 from multidb.logs import for_database, log
 from multidb.planning import nontransactional, planner, selection
@@ -23,8 +25,6 @@ _SQLITE_CHECK = (
     'INSERT INTO temp.dangling SELECT "table" FROM pragma_foreign_key_check',
     "DROP TABLE temp.dangling",
 )
-_CREATE_VERSION_TABLE = re.compile(r"^CREATE TABLE alembic_version \(", re.MULTILINE)
-_RETURNING = re.compile(r"^(INSERT INTO alembic_version .*) RETURNING \S+;$", re.MULTILINE)
 
 
 class SqlScript:
@@ -54,6 +54,9 @@ class SqlScript:
                 )
                 self.environment.configure_script(self.database, work=work, output=self.output, start=start)
                 with context.begin_transaction():
+                    schema = self.database.version_table.schema
+                    if schema is not None and start == "base":
+                        self._line(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
                     yield
 
     def _leave_transaction(self) -> None:
@@ -75,8 +78,18 @@ class SqlScript:
 
         A database that was taken down to its base has kept the table, and a script has no use for RETURNING.
         """
-        text = _CREATE_VERSION_TABLE.sub("CREATE TABLE IF NOT EXISTS alembic_version (", self.output.getvalue())
-        return _RETURNING.sub(r"\1;", text)
+        table = re.escape(self._version_table)
+        text = re.sub(
+            rf"^CREATE TABLE (?={table} \()", "CREATE TABLE IF NOT EXISTS ", self.output.getvalue(), flags=re.MULTILINE
+        )
+        return re.sub(rf"^(INSERT INTO {table} .*) RETURNING [^;]+;$", r"\1;", text, flags=re.MULTILINE)
+
+    @property
+    def _version_table(self) -> str:
+        """The version table's name as Alembic writes it."""
+        table = self.database.version_table
+        dialect = self.database.url.get_dialect()()
+        return dialect.identifier_preparer.format_table(Table(table.name, MetaData(), schema=table.schema))
 
 
 def write(environment: Environment, run_migrations: Callable[[], None]) -> None:

@@ -23,7 +23,7 @@ from multidb.planning.environment import Environment
 from multidb.planning.plan import Step
 
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
-_CATALOG = re.compile(r"\b(sqlite_master|sqlite_temp_master|sqlite_schema|alembic_version)\b", re.IGNORECASE)
+_CATALOG = r"\b(sqlite_master|sqlite_temp_master|sqlite_schema|{})\b"
 _CHANGE_AFTER_WITH = re.compile(r"\)\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 _READING_PRAGMA = re.compile(
     r"PRAGMA\s+(\w+\.)?(table_x?info|table_list|index_list|index_x?info|foreign_key_list|foreign_key_check)\b",
@@ -77,7 +77,8 @@ def recorded(environment: Environment, database: Database, start: str, output: T
         if start != "base":
             _replay(environment, database, connection, start)
         connection.begin()
-        recorder.record = lambda statement: _write(statement, output)
+        catalog = re.compile(_CATALOG.format(re.escape(database.version_table.name)), re.IGNORECASE)
+        recorder.record = lambda statement: _write(statement, catalog, output)
 
         def end_transaction() -> None:
             recorder.cursor().execute("COMMIT")  # recorded, as every statement of a cursor
@@ -103,12 +104,12 @@ def _replay(environment: Environment, database: Database, connection: Connection
         context.run_migrations()
 
 
-def _write(statement: str, output: TextIO) -> None:
+def _write(statement: str, catalog: re.Pattern[str], output: TextIO) -> None:
     """Record a statement, unless it only reads the catalog, as Alembic does. One that reads rows is refused."""
     text = _COMMENTS.sub("", statement, count=1)
     verb = text.split(None, 1)[0].upper() if text else ""
     reads = verb == "SELECT" or (verb == "WITH" and not _CHANGE_AFTER_WITH.search(text))
-    if reads and not _CATALOG.search(text):
+    if reads and not catalog.search(text):
         raise MigrationError(f"it reads rows, which --sql does not have: {text.splitlines()[0]}")
     if text and not reads and verb not in ("BEGIN", "EXPLAIN") and not _READING_PRAGMA.match(text):
         output.write(f"{statement.strip().rstrip(';')};\n\n")

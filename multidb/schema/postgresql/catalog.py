@@ -1,6 +1,7 @@
 """The SQL that the queries of all kinds share.
 
-To run a kind's query in psql: BEGIN, then SETTINGS, then SHARED with the query below it.
+To run a kind's query in psql: BEGIN, then SETTINGS with 'alembic_version' and '' for `%s`, then SHARED with the query
+below it.
 https://www.postgresql.org/docs/current/catalogs.html
 """
 
@@ -9,7 +10,8 @@ https://www.postgresql.org/docs/current/catalogs.html
 SETTINGS = """
 SAVEPOINT multidb_reading;
 SELECT set_config('multidb.default_schema', coalesce(current_schema(), 'public'), true),
-       set_config('multidb.search_path', current_setting('search_path'), true);
+       set_config('multidb.search_path', current_setting('search_path'), true),
+       set_config('multidb.version_table', %s, true), set_config('multidb.version_schema', %s, true);
 SET LOCAL search_path = ''; SET LOCAL quote_all_identifiers = off; SET LOCAL datestyle = 'ISO';
 SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; SET LOCAL extra_float_digits = 1;
 SELECT current_setting('server_version_num')::int, (
@@ -42,7 +44,10 @@ WITH members AS (
            s.identifier || '.' || quote_ident(c.relname) AS identifier,
            (SELECT name FROM roles WHERE oid = c.relowner) AS owner
     FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
-    WHERE NOT (s.is_default AND c.relname IN ('alembic_version', 'multidb_journal'))
+    WHERE NOT (s.is_default AND c.relname = 'multidb_journal')
+      AND NOT (c.relname = current_setting('multidb.version_table')
+               AND s.nspname = coalesce(nullif(current_setting('multidb.version_schema'), ''),
+                                        current_setting('multidb.default_schema')))
       AND NOT c.relispartition AND c.oid NOT IN (SELECT objid FROM members WHERE classid = 'pg_class'::regclass)
       AND NOT EXISTS (
           SELECT FROM pg_depend d

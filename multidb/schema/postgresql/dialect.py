@@ -6,11 +6,12 @@ the same object. SQLAlchemy's inspector sees less than half of it.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
 
+from multidb.config.configuration import DEFAULT_VERSION_TABLE, VersionTable
 from multidb.schema.objects import Address, Schema
 from multidb.schema.postgresql import dependency
 from multidb.schema.postgresql.base import PostgresqlObject
@@ -38,18 +39,20 @@ KINDS: tuple[type[PostgresqlObject], ...] = (
 _COLUMN_NAMES = "SELECT name FROM columns WHERE relkind IN ('r', 'p') AND attnum > 0"
 
 
+@dataclass(frozen=True)
 class Postgresql:
+    version_table: VersionTable = DEFAULT_VERSION_TABLE
     rebuilds_tables = False
 
     def read(self, connection: Connection, live: Schema | None = None) -> Schema:
-        with _reading(connection) as (cursor, server):
+        with self._reading(connection) as (cursor, server):
             found = [each for kind in KINDS for each in _objects(cursor, kind)]
             uses, casts = _uses(cursor), _casts(cursor)
         schema = replace(Schema({each.key: each for each in found}, "postgresql", *server), uses=uses, casts=casts)
         return as_written_for(live, schema, connection, lambda: self.read(connection)) if live else schema
 
     def column_names(self, connection: Connection) -> frozenset[str]:
-        with _reading(connection) as (cursor, _):
+        with self._reading(connection) as (cursor, _):
             cursor.execute(f"{SHARED} {_COLUMN_NAMES}")
             return frozenset(name for (name,) in cursor.fetchall())
 
@@ -66,15 +69,14 @@ class Postgresql:
             if existing:
                 cursor.execute(f"LOCK TABLE {', '.join(existing)} IN ACCESS SHARE MODE")
 
-
-@contextmanager
-def _reading(connection: Connection) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """A cursor under the settings that definitions depend on, and the fields of the server."""
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor:
-        cursor.execute(SETTINGS)
-        yield cursor, cursor.fetchone()
-        cursor.execute(RESET)
+    @contextmanager
+    def _reading(self, connection: Connection) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+        """A cursor under the settings that definitions depend on, and the fields of the server."""
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor:
+            cursor.execute(SETTINGS, [self.version_table.name, self.version_table.schema or ""])
+            yield cursor, cursor.fetchone()
+            cursor.execute(RESET)
 
 
 def _uses(cursor: Any) -> list[tuple[Address, Address]]:

@@ -1,9 +1,11 @@
 """SQLite: the registry of its kinds, reading and locking."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from multidb.config.configuration import DEFAULT_VERSION_TABLE, VersionTable
 from multidb.schema.objects import Schema
 from multidb.schema.sqlite import column, constraint, index, table, trigger, view
 from multidb.schema.sqlite.catalog import SHARED
@@ -14,15 +16,19 @@ _COLUMN_NAMES = """
 """
 
 
+@dataclass(frozen=True)
 class Sqlite:
+    version_table: VersionTable = DEFAULT_VERSION_TABLE
     rebuilds_tables = True
 
     def read(self, connection: Connection, live: Schema | None = None) -> Schema:
         found = [each for kind in KINDS for each in kind.read(connection)]
-        return Schema({each.key: each for each in found}, "sqlite")
+        versions = ("table", self.version_table.name)
+        return Schema({each.key: each for each in found if versions not in (each.key, each.parent)}, "sqlite")
 
     def column_names(self, connection: Connection) -> frozenset[str]:
-        return frozenset(connection.exec_driver_sql(f"{SHARED} {_COLUMN_NAMES}").scalars())
+        found = connection.exec_driver_sql(f"{SHARED} {_COLUMN_NAMES}").scalars()
+        return frozenset(name for name in found if not name.startswith(f"{self.version_table.name}."))
 
     def lock(self, connection: Connection, wanted: Schema, tables: Sequence[str]) -> None:
         """Nothing is left to lock: the transaction of a run excludes all others."""
