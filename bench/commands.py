@@ -8,12 +8,18 @@ from bench.case import ALEMBIC, IMPORTS, Case, Ratio
 from tests.support.project import NAMES, ON_POSTGRESQL, Postgres, Project
 
 MANY = 200
+# Revisions in each branch, and the goal of "nothing to do / bare imports" with so many.
+LONG = {100: 1.15, 500: 1.35}
 RATIOS = [
     Ratio("(a) nothing to do / bare imports", "nothing one", "imports", 1.5),
     Ratio("(a) nothing to do / ten projects", "nothing one", "ten one", 1 / 6),
     Ratio("(b) from empty / psql", "empty one", "psql one", 1.4),
     Ratio(f"(c) nothing to do, {MANY} revisions each / one", "nothing many", "nothing one", 1.9),
     Ratio(f"(c) nothing to do / bare imports, {MANY} revisions each", "nothing many", "imports", None),
+    *(
+        Ratio(f"(c) nothing to do / bare imports, {count} revisions each", f"nothing {count}", "imports", goal)
+        for count, goal in LONG.items()
+    ),
     Ratio(f"(c) nothing to do / ten projects, {MANY} revisions each", "nothing many", "ten many", None),
     Ratio(f"(c) from empty / psql, {MANY} revisions each", "empty many", "psql many", None),
 ]
@@ -44,10 +50,7 @@ def cases(folder: Path, postgres: Postgres, _running: ExitStack) -> dict[str, Ca
     for size, project in (("one", small), ("many", large)):
         count = 1 if size == "one" else MANY
         at_head = with_databases(project, postgres, f"{size}_head")
-        at_head.done("upgrade", "heads")
-        found[f"nothing {size}"] = Case(
-            f"nothing to do, {count} each", [[*ALEMBIC, "upgrade", "heads"]], at_head.root, at_head.variables
-        )
+        found[f"nothing {size}"] = nothing_to_do(at_head, count)
         found[f"ten {size}"] = ten_projects(folder / f"ten_{size}", at_head, count)
         empty = with_databases(project, postgres, f"{size}_empty")
         found[f"empty {size}"] = Case(
@@ -59,7 +62,16 @@ def cases(folder: Path, postgres: Postgres, _running: ExitStack) -> dict[str, Ca
             f"psql, file by file, {count} each", _clients(project, empty), empty.root,
             before=lambda project=empty: emptied(project, postgres),  # type: ignore[misc]
         )  # fmt: skip
+    for count in LONG:
+        project = checkout(folder / f"long_{count}", postgres, revisions=count)
+        found[f"nothing {count}"] = nothing_to_do(with_databases(project, postgres, f"long_{count}_head"), count)
     return found
+
+
+def nothing_to_do(project: Project, count: int) -> Case:
+    """The upgrade of databases that are at head."""
+    project.done("upgrade", "heads")
+    return Case(f"nothing to do, {count} each", [[*ALEMBIC, "upgrade", "heads"]], project.root, project.variables)
 
 
 def checkout(root: Path, postgres: Postgres, revisions: int) -> Project:

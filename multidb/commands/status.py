@@ -111,8 +111,9 @@ def _status(command: Command, probe: Probe, known: _Known) -> _Status:
         status.revision = sorted(result.heads)
         if not status.in_doubt:
             branch.check_known(result.heads)
-            pending = branch.revision_map.iterate_revisions("heads", result.heads, implicit_base=True)
-            status.pending = sum(1 for _ in pending)
+            if status.revision != status.head:
+                pending = branch.revision_map.iterate_revisions("heads", result.heads, implicit_base=True)
+                status.pending = sum(1 for _ in pending)
         with connections.around(database.url, lambda: probe.connection) as connection:
             rows = journal.rows(connection) if result.journal_columns else []
         if rows:

@@ -5,7 +5,7 @@ Alembic works on whatever its ScriptDirectory's revision map holds. With the map
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from alembic.script.revision import Revision, RevisionError, RevisionMap
 from multidb.config.configuration import revision_prefix
 from multidb.errors import MigrationError, in_database, reason_of
 from multidb.output import revisions_text
-from multidb.planning.revision_files import RevisionFile, RevisionScript, place_of, read_folder
+from multidb.planning.revision_files import RevisionFile, RevisionScript, read_folder
 
 NUMBER_WIDTH = 4
 LONGEST_ID = 32
@@ -36,7 +36,7 @@ class Branch:
         self._script = script
         with in_database(database):
             _check_unique(files)
-            problems = list(_problems(self.files, database, self.folder.parent))
+            problems = list(_problems(self.files, self.heads, database, self.folder.parent))
             if problems:
                 raise MigrationError("; ".join(problems))
 
@@ -252,46 +252,76 @@ def _check_no_strays(versions: Path, names: Iterable[str]) -> None:
         )
 
 
-def _check_unique(files: Iterable[RevisionFile]) -> None:
+def _check_unique(files: Sequence[RevisionFile]) -> None:
     """Raise MigrationError if two files have one id: of two in a folder, Alembic would apply one in silence."""
+    if len({file.revision for file in files}) == len(files):
+        return
     places: dict[str, list[str]] = {}
     for file in files:
-        places.setdefault(file.revision, []).append(file.path)
+        places.setdefault(file.revision, []).append(file.place)
     twice = [
-        f"{' and '.join(sorted(map(place_of, found)))} have the same id, {revision}: give the later one the next number"
+        f"{' and '.join(sorted(found))} have the same id, {revision}: give the later one the next number"
         for revision, found in places.items()
         if len(found) > 1
     ]
-    if twice:
-        raise MigrationError("; ".join(twice))
+    raise MigrationError("; ".join(twice))
 
 
-def _problems(files: dict[str, RevisionFile], database: str, versions: Path) -> Iterator[str]:
+def _problems(files: Mapping[str, RevisionFile], heads: Sequence[str], database: str, versions: Path) -> Iterator[str]:
     """What Alembic would refuse, or skip in silence, in the files of a branch."""
-    labels = {label: file for file in files.values() for label in file.branch_labels}
+    labels = {label for file in files.values() for label in file.branch_labels}
     bases = [file for file in files.values() if not file.parents]
     for file in files.values():
-        try:
-            Revision.verify_rev_id(file.revision)
-        except RevisionError as error:
-            yield f"{file.place}: {error}"
-        for parent in file.parents:
-            if parent not in files:
-                yield f"{file.place}: its down_revision {parent!r} is no revision of this branch"
-        for dependency in file.dependencies:
-            if dependency not in files and dependency not in labels:
+        if not _is_usual(file, files):
+            yield from (f"{file.place}: {problem}" for problem in _problems_of(file, files, labels))
+            for label in file.branch_labels:
+                if label != database and (versions / label).is_dir():
+                    yield f"{file.place}: the branch label {label} names a database: take another, or none"
+    if len(bases) > 1:
+        for file in bases:
+            if database not in file.branch_labels:
                 yield (
-                    f"{file.place}: {dependency!r} is depended on, but is no revision of this branch: "
-                    "a revision can't depend on another database's"
+                    f"{file.place}: {file.revision} is the branch's first revision, or should follow one: "
+                    f'give it `branch_labels = ("{database}",)`, or a down_revision'
                 )
-        for label in file.branch_labels:
-            if label != database and (versions / label).is_dir():
-                yield f"{file.place}: the branch label {label} names a database: take another, or none"
-        if not file.parents and len(bases) > 1 and database not in file.branch_labels:
+    circle = files.keys() - _reached(files, heads)
+    if circle:
+        yield f"{', '.join(files[revision].place for revision in sorted(circle))}: they follow each other in a circle"
+
+
+def _is_usual(file: RevisionFile, files: Mapping[str, RevisionFile]) -> bool:
+    """Whether a file only follows another one of its branch; asked first, because all files are checked every time."""
+    down = file.down_revision
+    is_child = isinstance(down, str) and down in files and file.depends_on is None
+    return is_child and not file.branch_labels and file.revision.replace("_", "").isalnum()
+
+
+def _problems_of(file: RevisionFile, files: Mapping[str, RevisionFile], labels: set[str]) -> Iterator[str]:
+    try:
+        Revision.verify_rev_id(file.revision)
+    except RevisionError as error:
+        yield str(error)
+    for parent in file.parents:
+        if parent not in files:
+            yield f"its down_revision {parent!r} is no revision of this branch"
+    for dependency in file.dependencies:
+        if dependency not in files and dependency not in labels:
             yield (
-                f"{file.place}: {file.revision} is the branch's first revision, or should follow one: "
-                f'give it `branch_labels = ("{database}",)`, or a down_revision'
+                f"{dependency!r} is depended on, but is no revision of this branch: "
+                "a revision can't depend on another database's"
             )
+
+
+def _reached(files: Mapping[str, RevisionFile], heads: Iterable[str]) -> set[str]:
+    """The revisions that lead to a head."""
+    found: set[str] = set()
+    left = list(heads)
+    while left:
+        revision = left.pop()
+        if revision in files and revision not in found:
+            found.add(revision)
+            left += files[revision].parents
+    return found
 
 
 def _map_of(scripts: Iterable[RevisionScript]) -> RevisionMap:

@@ -78,6 +78,8 @@ def _planned(
     found: list[Plan] = []
     errors: list[MigrationError] = []
     for result in results:
+        if _is_at_head(environment, result):
+            continue
         try:
             with environment.working_on(result.database.name) as branch:
                 planned = plan(branch, result)
@@ -202,6 +204,15 @@ def _explained(symbol: str) -> Iterator[None]:
         if "Ambiguous walk" in str(error):  # Alembic's own message, which is not translated
             raise MigrationError(f"{symbol} is ambiguous from a merge: name the revision you mean") from error
         raise
+
+
+def _is_at_head(environment: Environment, result: ProbeResult) -> bool:
+    """Whether `upgrade heads` finds nothing to do: the usual case, which needs no map of Alembic's."""
+    request, name = environment.request, result.database.name
+    if request.command != "upgrade" or request.symbols[0] not in ("heads", "head", f"{name}@heads", f"{name}@head"):
+        return False
+    heads = environment.branch(name).heads
+    return len(heads) == 1 and result.recorded == heads
 
 
 def _is_at_the_end(environment: Environment, branch: Branch, result: ProbeResult) -> bool:

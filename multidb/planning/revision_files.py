@@ -20,7 +20,6 @@ from alembic.script import Script
 
 from multidb.errors import MigrationError, in_database, reason_of
 from multidb.planning import alembic_internals
-from multidb.processes import map_in_processes
 
 Result = TypeVar("Result")
 OUTSIDE_TRANSACTION = "outside_transaction"
@@ -32,19 +31,18 @@ _ASSIGNMENTS = {
     rb"""(None|True|False|"[^"\\\n]*"|'[^'\\\n]*'|[(\[][^()\[\]#\\]*[)\]])[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)"""
     for name, text in _BYTES.items()
 }
-_PLAIN = {name: re.compile(pattern) for name, pattern in _ASSIGNMENTS.items()}
 _USUAL = re.compile(b"".join(list(_ASSIGNMENTS.values())[:4]))  # as Alembic's template writes them
 _LONGEST = 1 << 16  # bytes of a file that is read without an import
 _COMMENT = b"# revision identifiers"  # of Alembic's template
 # Whatever else may give one of the names a value.
-_BOUND = re.compile(
+_BOUND = (
     rb"\b(?:%(names)s)\b(?=[ \t]*(?:,|:?=(?!=)|:[^\n=]+=(?!=)))"
     rb"|\b(?:as|def|class|for|global|del)[ \t]+(?:%(names)s)\b"
     rb"|\bimport\b[^\n]*\b(?:%(names)s)\b"
     rb"""|["'](?:%(names)s)["']""" % {b"names": "|".join(_NAMES).encode()}
 )
-_OTHER_CODING = re.compile(rb"\n?[^\n]*(?:\n[^\n]*)?coding[:=](?![ \t]*utf-?8)", re.IGNORECASE)
-_DOCSTRING = re.compile(r'\s*"""([^\\]*?)"""')
+_OTHER_CODING = rb"(?i)\n?[^\n]*(?:\n[^\n]*)?coding[:=](?![ \t]*utf-?8)"
+_DOCSTRING = r'\s*"""([^\\]*?)"""'
 
 
 class RevisionFile(NamedTuple):
@@ -72,7 +70,7 @@ class RevisionFile(NamedTuple):
 
     def docstring(self) -> str:
         text = Path(self.path).read_text(encoding="utf-8-sig", errors="replace")
-        match = _DOCSTRING.match(text)
+        match = re.match(_DOCSTRING, text)
         return match[1] if match else ast.get_docstring(ast.parse(text), clean=False) or ""
 
 
@@ -227,7 +225,7 @@ def _plain_values(text: bytes) -> dict[str, Any] | None:
 
 def _line(text: bytes, name: str) -> re.Match[bytes] | None:
     start = text.find(b"\n" + _BYTES[name]) + 1
-    return _PLAIN[name].match(text, start) if start else None
+    return re.compile(_ASSIGNMENTS[name]).match(text, start) if start else None
 
 
 def _value(literal: str) -> Any:
@@ -239,7 +237,7 @@ def _value(literal: str) -> Any:
 
 def _is_all(text: bytes, found: Mapping[str, bytes]) -> bool:
     """Whether the names get these values, and no others elsewhere in the file."""
-    if b"import *" in text or (b"coding" in text and _OTHER_CODING.match(text)):
+    if b"import *" in text or (b"coding" in text and re.match(_OTHER_CODING, text)):
         return False
     if text.count(b"revision") == 2 + text.count(_COMMENT):  # one is in `down_revision`
         for name in _NAMES[2:]:
@@ -247,7 +245,7 @@ def _is_all(text: bytes, found: Mapping[str, bytes]) -> bool:
                 break
         else:
             return True
-    return len(_BOUND.findall(text)) == len(found)
+    return len(re.findall(_BOUND, text)) == len(found)
 
 
 def _normalised(path: str, values: dict[str, Any]) -> RevisionFile:
@@ -279,6 +277,8 @@ def _apart(function: Callable[[str], Result], paths: Sequence[str]) -> list[Resu
         if os.getpid() != here:  # where nothing can be forked, it is this one
             _discard_output()
         return [function(path) for path in paths]
+
+    from multidb.processes import map_in_processes  # which most commands don't need
 
     [found] = map_in_processes(call, [paths], 1)
     return found
