@@ -37,6 +37,12 @@ _POSTGRESQL = (
     _rule("0A000 58P01", "install the extension on the server", _CREATE_EXTENSION),
     _rule("42501", "a superuser must create it once: `python -m multidb create` with an admin URL", _CREATE_EXTENSION),
     _rule("42501", "grant the role the privilege, or make it the owner of the database"),
+    _rule(
+        "22001",
+        "the id of a revision is longer than the version table can hold: give it a shorter one, or widen version_num "
+        "in the revision before it",
+        r"\bversion_num\b",
+    ),
     # Sessions that the server ended: admin_shutdown, crash_shutdown, cannot_connect_now, and for being idle.
     _rule("57P01 57P02 57P03 57P05 25P03", _BROKEN),
 )

@@ -108,7 +108,7 @@ def row_of(run: Run, attempt: Attempt, before: Iterable[str], revisions: Sequenc
         "state": BEGUN,
         "release": run.release,
         "command": run.command,
-        "before": ",".join(sorted(before)),
+        "before": _joined(before),
         "revisions": json.dumps(revisions),
         "participants": json.dumps(attempt.databases),
         "who": run.who,
@@ -121,7 +121,7 @@ def row_of(run: Run, attempt: Attempt, before: Iterable[str], revisions: Sequenc
 
 def committed(after: Iterable[str], seconds: float) -> dict[str, Any]:
     """The columns that a row gets in the transaction that it describes."""
-    return {"state": COMMITTED, "after": ",".join(sorted(after)), "seconds": round(seconds, 3)}
+    return {"state": COMMITTED, "after": _joined(after), "seconds": round(seconds, 3)}
 
 
 def missing_columns(there: Collection[str]) -> list[str]:
@@ -235,12 +235,21 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _joined(revisions: Iterable[str]) -> str:
+    """Revisions, comma-separated; a comma in an id is written as in a URL."""
+    return ",".join(each.replace("%", "%25").replace(",", "%2C") for each in sorted(revisions))
+
+
+def _split(text: str | None) -> tuple[str, ...]:
+    return tuple(each.replace("%2C", ",").replace("%25", "%") for each in (text or "").split(",") if each)
+
+
 def _placeholder(connection: Connection, column: str) -> str:
     return f":{column}" if connection.dialect.name == "sqlite" else f"%({column})s"
 
 
 def _row(columns: dict[str, Any]) -> JournalRow:
-    columns |= {name: tuple(filter(None, (columns[name] or "").split(","))) for name in ("before", "after")}
+    columns |= {name: _split(columns[name]) for name in ("before", "after")}
     columns |= {name: tuple(json.loads(columns[name] or "[]")) for name in ("revisions", "participants")}
     columns |= {name: json.loads(columns[name] or "{}") for name in ("versions", "details")}
     two_phase = columns["two_phase"]

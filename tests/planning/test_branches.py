@@ -61,6 +61,28 @@ def test_every_command_takes_ids_of_any_form(hashes: Project) -> None:
     assert hashes.versions()["auth_db"] == ["3d2b1a0f9e8c"]
 
 
+@pytest.mark.parametrize("revision", ["2024.01.05", "with space", "ä_ß", "a,b", "100%2C", "_", "1"])
+def test_an_id_may_have_any_character_that_alembic_takes(few: Project, revision: str) -> None:
+    write(few, "auth_db", revision, "auth_0001")
+    few.done("upgrade", revision)
+    assert few.versions()["auth_db"] == [revision]
+    assert few.multidb("ready", "auth_db").code == 0
+    assert few.multidb("rollback", "--yes").code == 0
+    assert few.versions() == few.at(1)
+    few.done("upgrade", "heads")
+    few.done("downgrade", "auth_db@-1")
+    assert few.versions() == few.at(1)
+
+
+def test_an_id_may_be_as_long_as_the_version_table_allows(few: Project) -> None:
+    write(few, "auth_db", "a" * 40, "auth_0001")
+    error = few.alembic("upgrade", "heads").reason
+    assert "the id of a revision is longer than the version table can hold: give it a shorter one" in error
+    few.rows("auth_db", "ALTER TABLE alembic_version ALTER version_num TYPE varchar(64)")
+    few.done("upgrade", "heads")
+    assert few.versions()["auth_db"] == ["a" * 40]
+
+
 def test_a_new_revision_counts_on_after_a_history_of_hashes(hashes: Project) -> None:
     hashes.done("-x", "db=auth_db", "revision", "-m", "one")
     hashes.done("-x", "db=auth_db", "revision", "-m", "two")
