@@ -7,6 +7,7 @@ Alembic works on whatever its ScriptDirectory's revision map holds. With the map
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
@@ -124,12 +125,6 @@ class Branch:
         match = re.fullmatch(rf"{revision_prefix(self.database)}_(\d+)", revision)
         return int(match[1]) if match else None
 
-    def next_id(self) -> str:
-        """The id of a revision to be added: `auth_0002` after `auth_0001`, and after a single `4f2c1a`."""
-        numbers = [self.number_of(revision) or 0 for revision in self.files]
-        number = max([len(numbers), *numbers]) + 1
-        return f"{revision_prefix(self.database)}_{number:0{NUMBER_WIDTH}}"
-
     def _labels(self, revision: str) -> set[str]:
         script = self.revision_map.get_revision(revision)
         assert script is not None
@@ -169,6 +164,29 @@ class Revisions:
             self._branches[name] = Branch(self._script, name, files)
         return self._branches[name]
 
+    def next_id(self, name: str) -> str:
+        """The id of a revision to be added: `auth_0002` after `auth_0001`, and after a single `4f2c1a`."""
+        branch, prefix = self.branch(name), revision_prefix(name)
+        numbers = [branch.number_of(revision) or 0 for revision in branch.files]
+        candidates = (f"{prefix}_{number:0{NUMBER_WIDTH}}" for number in count(max([len(numbers), *numbers]) + 1))
+        return next(candidate for candidate in candidates if self.owner_of(candidate) is None)
+
+    def check_new(self, revision: str, name: str) -> None:
+        """Raise MigrationError if a new revision of a database can't have an id."""
+        try:
+            Revision.verify_rev_id(revision)
+        except RevisionError as error:
+            raise MigrationError(str(error), name) from error
+        if len(revision) > LONGEST_ID:
+            raise MigrationError(
+                f"the revision id {revision!r} is longer than the {LONGEST_ID} characters of alembic_version: "
+                "give the database a shorter name, or the revision a shorter id with --rev-id",
+                name,
+            )
+        owner = self.owner_of(revision)
+        if owner is not None:
+            raise MigrationError(f"there is a revision {revision}, of {owner}: take another id", name)
+
     def owner_of(self, revision: str) -> str | None:
         """The database that has a revision, or None."""
         found = (name for name, files in self._readable.items() if any(file.revision == revision for file in files))
@@ -194,20 +212,6 @@ class Revisions:
     @property
     def _readable(self) -> dict[str, list[RevisionFile]]:
         return {name: files for name, files in self._files.items() if not isinstance(files, MigrationError)}
-
-
-def check_id(revision: str, database: str) -> None:
-    """Raise MigrationError if Alembic takes no such id, or if it is longer than `alembic_version` can hold."""
-    try:
-        Revision.verify_rev_id(revision)
-    except RevisionError as error:
-        raise MigrationError(str(error), database) from error
-    if len(revision) > LONGEST_ID:
-        raise MigrationError(
-            f"the revision id {revision!r} is longer than the {LONGEST_ID} characters of alembic_version: "
-            "give the database a shorter name, or the revision a shorter id with --rev-id",
-            database,
-        )
 
 
 def check_label(label: str, database: str, versions: Path) -> None:

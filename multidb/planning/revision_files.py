@@ -71,7 +71,12 @@ class RevisionFile(NamedTuple):
     def docstring(self) -> str:
         text = Path(self.path).read_text(encoding="utf-8-sig", errors="replace")
         match = re.match(_DOCSTRING, text)
-        return match[1] if match else ast.get_docstring(ast.parse(text), clean=False) or ""
+        if match:
+            return match[1]
+        try:
+            return ast.get_docstring(ast.parse(text), clean=False) or ""
+        except (SyntaxError, ValueError):  # which the run of the file reports
+            return ""
 
 
 class RevisionScript(Script):

@@ -38,6 +38,13 @@ def test_a_command_of_our_own_shows_the_other_databases(broken: Project, postgre
     assert "auth_db" in result.out or command_line == "verify"
 
 
+def test_history_lists_a_file_that_python_cannot_parse(few: Project) -> None:
+    path = few.add_revision("auth_db", 2, "(")
+    path.write_text(path.read_text().partition("\n\n")[2])  # without its docstring
+    assert "auth_0001 -> auth_0002 (auth_db) (head)" in few.done("history").out
+    assert "'(' was never closed" in few.alembic("upgrade", "heads").error
+
+
 def test_verify_reports_the_other_databases(broken: Project) -> None:
     [file] = (broken.root / "migrations/versions/auth_db").glob("*.py")
     file.write_text(file.read_text() + "# changed\n")

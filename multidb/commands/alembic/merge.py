@@ -7,7 +7,6 @@ from alembic.script import Script
 
 from multidb.errors import MigrationError, reported
 from multidb.planning.alembic_internals import replace_generate_revision
-from multidb.planning.branches import check_id
 from multidb.planning.environment import Environment
 
 
@@ -24,8 +23,8 @@ def run(environment: Environment) -> None:
                 merged = [each.revision for each in branch.directory.get_revisions(heads)]
                 if len(set(merged)) < 2:
                     raise MigrationError(f"{', '.join(merged)} is one revision: there is nothing to merge")
-                new_id = asked_id or branch.next_id()
-                check_id(new_id, name)
+                new_id = asked_id or environment.revisions.next_id(name)
+                environment.revisions.check_new(new_id, name)
                 return branch.directory.generate_revision(
                     new_id, message or f"merge {' and '.join(sorted(merged))}", head=heads, **options
                 )

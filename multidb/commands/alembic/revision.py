@@ -13,7 +13,7 @@ from typing import Any
 from alembic.autogenerate import RevisionContext
 
 from multidb.errors import ExitCode, MigrationError
-from multidb.planning.branches import Branch, check_id, check_label
+from multidb.planning.branches import Branch, check_label
 from multidb.planning.environment import Environment
 
 
@@ -89,11 +89,8 @@ def _placed(environment: Environment, branch: Branch, arguments: dict[str, Any])
         raise MigrationError("its revisions belong in its own folder: leave --version-path out", name)
     if arguments["branch_label"]:
         check_label(arguments["branch_label"], name, branch.folder.parent)
-    new_id = arguments["rev_id"] or branch.next_id()
-    check_id(new_id, name)
-    owner = environment.revisions.owner_of(new_id)
-    if owner is not None:
-        raise MigrationError(f"there is a revision {new_id}, of {owner}: take another id", name)
+    new_id = arguments["rev_id"] or environment.revisions.next_id(name)
+    environment.revisions.check_new(new_id, name)
     placed = arguments | {"rev_id": new_id, "version_path": str(branch.folder)}
     if not branch.heads:
         placed["head"], placed["branch_label"] = "base", name
