@@ -74,12 +74,14 @@ class ModelSchemas:
     ) -> Schema:
         if server not in self._connections:
             self._connections[server] = self._opened.enter_context(_scratch_database(server))
-        connection = self._connections[server]
+        # After a failure, a DDL event may have committed: the next models get a new database.
+        connection = self._connections.pop(server)
         with connection.begin() as transaction:
             equip(connection.connection.driver_connection, *like)
             metadata.create_all(connection)
             found = dialect_of(connection).read(connection, live)
             transaction.rollback()
+        self._connections[server] = connection
         return found
 
     def _server(self, database: Database, driver: Driver) -> ScratchServer:

@@ -282,6 +282,15 @@ def test_models_that_cannot_be_created_are_a_failure_and_no_difference(
     assert result.error == "error: auth_db: could not be compared, as the lines above say"
 
 
+def test_what_the_models_of_one_database_commit_is_no_difference_of_the_next(few: Project, postgres: Postgres) -> None:
+    few.variables |= postgres.scratch
+    event = "\n\nfrom sqlalchemy import DDL, event\nevent.listen(Base.metadata, 'after_create', DDL('COMMIT'))\n"
+    few.write("models/auth.py", (few.root / "models/auth.py").read_text() + event)
+    result = few.alembic("check")
+    assert [line.split()[:2] for line in result.out.splitlines()] == [["auth_db", "FAILED:"]]
+    assert result.error == "error: auth_db: could not be compared, as the lines above say"
+
+
 def test_without_a_scratch_server_nothing_is_said_to_be_like_the_models(checked: Project) -> None:
     checked.write("models/auth.py", version(1))
     variables = checked.variables | {"SCRATCH_SERVER_URL": "postgresql://postgres:s3cret@127.0.0.1:1"}
