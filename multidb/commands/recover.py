@@ -86,7 +86,7 @@ def _await_session(probe: Probe, seconds: float) -> str:
     wait = Wait(min(seconds, _SESSION_WAIT))
     with for_database(probe.database.name):
         try:
-            while holder := locks.holder(probe.connection):
+            while holder := locks.holder_of(probe.connection):
                 wait.pause(lambda holder=holder: holder)  # type: ignore[misc]
         except LockedError as error:
             return f"{probe.database.name}: {error.holder} may still be at work: run again when it has ended"

@@ -155,11 +155,6 @@ def holder_of(driver: Driver) -> str | None:
     """Describe the session that holds the lock, or None if the lock is free."""
     if isinstance(driver, sqlite3.Connection):
         return "another process that writes to the file"
-    return holder(driver) or "a run that has just ended"
-
-
-def holder(driver: Driver) -> str | None:
-    """Describe the session that holds the lock of a PostgreSQL database; None if the lock is free."""
     with driver.cursor() as cursor:
         cursor.execute(_HOLDER, [KEY >> 32, KEY & 0xFFFFFFFF])
         found = cursor.fetchone()
