@@ -64,6 +64,7 @@ class PartialError(MigrationError):
     """Some databases were changed and others not, or a transaction is in doubt."""
 
     exit_code = ExitCode.PARTIAL
+    is_in_doubt = False
 
 
 def joined(errors: Sequence[MigrationError]) -> MigrationError:

@@ -10,6 +10,7 @@ from multidb.database import journal
 from multidb.database.journal import JournalRow, Journals
 from multidb.errors import ExitCode
 from multidb.output import columns, revisions_text
+from multidb.release import running
 
 _OF_RUN = ("run", "release", "command", "state", "who", "host", "started_at", "versions")
 _OF_DATABASE = ("attempt", "two_phase", "before", "after", "revisions", "started_at", "seconds", "details")
@@ -21,7 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(command: Command) -> ExitCode:
-    runs = list(_runs(journal.read_all(command.databases)))
+    journals = journal.read_all(command.databases)
+    runs = list(_runs({name: running.marked(command.configuration, rows) for name, rows in journals.items()}))
     if command.options.json:
         print(json.dumps(runs, indent=2))
         return ExitCode.OK
@@ -33,6 +35,9 @@ def run(command: Command) -> ExitCode:
             for row in each["databases"]
         ]
         print(columns(lines))
+        if each["ended"] and each["ended"]["error"]:
+            role = f" as {each['ended']['role']}" if each["ended"]["role"] else ""
+            print(f"    ended {each['ended']['at'][:19]}Z{role}: {each['ended']['error']}")
     if not runs:
         print("no run yet")
     return ExitCode.OK
@@ -45,22 +50,37 @@ def _runs(journals: Journals) -> Iterable[dict[str, Any]]:
             by_run.setdefault(row.run, []).append((name, row))
     first = {run_id: min((row for _, row in found), key=lambda row: row.started_at) for run_id, found in by_run.items()}
     for run_id, row in sorted(first.items(), key=lambda item: item[1].started_at, reverse=True):
+        found = by_run[run_id]
+        newest_first = sorted((each for _, each in found), key=_number, reverse=True)
+        ended = next((each.ended for each in newest_first if each.ended), None)
         yield {key: getattr(row, key) for key in _OF_RUN} | {
-            "state": _state(by_run[run_id], set(journals)),
-            "databases": [_row(name, each) for name, each in by_run[run_id]],
+            "state": _state(found, set(journals)),
+            "ended": ended,
+            "databases": [_row(name, each) for name, each in found],
         }
 
 
 def _state(rows: Sequence[tuple[str, JournalRow]], names: set[str]) -> str:
-    """The state of a run, as far as the journals that were read show it."""
+    """How a run ended: as it reported itself, else as far as the journals that were read show it."""
+    last = max(_number(row) for _, row in rows)
+    results = {row.result for _, row in rows if row.ended} - {journal.COMMITTED, journal.NOT_COMMITTED}
+    if results:
+        return results.pop()
     missing: dict[str, set[str]] = {}  # of each committed attempt, the databases without a row of it
-    last = max((row.attempt for _, row in rows), key=lambda attempt: int(attempt.rpartition(".")[2]))
     for name, row in rows:
         if row.is_committed:
             missing.setdefault(row.attempt, set(row.participants) & names).discard(name)
+    open_ends = {row.result for _, row in rows if _number(row) == last and not row.is_committed}
     if not missing:
-        return "not committed"
-    return "partly committed" if any(missing.values()) or last not in missing else "committed"
+        return (open_ends or {journal.NOT_COMMITTED}).pop()
+    if open_ends == {journal.RUNNING}:
+        return journal.RUNNING
+    return journal.PARTLY_COMMITTED if any(missing.values()) or open_ends else journal.COMMITTED
+
+
+def _number(row: JournalRow) -> int:
+    """The number of a row's attempt in its run."""
+    return int(row.attempt.rpartition(".")[2])
 
 
 def _row(database: str, row: JournalRow) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from multidb.database import connections, journal
 from multidb.database.attempt import Prepared
 from multidb.database.probe import Probe, probing
 from multidb.errors import ExitCode, exit_code_of, reason_of
-from multidb.output import columns, revisions_text
-from multidb.release import evidence, recovery
+from multidb.output import columns, revisions_text, shortened
+from multidb.release import evidence, recovery, running
 from multidb.release.evidence import Evidence, Verdict
 
 _TITLES = ("database", "revision", "head", "pending", "last run")
-_LAST_RUN = ("run", "release", "command", "state", "started_at", "seconds", "who", "host")
+_LAST_RUN = ("run", "release", "command", "state", "result", "ended", "started_at", "seconds", "who", "host")
+_LONGEST_ERROR = 100  # characters of a failed run's error
 
 _DECIDED = {Verdict.COMMITTED: "committed", Verdict.ROLLED_BACK: "not committed"}
 _LONGEST_LOCK = 1.0  # seconds that another command may have locked what it only looks at
@@ -84,11 +85,19 @@ class _Status:
         head = ", ".join(self.head) or "no revisions"
         if self.error:
             return self.database, "?", ", ".join(self.head), "?", f"FAILED: {self.error}"
-        run = self.last_run
-        last = f"{run['started_at'][:19]}Z {run['release'] or run['run']} ({run['command']})" if run else "-"
         is_running = all(each["in_progress"] for each in self.in_doubt)
         pending = str(self.pending) if not self.in_doubt else "in progress" if is_running else "in doubt"
-        return self.database, revisions_text(self.revision), head, pending, last
+        return self.database, revisions_text(self.revision), head, pending, self._last_run_text()
+
+    def _last_run_text(self) -> str:
+        run = self.last_run
+        if run is None:
+            return "-"
+        text = f"{run['started_at'][:19]}Z {run['release'] or run['run']} ({run['command']})"
+        if run["result"] == journal.COMMITTED:
+            return text
+        error = run["ended"] and run["ended"]["error"]
+        return f"{text} {run['result']}" + (f": {shortened(error, _LONGEST_ERROR)}" if error else "")
 
 
 def _evidence(configuration: Configuration, probes: Iterable[Probe]) -> _Known:
@@ -115,7 +124,7 @@ def _status(command: Command, probe: Probe, known: _Known) -> _Status:
                 pending = branch.revision_map.iterate_revisions("heads", result.heads, implicit_base=True)
                 status.pending = sum(1 for _ in pending)
         with connections.around(database.url, lambda: probe.connection) as connection:
-            rows = journal.rows(connection) if result.journal_columns else []
+            rows = running.marked(command.configuration, journal.rows(connection) if result.journal_columns else [])
         if rows:
             status.last_run = {key: getattr(rows[-1], key) for key in _LAST_RUN}
     except Exception as error:  # shown in the database's line; the others have theirs

@@ -51,8 +51,8 @@ class Attempt:
         return f"{self.run}.{self.number}"
 
     def decides(self, database: str) -> bool:
-        """Whether this database's commit decides for others, which are prepared before."""
-        return self.two_phase and self.decider == database
+        """Whether this database's commit is the decision; its journal has the attempt's row before that as begun."""
+        return self.decider == database
 
     def gid(self, database: str) -> str:
         """The name of a database's prepared transaction, at most 200 bytes."""

@@ -57,6 +57,9 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS {NAME} (
 _ADDED = {"two_phase": "BOOLEAN", "details": "TEXT"}
 """The columns that the table did not have at first."""
 BEGUN, COMMITTED = "begun", "committed"
+# How a run ended, beside COMMITTED.
+FAILED, PARTLY_COMMITTED, IN_DOUBT = "failed", "partly committed", "in doubt"
+RUNNING, KILLED, NOT_COMMITTED = "running", "killed", "not committed"
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,29 @@ class JournalRow:
     versions: Mapping[str, str]
     two_phase: bool | None  # None in a row of an older checkout, which does not say
     details: Mapping[str, Any]
+    is_running: bool = False  # whether the run is in progress; see release/running.py
+
+    @property
+    def ended(self) -> Mapping[str, Any] | None:
+        """How the run ended: `result`, `at` (ISO 8601, UTC), the database `role`, the `error`; None if not known."""
+        return self.details.get("ended")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither committed nor known how the run ended."""
+        return not self.is_committed and self.ended is None
+
+    @property
+    def result(self) -> str:
+        """How the run ended, as far as this row tells: a word for people."""
+        if self.ended is not None and self.ended["result"] != IN_DOUBT:  # which may have been resolved since
+            return str(self.ended["result"])
+        if self.is_committed:
+            return COMMITTED
+        if self.is_running:
+            return RUNNING
+        # An older checkout does not report how a run ended.
+        return NOT_COMMITTED if self.ended is not None or self.two_phase is None else KILLED
 
     @property
     def is_committed(self) -> bool:
@@ -95,13 +121,13 @@ class JournalRow:
         return all(each["sha256"] is None for each in self.revisions)
 
 
-_COLUMNS = tuple(field.name for field in fields(JournalRow))
+_COLUMNS = tuple(field.name for field in fields(JournalRow) if field.name != "is_running")
 Journals = Mapping[str, list[JournalRow]]
 """The rows of each database, oldest first, by the databases' names."""
 
 
-def row_of(run: Run, attempt: Attempt, before: Iterable[str], revisions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The columns of an attempt's row as `begun`; `applied` describes each revision that it is about to apply."""
+def row_of(run: Run, attempt: Attempt, before: Iterable[str]) -> dict[str, Any]:
+    """The columns of an attempt's row as `begun`."""
     return {
         "attempt": attempt.id,
         "run": run.id,
@@ -109,7 +135,6 @@ def row_of(run: Run, attempt: Attempt, before: Iterable[str], revisions: Sequenc
         "release": run.release,
         "command": run.command,
         "before": _joined(before),
-        "revisions": json.dumps(revisions),
         "participants": json.dumps(attempt.databases),
         "who": run.who,
         "host": run.host,
@@ -120,8 +145,13 @@ def row_of(run: Run, attempt: Attempt, before: Iterable[str], revisions: Sequenc
 
 
 def committed(after: Iterable[str], seconds: float) -> dict[str, Any]:
-    """The columns that a row gets in the transaction that it describes."""
+    """The columns that a row gets in the transaction that it describes, beside those of `applying`."""
     return {"state": COMMITTED, "after": _joined(after), "seconds": round(seconds, 3)}
+
+
+def applying(revisions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The column with the revisions; `applied` describes each."""
+    return {"revisions": json.dumps(revisions)}
 
 
 def missing_columns(there: Collection[str]) -> list[str]:
@@ -161,16 +191,50 @@ def update(connection: Connection, attempt: str, changes: Mapping[str, Any]) -> 
         raise MigrationError(f"{NAME} has {found.rowcount} rows of {attempt}, where it should have one")
 
 
+def end(connection: Connection, ended: Mapping[str, Any], row: Mapping[str, Any], *, inserts: bool) -> None:
+    """Report in the details of a run's newest row how the run ended.
+
+    Args:
+        connection: in a transaction. Another session's lock is waited for 5 s.
+        ended: what is reported.
+        row: of the run, as `row_of` gives it.
+        inserts: whether that row is inserted if the database has none of the run.
+    """
+    there = _columns(connection)
+    missing = missing_columns(there)
+    if missing and inserts:
+        add_columns(connection, missing)
+    found = None
+    if there and (inserts or not missing):
+        found = connection.exec_driver_sql(
+            f"SELECT attempt, details FROM {NAME} WHERE run = {_placeholder(connection, 'run')} "  # noqa: S608 - ours
+            "ORDER BY id DESC LIMIT 1",
+            {"run": row["run"]},
+        ).fetchone()
+    if found is not None:
+        details = json.loads(found.details or "{}") | {"ended": ended}
+        update(connection, found.attempt, {"details": json.dumps(details)})
+    elif inserts:
+        insert(connection, {**row, "details": json.dumps({"ended": ended})}, exists=bool(there))
+
+
 def rows(connection: Connection) -> list[JournalRow]:
     """All rows of a database, oldest first; none if it has no journal. Another session's lock is waited for 5 s."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
-    if not connection.dialect.has_table(connection, NAME):
+    there = _columns(connection)
+    if not there:
         return []
-    there = connection.exec_driver_sql(f"SELECT * FROM {NAME} LIMIT 0").keys()  # noqa: S608 - ours
     known = ", ".join(name for name in _COLUMNS if name in there)
     found = connection.exec_driver_sql(f"SELECT {known} FROM {NAME} ORDER BY id")  # noqa: S608 - ours
     return [_row(dict.fromkeys(_COLUMNS) | row._asdict()) for row in found]
+
+
+def _columns(connection: Connection) -> Collection[str]:
+    """The columns of the journal's table; none if it does not exist."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+    if not connection.dialect.has_table(connection, NAME):
+        return ()
+    return connection.exec_driver_sql(f"SELECT * FROM {NAME} LIMIT 0").keys()  # noqa: S608 - ours
 
 
 def may_be_two_phase(recorded: bool | None, participants: Collection[str]) -> bool:

@@ -92,6 +92,7 @@ class Coordinator:
             with self._interruption.interruptible():
                 on_sqlite = [name for name in attempt.databases if self._databases[name].is_sqlite]
                 self._executor.run(Operation.WAIT, on_sqlite, attempt)
+                self._executor.run(Operation.BEGIN, [attempt.decider], attempt)
                 replies = self._executor.run(Operation.MIGRATE, attempt.databases, attempt)
                 prepared = others  # from here on each of them may be
                 self._executor.run(Operation.PREPARE, others, attempt)

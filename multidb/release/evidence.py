@@ -64,7 +64,11 @@ class Evidence:
     verdict: Verdict
     text: str = ""
     is_lost: bool = False  # whether the decider's journal can never say more
+    participants: tuple[str, ...] = ()  # of a committed attempt, in the order of their locks
 
+
+IN_DOUBT, COMMITTED, NOT_COMMITTED = "in doubt", "committed", "not committed"
+"""What a database did in an attempt."""
 
 Find = Callable[[str], Database]
 """The database of a name; raises MigrationError if it is not known, or has no URL."""
@@ -129,7 +133,7 @@ def of_attempt(attempt: str, decider: str, find: Find, seconds: float) -> Eviden
         return Evidence(Verdict.UNKNOWN, f"the journal of {decider} has no row of it", is_lost=True)
     match row.state:
         case journal.COMMITTED:
-            return Evidence(Verdict.COMMITTED)
+            return Evidence(Verdict.COMMITTED, participants=row.participants)
         case journal.BEGUN:
             return _rolled_back(attempt, decider, row.participants, find)
     return Evidence(
@@ -184,28 +188,31 @@ def of_participant(database: Database, attempt: str, seconds: float) -> bool | N
 
 def in_each(configuration: Configuration, prepared: Prepared) -> dict[str, str]:
     """What each other database of databases.yaml did in the run that left a prepared transaction."""
-    find = found_in(configuration)
+    names = [name for name in configuration.names if name != prepared.database]
+    return states_in(names, prepared.attempt, found_in(configuration))
+
+
+def states_in(names: Iterable[str], attempt: str, find: Find) -> dict[str, str]:
+    """What databases did in an attempt: IN_DOUBT, COMMITTED, NOT_COMMITTED, or why that is unknown."""
 
     def ask(name: str) -> tuple[str, str]:
         try:
-            return name, _state_in(find(name), prepared.attempt)
+            return name, _state_in(find(name), attempt)
         except Exception as error:  # shown instead
             return name, f"unknown: {explain(error)}"
 
-    names = [name for name in configuration.names if name != prepared.database]
     return dict(map_in_threads(ask, names))
 
 
 def _state_in(database: Database, attempt: str) -> str:
     with session(database) as driver:
-        if is_committed(driver, attempt):
-            return "committed"
         if not database.is_sqlite:
             with driver.cursor() as cursor:
                 cursor.execute(_PREPARED, [f"{GID}{attempt}:"])
                 if cursor.fetchone()[0]:
-                    return "in doubt"
-        return "not committed"
+                    return IN_DOUBT
+        # What is no longer prepared has been committed by now, if at all.
+        return COMMITTED if is_committed(driver, attempt) else NOT_COMMITTED
 
 
 @contextmanager

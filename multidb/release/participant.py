@@ -43,6 +43,7 @@ class Operation(Enum):
 
     LOAD = auto()  # import the revisions that are to run, before any database is touched
     WAIT = auto()  # wait until no other process writes to an SQLite file, before any other database is touched
+    BEGIN = auto()  # commit the journal row `begun` in the decider, before any other database is touched
     MIGRATE = auto()  # migrate in a transaction that stays open, or outside one where the stage says so
     PREPARE = auto()  # the first phase of the commit: from here on the transaction survives the session, and the server
     COMMIT = auto()  # commit in one phase; in the decider, this is the decision
@@ -54,12 +55,15 @@ class Operation(Enum):
     @property
     def is_interruptible(self) -> bool:
         """Whether a signal may stop the operation half-way: its transaction is then rolled back."""
-        return self in (Operation.LOAD, Operation.WAIT, Operation.MIGRATE)
+        return self in (*_BEFORE_MIGRATING, Operation.MIGRATE)
 
     @property
     def is_skipped_after_cancel(self) -> bool:
         """Whether a worker whose run was cancelled no longer begins the operation."""
-        return self in (Operation.LOAD, Operation.WAIT, Operation.MIGRATE, Operation.PREPARE)
+        return self in (*_BEFORE_MIGRATING, Operation.MIGRATE, Operation.PREPARE)
+
+
+_BEFORE_MIGRATING = (Operation.LOAD, Operation.WAIT, Operation.BEGIN)
 
 
 class FailureKind(Enum):
@@ -123,10 +127,8 @@ class Participant:
         """Perform an operation, or raise ParticipantError. Returns what MIGRATE applied."""
         with self._failing(operation):
             match operation:
-                case Operation.LOAD:
-                    load(step.revision for stage in self.plan.stages for step in stage.steps if runs_file(step))
-                case Operation.WAIT:
-                    self.session.wait_for_writers()
+                case Operation.LOAD | Operation.WAIT | Operation.BEGIN:
+                    self._begin(operation, attempt)
                 case Operation.MIGRATE:
                     return self._migrated(attempt)
                 case Operation.PREPARE:
@@ -153,6 +155,14 @@ class Participant:
     def close(self) -> None:
         self.session.close()
 
+    def _begin(self, operation: Operation, attempt: Attempt) -> None:
+        if operation is Operation.LOAD:
+            load(step.revision for stage in self.plan.stages for step in stage.steps if runs_file(step))
+        elif operation is Operation.WAIT:
+            self.session.wait_for_writers()
+        else:
+            self._write_begun(attempt)
+
     def _migrated(self, attempt: Attempt) -> Applied:
         stage, started = self._stage(attempt), time.monotonic()
         on_locked = (lambda *_: None) if stage.nontransactional else self._note_locked
@@ -162,7 +172,7 @@ class Participant:
             with monitor:
                 self._add_journal_columns()
                 if stage.nontransactional:
-                    self._migrate_nontransactional(attempt, stage)
+                    self._migrate_nontransactional(attempt)
                 else:
                     self._migrate_in_transaction(attempt)
             on_locked(self.session.locked_tables, monitor.looked_at)
@@ -175,29 +185,23 @@ class Participant:
             self.on_locked(self.name, dict.fromkeys(tables, max(since, self.session.began_at)))
 
     def _migrate_in_transaction(self, attempt: Attempt) -> None:
-        """Migrate in a transaction that stays open.
-
-        The decider commits its journal row `begun` first, so that the row is there before any other is prepared.
-        """
+        """Migrate in a transaction that stays open."""
         started = time.monotonic()
-        if attempt.decides(self.name):
-            self._write_begun(attempt)
         self.session.connection.begin()
         with self.session.in_revision():
             self._run_migrations(attempt)
         self.session.verify()
         self._write_committed(attempt, started)
 
-    def _migrate_nontransactional(self, attempt: Attempt, stage: Stage) -> None:
+    def _migrate_nontransactional(self, attempt: Attempt) -> None:
         """Run a revision whose statements commit by themselves, then record it together with its journal row."""
         session, started = self.session, time.monotonic()
         statements = ConcurrentStatements(
             session.driver,
-            begun_before=self._begun_before(stage),
+            begun_before=self._begun_before(attempt),
             lock_timeout=self._limits.lock_timeout,
             lock_wait=self._lock_wait,
         )
-        self._write_begun(attempt)
         if not self.database.is_sqlite:
             event.listen(session.connection, "before_cursor_execute", statements.before_execute)
         try:
@@ -246,18 +250,25 @@ class Participant:
                 self.session.connection.exec_driver_sql(f"CREATE SCHEMA {quoted(schema)}")
 
     def _write_begun(self, attempt: Attempt) -> None:
+        """Commit the row `begun`. Only statements outside a transaction may stay without its becoming `committed`."""
+        self._add_journal_columns()
+        row = journal.row_of(self._run, attempt, self._before)
+        if attempt.nontransactional:
+            row |= self._applying(attempt)
         with self._rolled_back_on_failure():
             self.session.connection.begin()
-            journal.insert(self.session.connection, self._row(attempt), exists=self._journal_exists)
+            journal.insert(self.session.connection, row, exists=self._journal_exists)
             self.session.commit()
         self._journal_exists = True
 
     def _write_committed(self, attempt: Attempt, started: float) -> None:
-        connection, committed = self.session.connection, journal.committed(self._after, time.monotonic() - started)
-        if attempt.nontransactional or attempt.decides(self.name):  # the row was written as `begun`
+        connection = self.session.connection
+        committed = journal.committed(self._after, time.monotonic() - started) | self._applying(attempt)
+        if attempt.decides(self.name):  # the row was written as `begun`
             journal.update(connection, attempt.id, committed)
         else:
-            journal.insert(connection, self._row(attempt) | committed, exists=self._journal_exists)
+            row = journal.row_of(self._run, attempt, self._before)
+            journal.insert(connection, row | committed, exists=self._journal_exists)
 
     @contextmanager
     def _rolled_back_on_failure(self) -> Iterator[None]:
@@ -270,20 +281,20 @@ class Participant:
     def _stage(self, attempt: Attempt) -> Stage:
         return self.plan.stages[attempt.stages[self.name]]
 
-    def _row(self, attempt: Attempt) -> dict[str, Any]:
+    def _applying(self, attempt: Attempt) -> dict[str, Any]:
         steps = files_of(self._stage(attempt).steps)
-        revisions = [journal.applied(revision, path, upgrade=upgrade) for revision, path, upgrade in steps]
-        return journal.row_of(self._run, attempt, self._before, revisions)
+        return journal.applying([journal.applied(revision, path, upgrade=upgrade) for revision, path, upgrade in steps])
 
-    def _begun_before(self, stage: Stage) -> bool:
-        """Whether an earlier run began this very stage and did not finish it."""
+    def _begun_before(self, attempt: Attempt) -> bool:
+        """Whether an earlier attempt began this very stage and did not finish it."""
+        stage = self._stage(attempt)
         wanted = [(revision, upgrade) for revision, _, upgrade in files_of(stage.steps)]
         with self._rolled_back_on_failure():
             self.session.connection.begin()
             rows = journal.rows(self.session.connection)
             self.session.end("ROLLBACK")
         for row in reversed(rows):
-            if [(each["revision"], each["upgrade"]) for each in row.revisions] == wanted:
+            if row.attempt != attempt.id and [(each["revision"], each["upgrade"]) for each in row.revisions] == wanted:
                 return not row.is_committed
         return False
 
@@ -308,7 +319,8 @@ class Participant:
             elif any(isinstance(cause, EndedError) for cause in causes):
                 kind = FailureKind.ENDED
             elif any(isinstance(each, LockedError) or getattr(each, "pgcode", None) in _LOCK_STATES for each in causes):
-                kind = FailureKind.LOCK if operation is Operation.MIGRATE else FailureKind.BUSY
+                may_retry = operation in (Operation.BEGIN, Operation.MIGRATE)
+                kind = FailureKind.LOCK if may_retry else FailureKind.BUSY
                 text += f": blocked by {self._blockers}" if operation is Operation.MIGRATE and self._blockers else ""
             raise ParticipantError(text, self.name, kind) from error
         except Interrupted:

@@ -5,7 +5,7 @@ Missing evidence is never a rollback.
 https://www.postgresql.org/docs/current/sql-prepare-transaction.html
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg2
@@ -20,6 +20,10 @@ from multidb.logs import for_database, log
 from multidb.release import evidence
 from multidb.release.evidence import Evidence, Verdict
 
+_GONE = (
+    "its prepared transaction is gone, and its journal has no row of the run: it was rolled back by hand, or lost in a "
+    "failover or a restore: compare the database with the others of the run, and bring it to where they are"
+)
 _BUSY_TIMEOUT = 5.0  # seconds to wait for another session that finishes the same transaction
 
 
@@ -77,7 +81,8 @@ def resolve(
     A decider need not be a database that the command addresses. A run in progress is waited for so many seconds.
 
     Yields:
-        What became of each, as it is known; a failure of one leaves the transaction in doubt, and stops no other.
+        What became of each, as it is known; a failure of one leaves the transaction in doubt, and stops no other. And
+        each participant of the same attempts whose prepared transaction is gone.
     """
     known: dict[tuple[str, str], Evidence] = {}
     for database, prepared in in_doubt:
@@ -92,6 +97,20 @@ def resolve(
                 except Exception as error:
                     failure = error
             yield Resolution(database, prepared, found, failure)
+    for (attempt, decider), found in known.items():
+        yield from _gone(configuration, attempt, decider, found, {database.name for database, _ in in_doubt})
+
+
+def _gone(
+    configuration: Configuration, attempt: str, decider: str, found: Evidence, done: Collection[str]
+) -> Iterator[Resolution]:
+    """The participants of a committed attempt that neither committed it nor have it prepared."""
+    find = evidence.found_in(configuration)
+    names = [name for name in found.participants if name != decider and name not in done]
+    for name, state in evidence.states_in(names, attempt, find).items():
+        if state == evidence.NOT_COMMITTED:
+            prepared = Prepared(f"{GID}{attempt}:{decider}:{name}", "", attempt, decider, name)
+            yield Resolution(find(name), prepared, found, GoneError(_GONE, committed=False))
 
 
 def resolve_all(configuration: Configuration, in_doubt: Sequence[tuple[Database, Prepared]], seconds: float) -> None:
@@ -164,12 +183,7 @@ def _check_gone(driver: Driver, gid: str, *, commit: bool) -> None:
     """Check in the database's own journal how another session has finished a transaction, if it was ever prepared."""
     committed = evidence.is_committed(driver, gid.removeprefix(GID).partition(":")[0])
     if commit and not committed:
-        raise GoneError(
-            "its prepared transaction is gone, and its journal has no row of the run: it was rolled back by hand, or "
-            "lost in a failover or a restore: compare the database with the others of the run, and bring it to where "
-            "they are",
-            committed=False,
-        )
+        raise GoneError(_GONE, committed=False)
     if committed and not commit:
         raise GoneError(
             "its prepared transaction was committed, though the run was rolled back: compare the database with the "

@@ -176,8 +176,8 @@ def _replay(environment: Environment, probe: Probe, stages: Sequence[Stage], obs
         participant.session.end("ROLLBACK")
         for number, stage in enumerate(stages):
             attempt = Attempt(run.id, number, (name,), name, False, {name: number}, stage.nontransactional)
-            participant.perform(Operation.MIGRATE, attempt)
-            participant.perform(Operation.COMMIT, attempt)
+            for operation in (Operation.BEGIN, Operation.MIGRATE, Operation.COMMIT):
+                participant.perform(operation, attempt)
 
 
 def _way(environment: Environment, branch: Branch, positions: Iterable[Position]) -> tuple[list[Step], set[Position]]:

@@ -3,12 +3,13 @@
 import json
 import signal
 import subprocess
+from typing import Any
 
 import pytest
 
 from tests.support import older
-from tests.support.project import Project
-from tests.support.runs import MORE, interrupt, prepared
+from tests.support.project import Postgres, Project
+from tests.support.runs import MORE, interrupt, locks, prepared, started, until
 
 
 def test_the_journal_tells_who_did_what_with_which_files(pair: Project) -> None:
@@ -26,10 +27,98 @@ def test_the_journal_tells_who_did_what_with_which_files(pair: Project) -> None:
     assert "`upgrade heads`" in pair.multidb("log").out.splitlines()[0]
 
 
-def test_a_run_that_failed_is_in_the_log_as_one_that_did_not_happen(pair: Project) -> None:
+def newest(project: Project, *names: str) -> dict[str, Any]:
+    """The newest run of `log`."""
+    return dict(json.loads(project.multidb("log", "--json", *names).out)[0])
+
+
+def assert_failed(project: Project, error: str, result: str = "failed") -> None:
+    """The newest run is logged as one that failed, with its error; `status` calls it that."""
+    run = newest(project)
+    assert run["state"] == result, run
+    assert error in run["ended"]["error"]
+    assert (run["ended"]["result"], run["ended"]["role"]) in ((result, "neighbor"), (result, None))
+    assert run["started_at"] <= run["ended"]["at"]
+    assert f"{result}\n" in project.multidb("log").out
+    assert f": {error}"[:60] in project.multidb("log").out
+    assert f") {result}: " in project.multidb("status").out
+
+
+@pytest.mark.parametrize("jobs", ["1", "4"])
+def test_a_failed_run_is_in_the_log_with_its_end(pair: Project, jobs: str) -> None:
+    pair.add_revision("auth_db", 3, "1 / 0")  # with one job, before the decider would migrate
+    assert pair.alembic("-x", f"jobs={jobs}", "upgrade", "heads").reason
+    assert_failed(pair, "auth_db: migrations/versions/auth_db/auth_0003_by_hand.py:13: ZeroDivisionError")
+    [row] = newest(pair)["databases"]
+    assert (row["database"], row["state"], row["revisions"]) == ("user_db", "not committed", [])
+
+
+@pytest.mark.parametrize("two_phase", ["auto", "off"])
+def test_a_failed_run_of_any_kind_is_in_the_log(pair: Project, two_phase: str) -> None:
     pair.add_revision("user_db", 3, "1 / 0")
-    assert pair.alembic("upgrade", "heads").reason
-    assert json.loads(pair.multidb("log", "--json").out)[0]["state"] == "not committed"
+    assert pair.alembic("-x", f"two_phase={two_phase}", "upgrade", "heads").reason
+    assert_failed(pair, "user_db: migrations/versions/user_db/user_0003_by_hand.py:13: ZeroDivisionError")
+    assert pair.alembic("-x", f"two_phase={two_phase}", "upgrade", "user_db@head").reason
+    assert_failed(pair, "user_db: migrations/versions/user_db/user_0003_by_hand.py:13: ZeroDivisionError")
+    pair.add_revision("investment_db", 2, "1 / 0")
+    assert pair.alembic("upgrade", "investment_db@head").reason
+    assert_failed(pair, "investment_db: migrations/versions/investment_db/investment_0002_by_hand.py:13: Zero")
+
+
+def test_a_run_that_is_refused_under_its_locks_is_in_the_log(fragile: Project, another: Postgres) -> None:
+    another.set(max_prepared_transactions="0")
+    for name in ("auth_db", "user_db"):
+        fragile.add_revision(name, 2, MORE)
+    assert fragile.alembic("-x", "two_phase=required", "upgrade", "heads").error
+    assert_failed(fragile, "two_phase is required, but the server 127.0.0.1:")
+
+
+def test_a_run_that_failed_after_stages_outside_a_transaction_is_not_logged_as_committed(pair: Project) -> None:
+    """All attempts that have a row were committed; the one that failed had not begun in its decider."""
+    for name in ("auth_db", "user_db"):
+        pair.add_revision(name, 3, "pass")
+        file = f"migrations/versions/{name}/{name.removesuffix('_db')}_0003_by_hand.py"
+        pair.edit(file, "depends_on = None", "depends_on = None\noutside_transaction = True")
+        pair.add_revision(name, 4, "1 / 0")
+    result = pair.alembic("-x", "jobs=1", "upgrade", "heads")
+    assert "auth_db: migrations/versions/auth_db/auth_0004_by_hand.py:13: ZeroDivisionError" in result.partly
+    assert_failed(pair, "auth_db: migrations/versions/auth_db/auth_0004_by_hand.py:13: Zero", "partly committed")
+    assert newest(pair, "auth_db")["state"] == "partly committed"
+
+
+@pytest.mark.parametrize("names", [[], ["user_db"], ["investment_db"]])
+def test_a_running_run_and_a_killed_one_are_called_that(pair: Project, names: list[str]) -> None:
+    decider = names[0] if names else "investment_db"
+    pair.add_revision("investment_db", 2, "import time; time.sleep(60)")
+    pair.add_revision("user_db", 3, "import time; time.sleep(60)")
+    chosen = ["-x", f"db={','.join(names)}"] if names else []
+    with started(pair, "-x", "jobs=1", *chosen, "upgrade", "heads") as process:
+        until(process, f"{decider.removesuffix('_db')}_000" if names else "user_0003")
+        assert newest(pair)["state"] == "running"
+        assert ") running\n" in pair.multidb("status").out
+        process.kill()
+    assert locks(pair) == []
+    assert newest(pair)["state"] == "killed"
+    [line] = [line for line in pair.multidb("status").out.splitlines() if line.startswith(decider)]
+    assert line.endswith(" killed")
+    last = json.loads(pair.multidb("status", "--json", decider).out)[0]["last_run"]
+    assert (last["state"], last["result"], last["ended"]) == ("begun", "killed", None)
+
+
+def test_a_run_in_doubt_that_was_resolved_is_logged_as_it_was_resolved(pair: Project) -> None:
+    how = ["SIGKILL:coordinator", "after", "commit", "user_db"]
+    assert interrupt(pair, how, "alembic", "-x", "jobs=1", "upgrade", "heads").code == -signal.SIGKILL
+    assert newest(pair)["state"] == "partly committed"
+    assert pair.multidb("recover").code == 0
+    assert newest(pair)["state"] == "committed"
+
+
+def test_a_committed_run_says_when_and_by_which_role(pair: Project) -> None:
+    pair.done("upgrade", "heads")
+    run = newest(pair)
+    assert (run["state"], run["ended"]["result"], run["ended"]["role"]) == ("committed", "committed", "neighbor")
+    assert run["ended"]["error"] is None
+    assert run["started_at"] <= run["ended"]["at"]
 
 
 def test_verify_finds_changed_files_and_missing_ones(pair: Project) -> None:

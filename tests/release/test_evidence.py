@@ -315,7 +315,13 @@ def test_a_prepared_transaction_that_another_session_finished_is_known_by_its_ro
     with pytest.raises(recovery.GoneError, match="is gone, and its journal has no row of the run"):
         recovery.finish(content, gids["content_db"], commit=True)
     recovery.finish(content, gids["content_db"], commit=False)
-    assert second.multidb("recover").code == 0
+    recovered = second.multidb("recover", "user_db")
+    assert recovered.code == 3, recovered
+    assert f"committed {gids['user_db']}, as investment_db had decided\n" in recovered.out
+    assert f"content_db: not committed: {gids['content_db']}: its prepared transaction is gone" in recovered.out
+    assert "auth_db" not in recovered.out
+    second.done("upgrade", "heads")
+    assert second.versions() == second.at(2)
 
 
 # What a person is told to type

@@ -17,7 +17,7 @@ from multidb.logs import for_database, log
 from multidb.output import count_of, print_safely
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan
-from multidb.release import coordinator
+from multidb.release import coordinator, ending
 from multidb.release.coordinator import Coordinator, NontransactionalError, Outcome, State
 from multidb.release.executor import executor_for
 from multidb.release.guarantee import guarantee, lock_order
@@ -79,39 +79,40 @@ def _run_once(
         if not locked.plans:
             log.info("nothing to do in %s", count_of(len(environment.databases), "database"))
             return
-        if settings.check_drift and environment.request.command not in ("stamp", "adopt"):
-            _check_drift(environment, locked.plans, interruption)
-        promise = guarantee(locked.plans, locked.results, settings.two_phase)
-        log.log(logging.WARNING if promise.is_degraded else logging.INFO, "run %s: %s", run.id, promise.text)
-        by_name = {probe.database.name: probe for probe in probes}
-        participants = []
         plans = sorted(locked.plans, key=lock_order)
-        for plan in plans:
-            name = plan.database.name
-            driver = None if plan.database.is_sqlite else by_name[name].take_connection()
-            participants.append(Participant(plan, locked.results[name], driver, migrate, run, settings))
-            opened.callback(participants[-1].close)
-        for probe in probes:  # without work: the run needs their sessions, and perhaps locks, no more
-            probe.close()
-        lock_hold = LockHold(settings.lock_hold)
-        executor = executor_for(participants, settings.jobs, interruption, lock_hold)
-        opened.callback(executor.close)
-        report = RunReport(locked.results, lock_hold)
-        committer = Coordinator(executor, {plan.database.name: plan.database for plan in plans}, interruption)
-        stages = _Stages(committer, plans, run, attempts, settings.lock_retries + 1, interruption, report)
-        try:
-            stages.load_all()
-            stages.commit_all(two_phase=promise.two_phase)
-        except (Interrupted, MigrationError) as error:
-            kind = error.kind if isinstance(error, ParticipantError) else None
-            if kind is FailureKind.MOVED and not report.has_changed:
-                raise
+        with ending.reported(run, plans, attempts):
+            if settings.check_drift and environment.request.command not in ("stamp", "adopt"):
+                _check_drift(environment, locked.plans, interruption)
+            promise = guarantee(locked.plans, locked.results, settings.two_phase)
+            log.log(logging.WARNING if promise.is_degraded else logging.INFO, "run %s: %s", run.id, promise.text)
+            by_name = {probe.database.name: probe for probe in probes}
+            participants = []
+            for plan in plans:
+                name = plan.database.name
+                driver = None if plan.database.is_sqlite else by_name[name].take_connection()
+                participants.append(Participant(plan, locked.results[name], driver, migrate, run, settings))
+                opened.callback(participants[-1].close)
+            for probe in probes:  # without work: the run needs their sessions, and perhaps locks, no more
+                probe.close()
+            lock_hold = LockHold(settings.lock_hold)
+            executor = executor_for(participants, settings.jobs, interruption, lock_hold)
+            opened.callback(executor.close)
+            report = RunReport(locked.results, lock_hold)
+            committer = Coordinator(executor, {plan.database.name: plan.database for plan in plans}, interruption)
+            stages = _Stages(committer, plans, run, attempts, settings.lock_retries + 1, interruption, report)
+            try:
+                stages.load_all()
+                stages.commit_all(two_phase=promise.two_phase)
+            except (Interrupted, MigrationError) as error:
+                kind = error.kind if isinstance(error, ParticipantError) else None
+                if kind is FailureKind.MOVED and not report.has_changed:
+                    raise
+                print_safely(environment.config, report.table())
+                raise _failure(error, interruption, report) from error
             print_safely(environment.config, report.table())
-            raise _failure(error, interruption, report) from error
-        print_safely(environment.config, report.table())
-        if interruption.received:
-            log.info("%s came after the commit decision: the run was completed", interruption.received)
-        log.info("committed in %s", count_of(len(locked.plans), "database"))
+            if interruption.received:
+                log.info("%s came after the commit decision: the run was completed", interruption.received)
+            log.info("committed in %s", count_of(len(locked.plans), "database"))
 
 
 def _warn_of_empty_branches(environment: Environment) -> None:
@@ -134,7 +135,9 @@ def _failure(error: BaseException, interruption: Interruption, report: RunReport
     has_ended = isinstance(error, ParticipantError) and error.kind is FailureKind.ENDED
     may_have_committed = has_ended or isinstance(error, NontransactionalError)
     if report.has_changed:
-        return PartialError(f"{reason}; {report.states_text()}")
+        partly = PartialError(f"{reason}; {report.states_text()}")
+        partly.is_in_doubt = report.is_in_doubt
+        return partly
     if may_have_committed:
         return PartialError(reason)
     failure = RetryError if exit_code_of(error) == ExitCode.RETRY else MigrationError

@@ -60,6 +60,10 @@ class RunReport:
     def has_changed(self) -> bool:
         return any(row.has_changed for row in self.rows.values())
 
+    @property
+    def is_in_doubt(self) -> bool:
+        return any(row.state is State.IN_DOUBT for row in self.rows.values())
+
     def mark(self, names: Iterable[str], state: State, reason: str = "") -> None:
         for name in names:
             self.rows[name].state, self.rows[name].reason = state, reason
@@ -80,8 +84,7 @@ class RunReport:
             if row.state is not State.UNTOUCHED:
                 names.setdefault(row.result, []).append(name)
         text = "; ".join(f"{result}: {', '.join(each)}" for result, each in names.items())
-        in_doubt = any(row.state is State.IN_DOUBT for row in self.rows.values())
-        return f"{text}; `python -m multidb recover` resolves what is in doubt" if in_doubt else text
+        return f"{text}; `python -m multidb recover` resolves what is in doubt" if self.is_in_doubt else text
 
     def table(self) -> str:
         text = columns([_TITLES, *(row.cells for row in self.rows.values())])
