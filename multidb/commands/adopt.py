@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from multidb.commands.support.command import Command, add_databases
 from multidb.database import journal
 from multidb.database.probe import Probe, check_distinct, probing
+from multidb.database.threads import map_in_threads
 from multidb.errors import ExitCode, MigrationError, in_database, joined, nearest, reason_of
 from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.planning.environment import Environment
@@ -22,7 +23,6 @@ from multidb.schema import snapshot
 from multidb.schema.difference import EXTRA, RISKY, Difference
 from multidb.schema.reconcile import reconciler
 from multidb.schema.snapshot import Snapshot
-from multidb.threads import map_in_threads
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -17,10 +17,10 @@ from multidb.database import locks
 from multidb.database.attempt import Prepared
 from multidb.database.locks import LockedError, Wait
 from multidb.database.probe import Probe, start_probes
+from multidb.database.threads import map_in_threads
 from multidb.errors import ExitCode, exit_code_of, explain
 from multidb.logs import for_database
 from multidb.release import recovery
-from multidb.threads import map_in_threads
 
 _SESSION_WAIT = 15.0  # seconds at most for a session to end; that of a run in progress lives longer
 

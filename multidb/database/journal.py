@@ -29,8 +29,8 @@ from multidb.config.configuration import Database
 from multidb.database import connections
 from multidb.database.attempt import Attempt, Run
 from multidb.database.connections import Driver
+from multidb.database.threads import map_in_threads
 from multidb.errors import MigrationError, in_database
-from multidb.threads import map_in_threads
 
 NAME = "multidb_journal"
 # In words that both dialects have. The ids come from no sequence: in a database made from a template, a sequence was

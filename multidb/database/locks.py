@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 from multidb.database.connections import Driver
 from multidb.database.pauses import pauses
+from multidb.database.threads import map_in_threads
 from multidb.errors import RetryError
 from multidb.logs import log
-from multidb.threads import map_in_threads
 
 KEY = int.from_bytes(b"multidb", "big")
 _POLL_INTERVAL = 0.1  # seconds, randomised

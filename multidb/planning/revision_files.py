@@ -283,7 +283,7 @@ def _apart(function: Callable[[str], Result], paths: Sequence[str]) -> list[Resu
             _discard_output()
         return [function(path) for path in paths]
 
-    from multidb.processes import map_in_processes  # which most commands don't need
+    from multidb.planning.processes import map_in_processes  # which most commands don't need
 
     [found] = map_in_processes(call, [paths], 1)
     return found

@@ -10,13 +10,13 @@ from multidb.config.configuration import Configuration, Database
 from multidb.database import journal
 from multidb.database.attempt import Prepared
 from multidb.database.probe import Probe, probing
+from multidb.database.threads import map_in_threads
 from multidb.errors import ConfigError, MigrationError, explain, in_database
 from multidb.logs import log
 from multidb.planning import planner
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan
 from multidb.release import recovery
-from multidb.threads import map_in_threads
 
 
 def resolve(environment: Environment, probes: Sequence[Probe], plans: Sequence[Plan]) -> None:

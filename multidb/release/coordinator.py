@@ -12,13 +12,13 @@ from enum import StrEnum
 
 from multidb.config.configuration import Database
 from multidb.database.attempt import Attempt
+from multidb.database.threads import map_in_threads
 from multidb.errors import PartialError, explain, reason_of
 from multidb.release import evidence, recovery
 from multidb.release.evidence import Evidence, Verdict
 from multidb.release.executor import Executor
 from multidb.release.participant import Applied, FailureKind, Operation, ParticipantError
 from multidb.signals import Interruption
-from multidb.threads import map_in_threads
 
 # After these failures, a retry by this run or a later run is all that a revision outside a transaction needs.
 _RETRIED = (FailureKind.LOCK, FailureKind.BUSY, FailureKind.MOVED)

@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 from multidb.config.configuration import Database
 from multidb.database import connections, journal
 from multidb.database.attempt import Attempt, Run
+from multidb.database.threads import map_in_threads
 from multidb.errors import ExitCode, PartialError, exit_code_of, explain
 from multidb.logs import log
 from multidb.planning.plan import Plan
-from multidb.threads import map_in_threads
 
 # A report does not wait for a standby, nor long for anything else.
 _PATIENCE = "SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '5s'"

@@ -23,8 +23,8 @@ from multidb.database.connections import Driver
 from multidb.database.locks import LockedError, Wait
 from multidb.database.probe import POOLED
 from multidb.database.refusal import ConnectionFailedError
+from multidb.database.threads import map_in_threads
 from multidb.errors import ConfigError, MigrationError, explain
-from multidb.threads import map_in_threads
 
 _NO_SUCH_DATABASE = "3D000"
 _SQLITE_JOURNAL = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{journal.NAME}'"  # noqa: S608 - ours

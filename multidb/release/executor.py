@@ -15,7 +15,7 @@ from multiprocessing.connection import wait
 from typing import Any, Protocol
 
 from multidb.database.attempt import Attempt
-from multidb.processes import ForkedProcess, can_fork
+from multidb.planning.processes import ForkedProcess, can_fork
 from multidb.release import worker
 from multidb.release.lock_hold import LockHold
 from multidb.release.participant import Operation, Participant, ParticipantError

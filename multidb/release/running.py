@@ -8,8 +8,8 @@ from multidb.database import locks
 from multidb.database.connections import Driver
 from multidb.database.journal import JournalRow
 from multidb.database.locks import LockedError, Wait
+from multidb.database.threads import map_in_threads
 from multidb.release import evidence
-from multidb.threads import map_in_threads
 
 _LONGEST_WRITE = 1.0  # seconds that another process than a run may write to an SQLite file
 # A session of the run, or the holder of the lock if the server hides which run that is.

@@ -20,7 +20,7 @@ from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan, Stage, Step
 from multidb.planning.planner import stages_of
-from multidb.processes import map_in_processes
+from multidb.planning.processes import map_in_processes
 from multidb.release.participant import Operation, Participant
 from multidb.replay.scratch import Scratch, ScratchServer, server_for
 from multidb.schema.dialect import Dialect, dialect_of

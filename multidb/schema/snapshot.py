@@ -16,11 +16,11 @@ from multidb.database import connections, locks
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
 from multidb.database.probe import Probe, shared_databases
+from multidb.database.threads import map_in_threads
 from multidb.errors import MigrationError
 from multidb.schema.dialect import dialect_of
 from multidb.schema.difference import Difference
 from multidb.schema.objects import Schema
-from multidb.threads import map_in_threads
 
 _READ_ONLY = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'"
 

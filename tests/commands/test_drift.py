@@ -330,7 +330,7 @@ def test_no_scratch_database_is_left_by_one_that_ends_while_it_is_made(migrated:
 
 HEARD_WHILE_FORKING = """
 import os, signal, time
-from multidb.processes import map_in_processes
+from multidb.planning.processes import map_in_processes
 from multidb.signals import Interruption
 
 os.register_at_fork(before=lambda: signal.raise_signal(signal.SIGINT))

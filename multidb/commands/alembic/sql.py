@@ -17,7 +17,7 @@ from multidb.errors import MigrationError, joined
 from multidb.logs import for_database, log
 from multidb.planning import nontransactional, planner, selection
 from multidb.planning.environment import Environment
-from multidb.processes import map_in_processes
+from multidb.planning.processes import map_in_processes
 
 # sqlite3 only prints what a PRAGMA finds; a CHECK that fails stops it, under -bail, before the COMMIT.
 _SQLITE_CHECK = (
