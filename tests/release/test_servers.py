@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -207,5 +208,19 @@ def test_a_kill_inside_the_deciders_slow_commit(second: Project, another: Postgr
     assert "is in progress: run again when it has ended" in left.out  # undecided, as far as anybody can know
     let_standbys_be(another)
     assert second.multidb("recover").code == 0
+    assert second.versions() == second.at(2) | {DECIDER: second.at(1)[DECIDER]}
+    assert prepared(second) == []
+
+
+def test_recover_waits_for_another_session_that_commits_the_same_transaction(
+    second: Project, another: Postgres
+) -> None:
+    with waiting_for_a_standby(second, another, "commit_prepared", "auth_db") as process:
+        os.killpg(process.pid, signal.SIGKILL)  # its server goes on to wait for the standby
+    standby_is_back = threading.Timer(2.0, let_standbys_be, [another])
+    standby_is_back.start()
+    recovered = second.multidb("recover")
+    standby_is_back.join()
+    assert recovered.code == 0, recovered
     assert second.versions() == second.at(2) | {DECIDER: second.at(1)[DECIDER]}
     assert prepared(second) == []
