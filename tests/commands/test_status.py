@@ -87,7 +87,7 @@ def test_only_the_role_that_prepared_may_finish(pair: Project, postgres: Postgre
     pair.variables["AUTH_DB_URL"] = f"postgresql://somebody:x@{place}"
     result = pair.multidb("recover", "auth_db")
     assert result.code == 3
-    assert "permission denied to finish prepared transaction" in result.out
+    assert "only the role neighbor, which prepared it, or a superuser, may finish it" in result.out
     assert pair.alembic("upgrade", "heads").partly.startswith("error: auth_db: in doubt: ")
     pair.variables.update(kept)
     pair.done("upgrade", "heads")

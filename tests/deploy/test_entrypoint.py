@@ -283,7 +283,7 @@ def test_check_can_be_stopped_while_it_waits_for_the_migrator(behind: Project) -
     process = starting(behind, "echo", "started", MIGRATE="check")
     assert "waiting for the migration" in until(process, "waiting")
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=10) == ("", "error: interrupted\n")
+    assert process.communicate(timeout=10) == ("", "error: interrupted by SIGTERM\n")
     assert process.returncode == 1
 
 
