@@ -68,7 +68,7 @@ class PartialError(MigrationError):
 
 
 def joined(errors: Sequence[MigrationError]) -> MigrationError:
-    """Several failures as one: what has to be corrected is told at once, not one failure a run."""
+    """Several failures as one, so that all of them can be corrected before the next run."""
     if len(errors) == 1:
         return errors[0]
     found = MigrationError("; ".join(map(str, errors)))

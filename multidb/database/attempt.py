@@ -71,6 +71,6 @@ class Prepared:
 
     @classmethod
     def parse(cls, gid: str, owner: str) -> "Prepared | None":
-        """Parse a gid; None if somebody else has prepared the transaction: only a whole gid is this project's."""
+        """Parse a gid; None for another program's prepared transaction: only a whole gid is this project's."""
         match = _WHOLE.fullmatch(gid)
         return cls(gid, owner, *match.groups()) if match else None

@@ -59,7 +59,7 @@ class ProbeResult:
     journal_columns: tuple[str, ...] = ()  # of the journal's table; none if it does not exist
     in_doubt: tuple[Prepared, ...] = ()  # the prepared transactions that runs of this project left
     foreign: tuple[str, ...] = ()  # of prepared transactions that only look like those, what to say
-    # Whether a proxy stands between: it makes up the number of the server process that libpq is told.
+    # Whether a proxy stands between: the server process number that libpq gets from it is invented.
     is_pooled: bool = False
     free_slots: int = 0  # for prepared transactions, on the server
     dialect_cache_key: Hashable | None = None  # databases with equal keys share an initialised dialect of SQLAlchemy

@@ -28,7 +28,7 @@ _SHORTEST_TIMEOUT = 2  # seconds, of libpq's connect_timeout
 _SUCCESS = "00000"
 _NO_DATABASE = "3D000"  # invalid_catalog_name: the database may be about to be created
 _BUSY = {_SUCCESS, "57P03", "53300"}  # cannot_connect_now, too_many_connections
-# The classes of what no wait mends: a wrong option, user or password, no privilege.
+# The classes of permanent refusals: a wrong option, user or password, no privilege.
 _PERMANENT_CLASSES = {"0A", "22", "28", "42"}
 _NEXT_STEPS = {
     _SUCCESS: "the server accepts connections again: run again",

@@ -1,6 +1,6 @@
 """Companions: the other databases of the last run of each database that is about to move.
 
-A run is taken back, or stamped over, in all of its databases or in none. While one of them is in doubt, its journal
+A run is reverted, or stamped over, in all of its databases or in none. While one of them is in doubt, its journal
 does not show the run, and to move another alone would break the run in two.
 """
 

@@ -38,7 +38,7 @@ class Locked:
 def lock_and_plan(environment: Environment, probes: Sequence[Probe]) -> Locked:
     """Resolve what is in doubt, plan, lock the databases that have work, and check that the plan still holds.
 
-    While another run holds a lock, or a server has no room, no session is kept: whoever is to go on needs the room.
+    While another run holds a lock, or a server has no room, no session is kept: the other runs need the room.
 
     Raises:
         ConnectionFailedError: a server can't be reached, or has no room for longer than the run waits.
@@ -111,7 +111,7 @@ def _attempt(environment: Environment, probes: Sequence[Probe], waiting: "_Waiti
 
 
 class _Waiting:
-    """How a run waits for others: it gives its sessions up, and looks again at each poll."""
+    """How a run waits for others: it closes its sessions, and probes again at each poll."""
 
     def __init__(self, environment: Environment, probes: Sequence[Probe]) -> None:
         self._settings, self._probes = environment.settings, probes
@@ -135,7 +135,7 @@ class _Waiting:
         self._ask_in_turn(failed)
 
     def for_run(self, blocked: _Blocked) -> None:
-        """Give all sessions up, and look again with one until the database is free, or has moved; then ask all.
+        """Close all sessions, and probe again with one until the database is free, or has moved; then ask all.
 
         Raises:
             LockedError: it was locked for longer than `lock_wait`.

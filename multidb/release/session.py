@@ -314,7 +314,7 @@ class Session:
 
     @contextmanager
     def _statement_timeout_explained(self) -> Iterator[None]:
-        """Name the setting that cancelled a statement: the server answers to everybody's cancel with one SQLSTATE."""
+        """Name the setting that cancelled a statement: the server answers every cancel with one SQLSTATE."""
         try:
             yield
         except Exception as error:

@@ -72,7 +72,9 @@ def test_what_is_in_doubt_only_under_the_lock_is_resolved_before_the_run(monkeyp
     monkeypatch.setattr(locks, "unlock", lambda *_: None)
     monkeypatch.setattr(locks, "holder_of", lambda *_: None)
     monkeypatch.setattr(recovery, "resolve_all", lambda _, found, __: resolved.extend(each.gid for _, each in found))
-    in_doubt = ProbeResult(DATABASE, in_doubt=(Prepared.parse(gid, "neighbor"),), recorded=("auth_0001",))
+    prepared = Prepared.parse(gid, "neighbor")
+    assert prepared is not None
+    in_doubt = ProbeResult(DATABASE, in_doubt=(prepared,), recorded=("auth_0001",))
     probe: Any = Probe(("auth_0001",), in_doubt, ("auth_0002",), ("auth_0002",))
     assert locking.lock_and_plan(ENVIRONMENT, [probe]).plans[0].before == ("auth_0002",)
     assert resolved == [gid]

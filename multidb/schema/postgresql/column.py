@@ -104,8 +104,8 @@ class Column(PostgresqlObject, kinds.Column):
         if attribute not in ("type", "collation", "generated", "virtual"):
             return super().change(live, attribute, sides)
         if self.generated or live.virtual:  # whose type and expression can't be changed
-            anew = self.ranked(*self._made_anew(live)) + self.create_dependents(sides.wanted, sides)
-            return detached([live.address], sides).around(anew)
+            made = self.ranked(*self._made_anew(live)) + self.create_dependents(sides.wanted, sides)
+            return detached([live.address], sides).around(made)
         alter = f"ALTER TABLE {live.table} ALTER COLUMN {live.identifier}"
         plain = [f"{alter} DROP EXPRESSION IF EXISTS"] if live.generated else []
         if attribute == "generated":
