@@ -167,13 +167,10 @@ def is_committed(driver: Driver, attempt: str) -> bool:
     return row is not None and row.state == journal.COMMITTED
 
 
-def of_participant(database: Database, attempt: str, seconds: float) -> bool | None:
+def of_participant(database: Database, attempt: str, seconds: float) -> bool:
     """Whether an attempt was committed in a database whose session has just broken.
 
     The session's lock is waited for: the server may still be about to commit.
-
-    Returns:
-        True or False as the journal says; None if the journal has no row of the attempt.
 
     Raises:
         LockedError: the session has not ended within so many seconds.
@@ -182,8 +179,7 @@ def of_participant(database: Database, attempt: str, seconds: float) -> bool | N
     """
     with session(database) as driver:
         locks.lock(driver, Wait(seconds))
-        row = _read_sqlite(driver, attempt) if database.is_sqlite else _read(driver, attempt)
-        return None if row is None else row.state == journal.COMMITTED
+        return is_committed(driver, attempt)
 
 
 def in_each(configuration: Configuration, prepared: Prepared) -> dict[str, str]:
