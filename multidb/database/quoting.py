@@ -1,6 +1,20 @@
-"""Texts and names as SQL writes them."""
+"""Texts, names and comments as SQL writes them."""
+
+import re
 
 from multidb.config.configuration import VersionTable
+
+# Before a comment, what may contain the characters that begin one: texts, names, dollar-quoted texts.
+_COMMENTS = re.compile(
+    r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$.*?\$\2\$)"""
+    r"""|--[^\n]*|/\*(?:[^/*]|/(?!\*)|\*(?!/)|/\*.*?\*/)*\*/""",
+    re.DOTALL,
+)
+
+
+def without_comments(statement: str) -> str:
+    """A statement with a space for each of its comments; one comment may have others in it."""
+    return _COMMENTS.sub(lambda match: match[1] or " ", statement)
 
 
 def version_table(table: VersionTable) -> str:

@@ -1,5 +1,6 @@
 """One database in a run: migrated in an open transaction, then prepared or committed, or rolled back."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from multidb.database import journal
 from multidb.database.attempt import Attempt, Run
 from multidb.database.blockers import LockMonitor
 from multidb.database.connections import Driver
+from multidb.database.journal import JournalRow
 from multidb.database.locks import LockedError
 from multidb.database.probe import ProbeResult
 from multidb.database.quoting import quoted
@@ -24,7 +26,7 @@ from multidb.planning import nontransactional
 from multidb.planning.plan import MovedError, Plan, Stage, files_of, runs_file
 from multidb.planning.revision_files import load
 from multidb.release import recovery
-from multidb.release.concurrently import ConcurrentStatements
+from multidb.release.concurrently import ConcurrentStatements, invalid_indexes
 from multidb.release.session import EndedError, Session
 from multidb.signals import Interrupted
 
@@ -120,6 +122,8 @@ class Participant:
         self._missing_columns = journal.missing_columns(result.journal_columns)
         self._lock_hold = settings.lock_hold
         self._blockers = ""
+        self._begun_before = False  # whether an earlier attempt began the revision outside a transaction
+        self._invalid_before: list[str] = []  # the indexes that were invalid before the first attempt
         self.on_locked: Callable[[str, Mapping[str, float]], None] = lambda *_: None
         """Is called, perhaps by another thread, with tables that are locked and with the time since when at most."""
 
@@ -196,24 +200,46 @@ class Participant:
     def _migrate_nontransactional(self, attempt: Attempt) -> None:
         """Run a revision whose statements commit by themselves, then record it together with its journal row."""
         session, started = self.session, time.monotonic()
+        with self._concurrent_statements() as statements, session.in_revision(autocommit=True):
+            self._run_migrations(attempt, statements, lambda: self._write_committed(attempt, started))
+        if session.in_transaction:
+            session.commit()
+
+    @contextmanager
+    def _concurrent_statements(self) -> Iterator[ConcurrentStatements | None]:
+        """Prepare the session for each statement of a revision outside a transaction; SQLite needs none of that."""
+        if self.database.is_sqlite:
+            yield None
+            return
         statements = ConcurrentStatements(
-            session.driver,
-            begun_before=self._begun_before(attempt),
+            self.session.driver,
+            begun_before=self._begun_before,
+            invalid_before=self._invalid_before,
             lock_timeout=self._limits.lock_timeout,
             lock_wait=self._lock_wait,
         )
-        if not self.database.is_sqlite:
-            event.listen(session.connection, "before_cursor_execute", statements.before_execute)
+        listener = self.session.connection, "before_cursor_execute", statements.before_execute
+        event.listen(*listener)
         try:
-            with session.in_revision(autocommit=True):
-                self._run_migrations(attempt, lambda: self._write_committed(attempt, started))
-            if session.in_transaction:
-                session.commit()
+            yield statements
         finally:
-            if not self.database.is_sqlite:
-                event.remove(session.connection, "before_cursor_execute", statements.before_execute)
+            event.remove(*listener)
 
-    def _run_migrations(self, attempt: Attempt, applied: Callable[[], None] = lambda: None) -> None:
+    def _run_migrations(
+        self,
+        attempt: Attempt,
+        statements: ConcurrentStatements | None = None,
+        applied: Callable[[], None] = lambda: None,
+    ) -> None:
+        def clean_up() -> None:
+            if statements is not None:
+                statements.clean_up()
+
+        def begin_recording() -> None:
+            self.session.begin_recording()
+            if statements is not None:
+                statements.check()
+
         def note(heads: set[str], **_: Any) -> None:
             self._after = tuple(sorted(heads))
             applied()
@@ -226,7 +252,7 @@ class Participant:
         self._migrate(
             self.database,
             self.session.connection,
-            work=nontransactional.around(work, lambda: None, self.session.begin_recording),
+            work=nontransactional.around(work, clean_up, begin_recording),
             on_version_apply=note,
             transactional_ddl=not attempt.nontransactional,
             purge=purges,
@@ -254,7 +280,9 @@ class Participant:
         self._add_journal_columns()
         row = journal.row_of(self._run, attempt, self._before)
         if attempt.nontransactional:
-            row |= self._applying(attempt)
+            self._find_earlier_attempt(attempt)
+            details = {"invalid_indexes": self._invalid_before}
+            row |= self._applying(attempt) | {"details": json.dumps(details)}
         with self._rolled_back_on_failure():
             self.session.connection.begin()
             journal.insert(self.session.connection, row, exists=self._journal_exists)
@@ -285,18 +313,18 @@ class Participant:
         steps = files_of(self._stage(attempt).steps)
         return journal.applying([journal.applied(revision, path, upgrade=upgrade) for revision, path, upgrade in steps])
 
-    def _begun_before(self, attempt: Attempt) -> bool:
-        """Whether an earlier attempt began this very stage and did not finish it."""
-        stage = self._stage(attempt)
-        wanted = [(revision, upgrade) for revision, _, upgrade in files_of(stage.steps)]
+    def _find_earlier_attempt(self, attempt: Attempt) -> None:
+        """Find whether an earlier attempt began this very stage and did not finish it, and what was there before it."""
+        wanted = [(revision, upgrade) for revision, _, upgrade in files_of(self._stage(attempt).steps)]
         with self._rolled_back_on_failure():
             self.session.connection.begin()
             rows = journal.rows(self.session.connection)
+            self._invalid_before = [] if self.database.is_sqlite else invalid_indexes(self.session.driver)
             self.session.end("ROLLBACK")
-        for row in reversed(rows):
-            if row.attempt != attempt.id and [(each["revision"], each["upgrade"]) for each in row.revisions] == wanted:
-                return not row.is_committed
-        return False
+        newest = next((row for row in reversed(rows) if _moves(row) == wanted), None)
+        self._begun_before = newest is not None and not newest.is_committed
+        if newest is not None and self._begun_before:  # an older checkout did not note the indexes
+            self._invalid_before = newest.details.get("invalid_indexes", self._invalid_before)
 
     def _note_commit(self) -> None:
         self._before, self._journal_exists = self._after, True
@@ -329,3 +357,8 @@ class Participant:
             place = revision_line(error)
             text = f"{place}: {type(error).__name__} was raised" if place else explain(error)
             raise ParticipantError(text, self.name) from error
+
+
+def _moves(row: JournalRow) -> list[tuple[str, bool]]:
+    """The revisions of a journal's row, each with whether it was an upgrade."""
+    return [(each["revision"], each["upgrade"]) for each in row.revisions]

@@ -77,8 +77,99 @@ def test_an_invalid_index_that_a_failure_left_is_dropped_and_made_again(cut: Pro
     assert 'could not create unique index "ix_users_full_name"' in error
     assert cut.rows("auth_db", VALID) == [(False,)]
     cut.rows("auth_db", "DELETE FROM users WHERE email = 'b'")
-    assert "dropping the index ix_users_full_name, which a failed run left" in cut.done("upgrade", "heads").err
+    assert "dropping the index public.ix_users_full_name, which a failed run left" in cut.done("upgrade", "heads").err
     assert cut.rows("auth_db", VALID) == [(True,)]
+
+
+INVALID = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1"
+
+
+def with_one_name_twice(few: Project) -> None:
+    few.rows("auth_db", "INSERT INTO users (user_id, email, password_hash, full_name) "
+             "SELECT gen_random_uuid(), x, x, 'the same' FROM unnest(ARRAY['a', 'b']) x")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "-- one name each\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS ux ON users (full_name)",
+        "/* one /* name */ each */ CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS ux ON users (full_name)",
+        "CREATE UNIQUE INDEX /* online */ CONCURRENTLY IF NOT EXISTS ux ON users (full_name)",
+        "CREATE UNIQUE INDEX CONCURRENTLY ON users (full_name)",
+    ],
+)
+def test_an_invalid_index_is_made_again_however_its_statement_is_written(few: Project, statement: str) -> None:
+    with_one_name_twice(few)
+    declared(few.add_revision("auth_db", 2, f"op.execute({statement!r})"))
+    assert "could not create unique index" in few.alembic("upgrade", "heads").partly
+    assert len(few.rows("auth_db", INVALID)) == 1
+    few.rows("auth_db", "DELETE FROM users WHERE email = 'b'")
+    few.done("upgrade", "heads")
+    assert few.rows("auth_db", INVALID) == []
+    [[found]] = few.rows("auth_db", "SELECT count(*) FROM pg_index WHERE indrelid = 'users'::regclass AND indisunique")
+    assert found == 3  # with the primary key and the email
+
+
+def test_an_invalid_index_that_was_there_before_the_first_run_is_left_alone(few: Project) -> None:
+    with_one_name_twice(few)
+    with closing(psycopg2.connect(few.variables["AUTH_DB_URL"])) as other:
+        other.autocommit = True
+        with pytest.raises(psycopg2.errors.UniqueViolation):
+            other.cursor().execute("CREATE UNIQUE INDEX CONCURRENTLY theirs ON users (full_name)")
+    path = declared(few.add_revision("auth_db", 2, 'op.execute("VACUUM users"); 1 / 0'))
+    assert "ZeroDivisionError" in few.alembic("upgrade", "heads").partly
+    path.write_text(path.read_text().replace("; 1 / 0", ""))
+    few.done("upgrade", "heads")
+    assert few.rows("auth_db", INVALID) == [("theirs",)]
+
+
+def test_a_revision_that_hides_the_failure_of_its_index_is_not_recorded(few: Project) -> None:
+    with_one_name_twice(few)
+    statement = "CREATE UNIQUE INDEX CONCURRENTLY ux ON users (full_name)"
+    body = f"try:\n        op.execute('{statement}')\n    except Exception:\n        pass"
+    declared(few.add_revision("auth_db", 2, body))
+    error = few.alembic("upgrade", "heads").partly
+    assert "auth_db: the revision left an index invalid, and is not recorded: public.ux" in error
+    assert few.versions()["auth_db"] == ["auth_0001"]
+
+
+def test_an_index_that_is_meant_to_be_invalid_is_no_failure(few: Project) -> None:
+    few.add_revision(
+        "auth_db",
+        2,
+        'op.execute("CREATE TABLE parts (x int) PARTITION BY RANGE (x)")'
+        '; op.execute("CREATE TABLE part PARTITION OF parts FOR VALUES FROM (1) TO (9)")',
+    )
+    declared(few.add_revision("auth_db", 3, 'op.execute("CREATE INDEX parts_x ON ONLY parts (x)")'))
+    few.done("upgrade", "heads")
+    assert few.rows("auth_db", INVALID) == [("parts_x",)]
+
+
+def test_an_index_that_another_session_is_building_is_no_failure(few: Project) -> None:
+    declared(few.add_revision("auth_db", 2, 'op.execute("VACUUM users")'))
+    url = few.variables["AUTH_DB_URL"]
+    few.rows("auth_db", "CREATE TABLE theirs (x int)")
+    build = ["psql", "-X", "-q", "-c", "CREATE INDEX CONCURRENTLY theirs_x ON theirs (x)", url]
+    with closing(psycopg2.connect(url)) as writer:
+        writer.cursor().execute("INSERT INTO theirs VALUES (1)")
+        with subprocess.Popen(build) as building:
+            while not few.rows("auth_db", INVALID):
+                time.sleep(0.05)
+            few.done("upgrade", "heads")
+            writer.rollback()
+            assert building.wait(timeout=30) == 0
+
+
+def test_what_a_cancelled_reindex_leaves_is_dropped_by_the_next_attempt(few: Project) -> None:
+    declared(few.add_revision("auth_db", 2, 'op.execute("REINDEX INDEX CONCURRENTLY users_email_key")'))
+    with closing(psycopg2.connect(few.variables["AUTH_DB_URL"])) as writer:
+        writer.cursor().execute("LOCK TABLE users IN ROW EXCLUSIVE MODE")  # as one that has written
+        with started(few, "-x", "lock_wait=300ms", "upgrade", "heads") as process:
+            until(process, "attempt 2 of")
+            writer.rollback()
+            _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert few.rows("auth_db", INVALID) == []
 
 
 @pytest.mark.parametrize("jobs", ["1", "4"])
