@@ -16,6 +16,7 @@ from multidb.database import journal
 from multidb.database.attempt import Prepared
 from multidb.database.journal import JournalRow, Journals
 from multidb.database.probe import probing
+from multidb.database.run_order import RunOrder
 from multidb.errors import ConfigError, ExitCode, MigrationError, in_database
 from multidb.output import columns, revisions_text
 from multidb.planning import planner, selection
@@ -63,7 +64,7 @@ def run(command: Command) -> ExitCode:
             revisions_text(each.before),
             "->",
             revisions_text(each.after),
-            ", ".join(row.run for row in each.rows[::-1]),
+            ", ".join(dict.fromkeys(row.run for row in each.rows[::-1])),
         )
         for each in reversals
     ]
@@ -130,15 +131,16 @@ def _reversals(journals: Journals, to: str | None, known: Collection[str], *, is
     everything = [row for found in rows.values() for row in found]
     if not everything:
         raise MigrationError("the journals record no run: there is nothing to revert")
+    order = RunOrder(rows)
     if to is None:
-        last = max(everything, key=lambda row: row.started_at).run
+        last = _newest(order, rows)
         reverted = {name: [row for row in found if row.run == last] for name, found in rows.items()}
     else:
-        cut = max((row.started_at for row in everything if row.release == to), default=None)
-        if cut is None:
+        of_release = list(dict.fromkeys(row.run for row in everything if row.release == to))
+        if not of_release:
             known = sorted({row.release for row in everything if row.release})
             raise MigrationError(f"the journals record no release {to!r}: there are {', '.join(known) or 'none'}")
-        reverted = {name: _after(found, to, cut) for name, found in rows.items()}
+        reverted = {name: _after(found, of_release, order, name) for name, found in rows.items()}
     reversals = [_Reversal(name, tuple(found)) for name, found in reverted.items() if found]
     for each in reversals:
         _check_newest(each, rows)
@@ -151,10 +153,35 @@ def _reversals(journals: Journals, to: str | None, known: Collection[str], *, is
     return moving
 
 
-def _after(rows: Sequence[JournalRow], release: str, cut: str) -> list[JournalRow]:
-    """The rows of a database after a release: by their order, or, where the database took no part, by the time."""
-    of_release = [row.id for row in rows if row.release == release]
-    return [row for row in rows if (row.id > max(of_release) if of_release else row.started_at > cut)]
+def _newest(order: RunOrder, rows: Mapping[str, list[JournalRow]]) -> str:
+    newest = order.newest()
+    if len(newest) == 1:
+        return newest[0]
+    places = {run: [name for name, found in rows.items() if any(row.run == run for row in found)] for run in newest}
+    runs = ", ".join(f"{run} ({', '.join(names)})" for run, names in places.items())
+    raise MigrationError(
+        f"the newest runs share no database, nor the clock of a server, and each may be the last: {runs}: "
+        f"name the databases to revert, as in `python -m multidb -x db={','.join(places[newest[0]])} rollback`"
+    )
+
+
+def _after(rows: Sequence[JournalRow], of_release: Sequence[str], order: RunOrder, database: str) -> list[JournalRow]:
+    """The rows of a database after a release, which may have been several runs."""
+    there = [row.id for row in rows if row.run in of_release]
+    if there:
+        return [row for row in rows if row.id > max(there)]
+    found = []
+    for row in rows:
+        is_after = [order.is_after(row.run, run) for run in of_release]
+        if False not in is_after and None in is_after:
+            raise MigrationError(
+                f"whether run {row.run} came before or after the release is not known, for they share no database, nor "
+                "the clock of a server: name the databases to revert with -x db=",
+                database,
+            )
+        if all(is_after):
+            found.append(row)
+    return found
 
 
 def _check_newest(reversal: _Reversal, rows: Mapping[str, list[JournalRow]]) -> None:

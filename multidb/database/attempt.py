@@ -43,8 +43,6 @@ class Attempt:
     two_phase: bool  # whether the others are prepared first
     stages: Mapping[str, int]  # which stage of its plan each database gets
     nontransactional: bool = False  # whether the stage is one revision outside a transaction, in one database
-    # ISO 8601, in UTC.
-    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     @property
     def id(self) -> str:

@@ -48,7 +48,7 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS {NAME} (
     participants TEXT NOT NULL, -- JSON: the databases of the attempt
     who TEXT NOT NULL,
     host TEXT NOT NULL,
-    started_at TEXT NOT NULL, -- ISO 8601, UTC: both dialects store and sort it alike
+    started_at TEXT NOT NULL, -- ISO 8601, UTC: both dialects store and sort it alike; by the server's clock
     seconds DOUBLE PRECISION,
     versions TEXT NOT NULL, -- JSON
     two_phase BOOLEAN, -- of the attempt; NULL in a row of an older checkout
@@ -56,6 +56,15 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS {NAME} (
 )"""
 _ADDED = {"two_phase": "BOOLEAN", "details": "TEXT"}
 """The columns that the table did not have at first."""
+_TIME = """
+    SELECT pg_catalog.to_char(
+               (pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => %(ago)s)) AT TIME ZONE 'UTC',
+               'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"'
+           ),
+           pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+"""
+_CLOCK = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
+_SQLITE_TIME = "SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', :ago)"
 BEGUN, COMMITTED = "begun", "committed"
 # How a run ended, beside COMMITTED.
 FAILED, PARTLY_COMMITTED, IN_DOUBT = "failed", "partly committed", "in doubt"
@@ -89,6 +98,11 @@ class JournalRow:
     def ended(self) -> Mapping[str, Any] | None:
         """How the run ended: `result`, `at` (ISO 8601, UTC), the database `role`, the `error`; None if not known."""
         return self.details.get("ended")
+
+    @property
+    def clock(self) -> str | None:
+        """The PostgreSQL server that told the time; None on SQLite, or in a row of an older checkout."""
+        return self.details.get("clock")
 
     @property
     def is_open(self) -> bool:
@@ -138,7 +152,6 @@ def row_of(run: Run, attempt: Attempt, before: Iterable[str]) -> dict[str, Any]:
         "participants": json.dumps(attempt.databases),
         "who": run.who,
         "host": run.host,
-        "started_at": attempt.started_at,
         "versions": _versions(),
         "two_phase": attempt.two_phase,
     }
@@ -169,9 +182,12 @@ def add_columns(connection: Connection, missing: Iterable[str]) -> None:
 
 
 def insert(connection: Connection, row: Mapping[str, Any], *, exists: bool) -> None:
-    """Insert a row, and create the journal's table unless it exists."""
+    """Insert a row with its time by the server's clock, and create the journal's table unless it exists."""
     if not exists:
         connection.exec_driver_sql(_CREATE)
+    at, clock = _time(connection, row.get("seconds", 0))
+    details = json.loads(row.get("details", "{}")) | {"clock": clock}
+    row = {"started_at": at, **row, "details": json.dumps(details)}
     values = ", ".join(_placeholder(connection, column) for column in row)
     connection.exec_driver_sql(
         f"INSERT INTO {NAME} (id, {', '.join(row)}) "  # noqa: S608 - ours
@@ -196,10 +212,11 @@ def end(connection: Connection, ended: Mapping[str, Any], row: Mapping[str, Any]
 
     Args:
         connection: in a transaction. Another session's lock is waited for 5 s.
-        ended: what is reported.
+        ended: what is reported, beside the time.
         row: of the run, as `row_of` gives it.
         inserts: whether that row is inserted if the database has none of the run.
     """
+    ended = {**ended, "at": _time(connection)[0]}
     there = _columns(connection)
     missing = missing_columns(there)
     if missing and inserts:
@@ -215,7 +232,8 @@ def end(connection: Connection, ended: Mapping[str, Any], row: Mapping[str, Any]
         details = json.loads(found.details or "{}") | {"ended": ended}
         update(connection, found.attempt, {"details": json.dumps(details)})
     elif inserts:
-        insert(connection, {**row, "details": json.dumps({"ended": ended})}, exists=bool(there))
+        row = {**row, "started_at": ended["at"], "details": json.dumps({"ended": ended})}
+        insert(connection, row, exists=bool(there))
 
 
 def rows(connection: Connection) -> list[JournalRow]:
@@ -297,6 +315,15 @@ def applied(revision: str, path: Path | None, *, upgrade: bool) -> dict[str, Any
 
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _time(connection: Connection, seconds_ago: float = 0) -> tuple[str, str | None]:
+    """The time, ISO 8601 in UTC, and the PostgreSQL server whose clock told it, if that may be known."""
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql(_SQLITE_TIME, {"ago": f"-{seconds_ago} seconds"})
+        return str(found.scalar()), None
+    at, is_allowed = connection.exec_driver_sql(_TIME, {"ago": seconds_ago}).one()
+    return at, connection.exec_driver_sql(_CLOCK).scalar() if is_allowed else None
 
 
 def _joined(revisions: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -50,7 +49,7 @@ def _report(
 ) -> None:
     names = tuple(plan.database.name for plan in plans)
     attempt = Attempt(run.id, number, names, names[-1], two_phase=False, stages={})
-    ended = {"result": result, "at": datetime.now(UTC).isoformat(timespec="milliseconds"), "error": error}
+    ended = {"result": result, "error": error}
 
     def report(plan: Plan) -> None:
         name = plan.database.name

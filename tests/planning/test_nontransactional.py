@@ -48,7 +48,12 @@ def test_it_cuts_its_branch_into_releases_up_and_down(cut: Project, jobs: str) -
         (["auth_0002"], ["auth_0003"], "committed"),
         (["auth_0003"], ["auth_0004"], "committed"),
     ]
-    assert cut.multidb("rollback", "--yes").code == 0
+    result = cut.multidb("rollback", "--yes")
+    assert result.code == 0
+    run = json.loads(cut.multidb("log", "--json").out)[1]["run"]
+    assert re.search(
+        rf"auth_db +auth_0004  ->  auth_0001  {run}$", result.out, re.MULTILINE
+    )  # once, not for each stage
     assert cut.versions() == cut.at(1)
     assert cut.rows("auth_db", VALID) == []
 
