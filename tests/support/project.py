@@ -200,13 +200,16 @@ class Project:
         path = self.root / file
         text = path.read_text()
         assert old in text, (file, old)
-        path.write_text(text.replace(old, new, 1))
+        self.write(file, text.replace(old, new, 1))
 
     def write(self, file: str, text: str) -> Path:
         self._own(file)
         path = self.root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+        # Python would take the compiled file for current: it compares the size, and the time in whole seconds.
+        for compiled in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
+            compiled.unlink()
         return path
 
     def add_revision(self, database: str, number: int, upgrade: str, downgrade: str = "pass", down: str = "") -> Path:
