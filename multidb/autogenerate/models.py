@@ -15,7 +15,7 @@ from multidb.config.configuration import Configuration, Database
 from multidb.database import connections
 from multidb.database.connections import Driver
 from multidb.errors import MigrationError, explain, reason_of
-from multidb.replay.scratch import ScratchServer, equip, server_for
+from multidb.replay.scratch import EMPTY, ScratchServer, Setup, server_for
 from multidb.schema.dialect import dialect_of
 from multidb.schema.objects import Schema
 
@@ -54,30 +54,28 @@ class ModelSchemas:
                 metadata.create_all(connection)
                 return dialect_of(connection).read(connection)
         server = self._server(database, driver)
-        like = database.extensions, live.default_schema, live.search_path
+        setup = Setup.of(database, live)
         with _naming_failures(database):
             try:
-                return self._rolled_back(server, metadata, like, live)
+                return self._rolled_back(server, metadata, setup, live)
             except DBAPIError as error:
                 # CREATE INDEX CONCURRENTLY in the models
                 if not isinstance(error.orig, psycopg2.errors.ActiveSqlTransaction):
                     raise
-            with _scratch_database(server, *like) as connection:
+            with _scratch_database(server, setup) as connection:
                 metadata.create_all(connection.execution_options(isolation_level="AUTOCOMMIT"))
                 connection.commit()
                 connection.execution_options(isolation_level="READ COMMITTED")
                 with connection.begin():
                     return dialect_of(connection).read(connection, live)
 
-    def _rolled_back(
-        self, server: ScratchServer, metadata: MetaData, like: tuple[tuple[str, ...], str, str], live: Schema
-    ) -> Schema:
+    def _rolled_back(self, server: ScratchServer, metadata: MetaData, setup: Setup, live: Schema) -> Schema:
         if server not in self._connections:
             self._connections[server] = self._opened.enter_context(_scratch_database(server))
         # After a failure, a DDL event may have committed: the next models get a new database.
         connection = self._connections.pop(server)
         with connection.begin() as transaction:
-            equip(connection.connection.driver_connection, *like)
+            setup.apply(connection.connection.driver_connection)
             metadata.create_all(connection)
             found = dialect_of(connection).read(connection, live)
             transaction.rollback()
@@ -93,10 +91,8 @@ class ModelSchemas:
 
 
 @contextmanager
-def _scratch_database(
-    server: ScratchServer, extensions: tuple[str, ...] = (), default_schema: str = "public", search_path: str = ""
-) -> Iterator[Connection]:
-    created = server.scratch().created(extensions, default_schema, search_path)
+def _scratch_database(server: ScratchServer, setup: Setup = EMPTY) -> Iterator[Connection]:
+    created = server.scratch().created(setup)
     with created as url, closing(connections.connect(url)) as connection:
         event.listen(connection, "before_execute", _create_schema)
         yield connection

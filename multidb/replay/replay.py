@@ -22,7 +22,7 @@ from multidb.planning.plan import Plan, Stage, Step
 from multidb.planning.planner import stages_of
 from multidb.planning.processes import map_in_processes
 from multidb.release.participant import Operation, Participant
-from multidb.replay.scratch import Scratch, ScratchServer, server_for
+from multidb.replay.scratch import Scratch, ScratchServer, Setup, server_for
 from multidb.schema.dialect import Dialect, dialect_of
 from multidb.schema.objects import Schema
 
@@ -203,8 +203,7 @@ def _empty_database(request: ReplayRequest) -> Iterator[Probe]:
     if request.scratch is None:
         created = nullcontext(database.url.set(database=":memory:"))
     else:
-        live, schema = request.live, database.version_table.schema
-        created = request.scratch.created(database.extensions, live.default_schema, live.search_path, schema)
+        created = request.scratch.created(Setup.of(database, request.live), database.version_table.schema)
     with created as url, probing([replace(database, url=url)]) as [probe]:
         probe.wait()
         yield probe

@@ -7,7 +7,7 @@ uses the server drops it.
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +26,8 @@ from multidb.errors import MigrationError, exit_code_of, explain
 from multidb.local.installations import installations
 from multidb.local.server import Server
 from multidb.logs import log
+from multidb.schema.objects import Schema
+from multidb.schema.postgresql.extension import Extension
 
 _PREFIX = "multidb_scratch_"
 _TIMEOUT, _INTERVAL = 10.0, 0.05  # seconds to wait for sessions to end, and between two checks
@@ -47,6 +49,42 @@ _DEAD = f"""
 
 
 @dataclass(frozen=True)
+class Setup:
+    """What a scratch database has in common with the live one from the start: extensions, and where names are found."""
+
+    extensions: Mapping[str, str | None]  # by their names, the schemas that they are in there
+    default_schema: str  # of objects that are named without one
+    search_path: str  # as the setting is written
+
+    @classmethod
+    def of(cls, database: Database, live: Schema) -> "Setup":
+        """That of a live database."""
+        schemas = {each.name: each.schema for each in live.objects.values() if isinstance(each, Extension)}
+        extensions = {name: schemas.get(name) for name in database.extensions}
+        return cls(extensions, live.default_schema, live.search_path)
+
+    def apply(self, driver: Driver) -> None:
+        """Set up an empty database; in a transaction that is rolled back, nothing of it is left.
+
+        Args:
+            driver: the session that has the search path then.
+        """
+        schemas = dict.fromkeys(schema for schema in self.extensions.values() if schema is not None)
+        for schema in dict.fromkeys([*schemas, self.default_schema]):
+            _execute(driver, f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+        for extension, found in self.extensions.items():
+            schema = f" SCHEMA {quoted(found)}" if found else ""
+            _execute(driver, f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)}{schema}")
+        path = ", ".join([self.search_path or "public", *map(quoted, schemas)])
+        _execute(driver, f"SELECT set_config('search_path', {literal(path)}, false)")  # this checks the value
+        if _query(driver, "SELECT current_schema()") != [self.default_schema]:
+            _execute(driver, f"SET search_path = {quoted(self.default_schema)}, {path}")
+
+
+EMPTY = Setup({}, "public", "")
+
+
+@dataclass(frozen=True)
 class Scratch:
     """A scratch database that is yet to be created."""
 
@@ -54,14 +92,10 @@ class Scratch:
     name: str
 
     @contextmanager
-    def created(
-        self, extensions: Iterable[str], default_schema: str, search_path: str, version_schema: str | None = None
-    ) -> Iterator[URL]:
-        """Create the database, empty but for the extensions, give its URL, and drop it at the end of the block.
+    def created(self, setup: Setup, version_schema: str | None = None) -> Iterator[URL]:
+        """Create the database, empty but for its extensions, give its URL, and drop it at the end of the block.
 
         Args:
-            default_schema: the schema of objects that revisions name without one.
-            search_path: as the setting is written.
             version_schema: the schema of the version table, if it has one of its own.
 
         Raises:
@@ -83,9 +117,8 @@ class Scratch:
                 with closing(connections.open_to_read(url)) as driver:
                     if version_schema is not None:
                         _execute(driver, f"CREATE SCHEMA IF NOT EXISTS {quoted(version_schema)}")
-                    equip(driver, extensions, default_schema, search_path)
-                    if default_schema != "public":
-                        _execute(driver, f"ALTER DATABASE {self.name} SET search_path FROM CURRENT")
+                    setup.apply(driver)
+                    _execute(driver, f"ALTER DATABASE {self.name} SET search_path FROM CURRENT")
                 yield url
             finally:
                 _drop(control, self.name)
@@ -141,18 +174,6 @@ class ScratchServer:
     def _drop(self, which: str) -> None:
         for name in _query(self._driver, which):
             _drop(self._driver, name)
-
-
-def equip(driver: Driver, extensions: Iterable[str], default_schema: str, search_path: str) -> None:
-    """Create extensions and the default schema in an empty database, by a session that has its search path then.
-
-    In a transaction that is rolled back, nothing of it is left. The arguments are those of `Scratch.created`.
-    """
-    for extension in extensions:
-        _execute(driver, f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)}")
-    if default_schema != "public":
-        _execute(driver, f"CREATE SCHEMA IF NOT EXISTS {quoted(default_schema)}")
-        _execute(driver, f"SELECT set_config('search_path', {literal(search_path)}, false)")  # this checks the value
 
 
 def server_for(configuration: Configuration, database: Database, driver: Driver) -> URL:

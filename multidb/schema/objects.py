@@ -209,7 +209,7 @@ class Schema:
     version: int = 0  # of the server, in the form of PostgreSQL's `server_version_num`; 0 for SQLite
     owner: str = ""  # the role that `OWNER` means here, quoted
     default_schema: str = "public"  # the PostgreSQL schema of names without one
-    search_path: str = ""  # the setting that says so
+    search_path: str = ""  # the setting, with the role's name for "$user"
     # Of PostgreSQL: who uses whom, and the context of the cast between two types (`e` for explicit).
     uses: Sequence[tuple[Address, Address]] = ()
     casts: Mapping[tuple[str, str], str] = field(default_factory=dict)

@@ -6,12 +6,21 @@ https://www.postgresql.org/docs/current/catalogs.html
 """
 
 # Definitions depend on these settings; a savepoint that is rolled back restores them. With an empty search_path, every
-# name in a definition has its schema.
+# name in a definition has its schema. The default schema is the one of the journal, or of the version table: the first
+# one of the search_path is another as soon as a schema is created that the path names, such as the role's own.
 SETTINGS = """
 SAVEPOINT multidb_reading;
-SELECT set_config('multidb.default_schema', coalesce(current_schema(), 'public'), true),
-       set_config('multidb.search_path', current_setting('search_path'), true),
-       set_config('multidb.version_table', %s, true), set_config('multidb.version_schema', %s, true);
+SELECT set_config('multidb.version_table', %s, true), set_config('multidb.version_schema', %s, true);
+SELECT set_config('multidb.search_path', replace(replace(
+           current_setting('search_path'), '"$user"', quote_ident(current_user)
+       ), '$user', quote_ident(current_user)), true),
+       set_config('multidb.default_schema', coalesce(
+           (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.oid IN (to_regclass('multidb_journal'), CASE current_setting('multidb.version_schema')
+                            WHEN '' THEN to_regclass(quote_ident(current_setting('multidb.version_table'))) END)
+            ORDER BY c.relname = 'multidb_journal' DESC LIMIT 1),
+           current_schema(), 'public'
+       ), true);
 SET LOCAL search_path = ''; SET LOCAL quote_all_identifiers = off; SET LOCAL datestyle = 'ISO';
 SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; SET LOCAL extra_float_digits = 1;
 SELECT current_setting('server_version_num')::int, (
@@ -31,10 +40,13 @@ WITH members AS (
     FROM pg_roles r, pg_database d WHERE d.datname = current_database()
 ), schemas AS (
     SELECT n.oid, n.nspname, n.nspowner, n.nspacl, quote_ident(n.nspname) AS identifier, d.is_default,
-           CASE WHEN NOT d.is_default THEN ARRAY['schema', n.nspname::text] END AS key,
+           CASE WHEN NOT (d.is_default OR d.has_extensions) THEN ARRAY['schema', n.nspname::text] END AS key,
            CASE WHEN NOT d.is_default THEN n.nspname || '.' ELSE '' END AS prefix
     FROM pg_namespace n
-    CROSS JOIN LATERAL (SELECT n.nspname = current_setting('multidb.default_schema') AS is_default) d
+    CROSS JOIN LATERAL (
+        SELECT n.nspname = current_setting('multidb.default_schema') AS is_default,
+               EXISTS (SELECT FROM pg_extension WHERE extnamespace = n.oid) AS has_extensions
+    ) d
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
       AND n.oid NOT IN (SELECT objid FROM members WHERE classid = 'pg_namespace'::regclass)
 ), relations AS (
@@ -44,7 +56,7 @@ WITH members AS (
            s.identifier || '.' || quote_ident(c.relname) AS identifier,
            (SELECT name FROM roles WHERE oid = c.relowner) AS owner
     FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
-    WHERE NOT (s.is_default AND c.relname = 'multidb_journal')
+    WHERE c.relname NOT IN ('multidb_journal', 'alembic_version')  -- in whatever schema, to be dropped by nobody
       AND NOT (c.relname = current_setting('multidb.version_table')
                AND s.nspname = coalesce(nullif(current_setting('multidb.version_schema'), ''),
                                         current_setting('multidb.default_schema')))

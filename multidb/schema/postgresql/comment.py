@@ -37,7 +37,7 @@ class Comment(PostgresqlObject):
             UNION ALL SELECT 'pg_proc'::regclass, oid, 0, 'function', name, 'ROUTINE ' || identifier FROM functions
             UNION ALL
             SELECT 'pg_namespace'::regclass, oid, 0, 'schema', nspname, 'SCHEMA ' || identifier FROM schemas
-            WHERE NOT is_default
+            WHERE key IS NOT NULL
         ) o ON o.classid = d.classoid AND o.oid = d.objoid AND o.sub = d.objsubid
     """
     text: str

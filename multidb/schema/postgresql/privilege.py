@@ -40,7 +40,7 @@ class Privilege(PostgresqlObject):
             FROM domains
             UNION ALL
             SELECT 'schema', nspname, nspowner, NULL, nspacl, acldefault('n', nspowner), 'SCHEMA ' || identifier
-            FROM schemas
+            FROM schemas WHERE is_default OR key IS NOT NULL
         ) o
         CROSS JOIN LATERAL aclexplode(coalesce(o.acl, o.default)) x
         JOIN (VALUES (''), (' WITH GRANT OPTION')) options (text) ON options.text = '' OR x.is_grantable
