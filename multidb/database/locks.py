@@ -11,27 +11,13 @@ from collections.abc import Callable, Sequence
 
 from multidb.database.connections import Driver
 from multidb.database.pauses import pauses
+from multidb.database.session_settings import LOCK_HOLDER
 from multidb.database.threads import map_in_threads
 from multidb.errors import RetryError
 from multidb.logs import log
 
 KEY = int.from_bytes(b"multidb", "big")
 _POLL_INTERVAL = 0.1  # seconds, randomised
-# Detect dead clients, also during a statement (PostgreSQL 14+), and disable idle timeouts; settings that the server
-# does not have are skipped. A client whose machine has vanished closes no connection: its session, and the lock with
-# it, ends when probes of the connection (in seconds) or data (in milliseconds) stay unacknowledged for 30 s.
-SETTINGS = """
-    SELECT set_config(name, value, false) FROM (VALUES
-        ('client_connection_check_interval', '2s'),
-        ('tcp_keepalives_idle', '15'),
-        ('tcp_keepalives_interval', '5'),
-        ('tcp_keepalives_count', '3'),
-        ('tcp_user_timeout', '30000'),
-        ('idle_in_transaction_session_timeout', '0'),
-        ('idle_session_timeout', '0'),
-        ('transaction_timeout', '0')
-    ) AS wanted (name, value) WHERE current_setting(name, true) IS NOT NULL
-"""
 HIDDEN = "whose state is hidden from this role: GRANT pg_read_all_stats shows it"
 """What a message says about a session of another role, of which the server shows only process number and names."""
 _HOLDER = """
@@ -131,7 +117,7 @@ def unlock(driver: Driver) -> None:
 
 def _try(driver: Driver) -> bool:
     with driver.cursor() as cursor:
-        cursor.execute(f"{SETTINGS}; SELECT pg_try_advisory_lock(%s)", [KEY])
+        cursor.execute(f"{LOCK_HOLDER}; SELECT pg_try_advisory_lock(%s)", [KEY])
         return bool(cursor.fetchone()[0])
 
 

@@ -7,13 +7,12 @@ when it fails, so it has to be safe to run again.
 import ast
 from collections.abc import Callable
 from contextlib import suppress
-from copy import copy
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 
-from multidb.planning.plan import Work
+from multidb.planning.plan import Step, Work, around_revision, runs_file
 from multidb.planning.revision_files import OUTSIDE_TRANSACTION as DECLARATION
 from multidb.planning.revision_files import place_of
 
@@ -46,21 +45,11 @@ def around(work: Work, before: Callable[[], None], after: Callable[[], None]) ->
     """Alembic's work with calls around each revision that runs outside a transaction; `after` precedes its record."""
 
     def steps(heads: tuple[str, ...], context: MigrationContext) -> list[Any]:
-        return [_wrapped(step, before, after) for step in work(heads, context)]
+        found = work(heads, context)
+        return [around_revision(step, before, after) if _runs_outside(step) else step for step in found]
 
     return steps
 
 
-def _wrapped(step: Any, before: Callable[[], None], after: Callable[[], None]) -> Any:
-    script = getattr(step, "revision", None)
-    if script is None or not is_declared(script):
-        return step
-    run, wrapped = step.migration_fn, copy(step)
-
-    def migrate(**options: Any) -> None:
-        before()
-        run(**options)
-        after()
-
-    wrapped.migration_fn = migrate
-    return wrapped
+def _runs_outside(step: Step) -> bool:
+    return runs_file(step) and is_declared(step.revision)

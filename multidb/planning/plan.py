@@ -1,7 +1,9 @@
 """The plan of a run for each database, stage by stage: planning decides it, participants carry it out."""
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,20 @@ class Plan:
             return self.stages[number].steps
 
         return steps
+
+
+def around_revision(step: Step, before: Callable[[], None], after: Callable[[], None]) -> Step:
+    """A step with calls around its revision's function; `after` precedes the record of the revision."""
+    run, wrapped = step.migration_fn, copy(step)
+
+    @wraps(run)  # Alembic logs its name: upgrade, downgrade
+    def migrate(**options: Any) -> None:
+        before()
+        run(**options)
+        after()
+
+    wrapped.migration_fn = migrate
+    return wrapped
 
 
 def runs_file(step: Step) -> bool:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Protocol
 
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, event, text
 
 from multidb.config.configuration import Database
@@ -19,12 +21,13 @@ from multidb.database.connections import Driver
 from multidb.database.journal import JournalRow
 from multidb.database.locks import LockedError
 from multidb.database.probe import ProbeResult
-from multidb.database.quoting import quoted
+from multidb.database.quoting import quoted, version_table
 from multidb.errors import ExitCode, MigrationError, causes_of, explain, in_database, reason_of, revision_line
 from multidb.logs import for_database
+from multidb.output import revisions_text
 from multidb.planning import nontransactional
-from multidb.planning.plan import MovedError, Plan, Stage, files_of, runs_file
-from multidb.planning.revision_files import load
+from multidb.planning.plan import MovedError, Plan, Stage, Step, Work, around_revision, files_of, runs_file
+from multidb.planning.revision_files import load, place_of
 from multidb.release import recovery
 from multidb.release.concurrently import ConcurrentStatements, invalid_indexes
 from multidb.release.session import EndedError, Session
@@ -195,13 +198,13 @@ class Participant:
         with self.session.in_revision():
             self._run_migrations(attempt)
         self.session.verify()
-        self._write_committed(attempt, started)
+        self._record(attempt, started)
 
     def _migrate_nontransactional(self, attempt: Attempt) -> None:
         """Run a revision whose statements commit by themselves, then record it together with its journal row."""
         session, started = self.session, time.monotonic()
         with self._concurrent_statements() as statements, session.in_revision(autocommit=True):
-            self._run_migrations(attempt, statements, lambda: self._write_committed(attempt, started))
+            self._run_migrations(attempt, statements, lambda: self._record(attempt, started))
         if session.in_transaction:
             session.commit()
 
@@ -252,11 +255,40 @@ class Participant:
         self._migrate(
             self.database,
             self.session.connection,
-            work=nontransactional.around(work, clean_up, begin_recording),
+            work=nontransactional.around(self._restoring(work), clean_up, begin_recording),
             on_version_apply=note,
             transactional_ddl=not attempt.nontransactional,
             purge=purges,
         )
+
+    def _restoring(self, work: Work) -> Work:
+        """Alembic's work, after each of whose revisions the session is restored: for its record, and for the next."""
+
+        def steps(heads: tuple[str, ...], context: MigrationContext) -> list[Step]:
+            return [
+                around_revision(each, lambda: None, partial(self.session.restore, place_of(each.revision.path)))
+                if runs_file(each)
+                else each
+                for each in work(heads, context)
+            ]
+
+        return steps
+
+    def _check_recorded(self) -> None:
+        """Raise MigrationError if the version table does not hold what the run has recorded in it."""
+        table = version_table(self.database.version_table)
+        cursor = self.session.driver.cursor()
+        cursor.execute(f"SELECT version_num FROM {table}")  # noqa: S608 - quoted
+        found = tuple(sorted(row[0] for row in cursor.fetchall()))
+        if found != self._after:
+            raise MigrationError(
+                f"{self.database.version_table.name} holds {revisions_text(found)} after the last revision, and not "
+                f"{revisions_text(self._after)}: let the revisions, and triggers on the table, leave it to Alembic"
+            )
+
+    def _record(self, attempt: Attempt, started: float) -> None:
+        self._check_recorded()
+        self._write_committed(attempt, started)
 
     def _add_journal_columns(self) -> None:
         """Add the columns that an older checkout's journal lacks."""

@@ -4,7 +4,6 @@ Its transactions are ended here and nowhere else. SQLAlchemy believes that it ha
 at the end does not reach the server.
 """
 
-import math
 import re
 import sqlite3
 import time
@@ -23,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from multidb.advice import REPLACED
 from multidb.config.configuration import Database
 from multidb.config.settings import Limits
-from multidb.database import blockers, connections, locks
+from multidb.database import blockers, connections, locks, session_settings
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
 from multidb.database.probe import file_identity
@@ -33,6 +32,10 @@ _ENDS_TRANSACTION = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/|;)*(COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b",
     re.IGNORECASE | re.DOTALL,
 )
+_FAILED_STATEMENT = (
+    "a statement of the revision failed, and the revision went on, which PostgreSQL does not in one transaction: put a "
+    "statement that may fail into `with op.get_bind().begin_nested():`"
+)
 _ENDED = (
     "a revision ended the transaction that all databases commit together, and what it did before may have been "
     "committed: remove its COMMIT or ROLLBACK"
@@ -40,11 +43,11 @@ _ENDED = (
 # For transactions that others rely on. One that waits for a synchronous standby is not cancelled by a timeout: it would
 # look replicated.
 _DURABLE = "SET LOCAL statement_timeout = 0; SET LOCAL synchronous_commit = on"
-_VERIFY = (
-    f"RESET ROLE; RESET search_path; SET CONSTRAINTS ALL IMMEDIATE; {_DURABLE}; "
-    f"SELECT transaction_timestamp(), {blockers.LOCKED}"
+_BEGAN = (
+    "(extract(epoch FROM pg_catalog.transaction_timestamp()) * 1000000)::bigint"  # a number is read in any settings
 )
-_BEGIN = f"BEGIN; SELECT transaction_timestamp(), {blockers.TABLES}"
+_VERIFY = f"SET CONSTRAINTS ALL IMMEDIATE; {_DURABLE}; SELECT {_BEGAN}, {blockers.LOCKED}"
+_BEGIN = f"BEGIN; SELECT {_BEGAN}, {blockers.TABLES}"
 ABANDONED = "gave up waiting for the server's answer"
 _CANCEL_TIMEOUT = 1.0  # seconds
 _SHORTEST_WAIT = 5.0  # seconds that a commit on SQLite waits for readers of the file, who finish soon
@@ -81,6 +84,7 @@ class Session:
         self._began: object = None  # when the last transaction began, as the server says
         self._mode = _Mode.OWN
         self._file: tuple[object, ...] | None = None  # the identity of the SQLite file
+        self._pragmas: dict[str, int] = {}  # of the SQLite connection, as it was opened
         self._statement_began = 0.0  # by the monotonic clock, in seconds
         self._is_abandoned = False
         self._tables: dict[str, str] = {}  # that the transaction found: their names by oid, on SQLite their SQL by name
@@ -132,12 +136,29 @@ class Session:
         finally:
             self._mode = _Mode.OWN
 
+    def restore(self, place: str = "") -> None:
+        """Restore the settings of the run's session, whatever a revision has set.
+
+        Args:
+            place: of the revision's file, for the message.
+
+        Raises:
+            MigrationError: a statement of the revision has failed, and the revision has gone on.
+            psycopg2.Error, sqlite3.Error: the session is broken.
+        """
+        if isinstance(self.driver, sqlite3.Connection):
+            session_settings.restore_pragmas(self.driver, self._pragmas)
+            return
+        if not self.driver.closed and self.driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
+            raise MigrationError(f"{place}: {_FAILED_STATEMENT}" if place else _FAILED_STATEMENT)
+        session_settings.restore(self.driver, self._limits.lock_timeout, self._limits.statement_timeout)
+
     def verify(self) -> None:
         """Detect what a commit would refuse, while everything can still be rolled back.
 
-        Role, search path and lock are restored, whatever a revision made of them: only the role that prepared a
-        transaction may finish it, and the journal is in the search path of the probe. What the transaction is then
-        prepared or committed with is durable, on synchronous standbys, too.
+        Settings, role and lock are restored, whatever a revision made of them: only the role that prepared a
+        transaction may finish it. What the transaction is then prepared or committed with is durable, on synchronous
+        standbys, too.
 
         Raises:
             EndedError: a revision ended the transaction.
@@ -145,6 +166,7 @@ class Session:
             LockedError: a revision has given the lock back, and another run has taken it.
             psycopg2.Error: rows violate a deferred constraint.
         """
+        self.restore()
         if not self.database.is_sqlite:
             with self.driver.cursor() as cursor:
                 cursor.execute(_VERIFY, [self.backend])
@@ -259,6 +281,7 @@ class Session:
         if self.driver is None:
             path = self.database.url.database or ""
             self.driver = connections.open_to_migrate(path)
+            self._pragmas = session_settings.pragmas_of(self.driver)
             self._file = file_identity(path)
 
     def _check_file(self) -> None:
@@ -276,11 +299,11 @@ class Session:
     def _begin(self, driver: Driver) -> None:
         if self._mode is not _Mode.AUTOCOMMIT:
             self._begin_transaction(driver)
-        elif not isinstance(driver, sqlite3.Connection):
-            with driver.cursor() as cursor:
-                cursor.execute(self._timeouts())
+        else:
+            self.restore()
 
     def _begin_transaction(self, driver: Driver) -> None:
+        self.restore()
         if isinstance(driver, sqlite3.Connection):
             timeout = self._limits.lock_timeout
             locks.lock(driver, Wait(timeout, "lock_timeout") if timeout else Wait(self._lock_wait, "lock_wait"))
@@ -288,16 +311,10 @@ class Session:
             self._tables = _sqlite_tables(driver)
             return
         with driver.cursor() as cursor:
-            if self._began is not None:  # what a revision has set for the session must not reach the next stage
-                cursor.execute(f"RESET ALL; {locks.SETTINGS}")
             self.began_at = time.monotonic()
-            cursor.execute(f"{self._timeouts()}; {_BEGIN}")
+            cursor.execute(_BEGIN)
             self._began, tables = cursor.fetchone()
             self._tables = tables or {}
-
-    def _timeouts(self) -> str:
-        seconds = {"lock_timeout": self._limits.lock_timeout, "statement_timeout": self._limits.statement_timeout}
-        return "; ".join(f"SET {name} = {math.ceil(value * 1000)}" for name, value in seconds.items())
 
     def _transaction(self) -> object:
         """What distinguishes the transaction from any other, as `_began`; None if the session can't be asked."""
@@ -309,7 +326,7 @@ class Session:
         if driver.closed or driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
             return None
         with driver.cursor() as cursor:
-            cursor.execute("SELECT transaction_timestamp()")
+            cursor.execute(f"SELECT {_BEGAN}")
             return cursor.fetchone()[0]
 
     @contextmanager
