@@ -191,7 +191,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def revision_line(error: BaseException) -> str | None:
     """The line of a revision file that raised an error: `migrations/versions/auth_db/auth_0002_x.py:17`."""
-    frames = traceback.extract_tb(error.__traceback__)
+    return _line_of(traceback.extract_tb(error.__traceback__))
+
+
+def current_revision_line() -> str | None:
+    """The line of a revision file that is running."""
+    return _line_of(traceback.extract_stack())
+
+
+def _line_of(frames: traceback.StackSummary) -> str | None:
     found = [frame for frame in frames if Path(frame.filename).parts[-3:-2] == ("versions",)]
     return f"{_relative(found[-1].filename)}:{found[-1].lineno}" if found else None
 

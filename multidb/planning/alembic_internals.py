@@ -4,19 +4,23 @@ docs/alembic-internals.md lists each with its reason; tests/planning/test_alembi
 """
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
 
 from alembic import context
 from alembic.autogenerate.render import _repr_type
 from alembic.config import Config
+from alembic.ddl import DefaultImpl
+from alembic.operations import batch
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, StampStep
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import RevisionMap
 from alembic.util import CommandError
+from sqlalchemy import Constraint, MetaData
 
 from multidb.planning.plan import Step, Work
 
@@ -138,6 +142,63 @@ def replace_expressions(alembic: MigrationContext, render: Callable[..., str]) -
         return render(text, has_binds=not options.get("is_index"))
 
     impl.render_ddl_sql_expr = render_ddl_sql_expr
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a `batch_alter_table()` asks for: its operations, as methods of an `impl` take them, and its arguments."""
+
+    table: str
+    schema: str | None
+    operations: Sequence[tuple[str, tuple[Any, ...], dict[str, Any]]]
+    always: bool  # whether the table is made anew whatever the operations are
+    additions: Sequence[Any]  # `table_args`
+    options: Mapping[str, Any]  # `table_kwargs`
+    described: Sequence[Any]  # columns and constraints of the table as the revision describes it
+    naming_convention: Mapping[str, str]
+    orders: Sequence[Sequence[str]]  # `partial_reordering`
+    impl: DefaultImpl
+
+
+@contextmanager
+def batches_applied_by(dialect: str, apply: Callable[[Batch], None]) -> Iterator[None]:
+    """Let a function do what batch mode does by copying a table, in databases of one dialect.
+
+    A revision's `op` makes the object that is replaced here; nothing public is between them.
+    """
+    original = batch.BatchOperationsImpl
+
+    class Batches(original):  # type: ignore[misc, valid-type]
+        def flush(self) -> None:
+            if self.dialect.name != dialect or not self._should_recreate():
+                super().flush()
+                return
+            copied = self.copy_from.to_metadata(MetaData()).constraints if self.copy_from is not None else ()
+            apply(
+                Batch(
+                    self.table_name,
+                    self.schema,
+                    self.batch,
+                    self.recreate == "always",
+                    self.table_args,
+                    self.table_kwargs,
+                    [*copied, *self.reflect_args],
+                    self.naming_convention or {},
+                    self.partial_reordering or (),
+                    self.impl,
+                )
+            )
+
+    batch.BatchOperationsImpl = Batches  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        batch.BatchOperationsImpl = original  # type: ignore[misc]
+
+
+def is_type_bound(constraint: Constraint) -> bool:
+    """Whether a type has made the constraint, as Boolean and Enum make CHECKs."""
+    return bool(constraint._type_bound)
 
 
 def rendered_type(type_: Any, autogen_context: Any) -> str:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
@@ -252,14 +252,22 @@ class Participant:
         work = self.plan.work_of(number, self._before)
         self._after = () if purges else self._before
         self._create_version_schema()
-        self._migrate(
-            self.database,
-            self.session.connection,
-            work=nontransactional.around(self._restoring(work), clean_up, begin_recording),
-            on_version_apply=note,
-            transactional_ddl=not attempt.nontransactional,
-            purge=purges,
-        )
+        with self._batch_mode():
+            self._migrate(
+                self.database,
+                self.session.connection,
+                work=nontransactional.around(self._restoring(work), clean_up, begin_recording),
+                on_version_apply=note,
+                transactional_ddl=not attempt.nontransactional,
+                purge=purges,
+            )
+
+    def _batch_mode(self) -> AbstractContextManager[None]:
+        if not self.database.is_sqlite:
+            return nullcontext()
+        from multidb.release.batch import batch_mode  # imports the schema room, which most runs don't need
+
+        return batch_mode()
 
     def _restoring(self, work: Work) -> Work:
         """Alembic's work, after each of whose revisions the session is restored: for its record, and for the next."""

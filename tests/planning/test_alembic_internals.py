@@ -8,11 +8,13 @@ from alembic import command
 from alembic.autogenerate import render_python_code
 from alembic.autogenerate.api import AutogenContext
 from alembic.config import Config
+from alembic.operations import Operations
 from alembic.operations.ops import CreateIndexOp, CreateTableOp, UpgradeOps
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, StampStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import CheckConstraint, Column, Index, MetaData, String, Table, Text, text
+from sqlalchemy import Boolean, CheckConstraint, Column, Index, MetaData, String, Table, Text, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from multidb.planning import alembic_internals
 from tests.support.project import FEW, Project
@@ -147,3 +149,24 @@ def test_a_type_is_rendered_as_revision_files_have_it() -> None:
     alembic = MigrationContext.configure(dialect_name="postgresql+psycopg2")
     autogen_context = AutogenContext(alembic, opts={"sqlalchemy_module_prefix": "sa.", "user_module_prefix": None})
     assert alembic_internals.rendered_type(String(20), autogen_context) == "sa.String(length=20)"
+
+
+def test_a_batch_hands_its_operations_to_the_function_that_applies_them() -> None:
+    applied: list[alembic_internals.Batch] = []
+    described = Table("t", MetaData(), Column("a", Text), CheckConstraint("a <> 'x'", name="ck"))
+    with create_engine("sqlite://").connect() as connection:
+        op = Operations(MigrationContext.configure(connection))
+        with alembic_internals.batches_applied_by("sqlite", applied.append):
+            with op.batch_alter_table("t", copy_from=described, recreate="always") as batch:
+                batch.alter_column("a", new_column_name="b", type_=Boolean(create_constraint=True), nullable=False)
+                batch.drop_constraint("ck")
+            with pytest.raises(OperationalError), op.batch_alter_table("t") as batch:  # in place, by Alembic
+                batch.create_index("i", ["a"])
+    [found] = applied
+    names = [name for name, _, _ in found.operations]
+    assert names == ["alter_column", "add_constraint", "drop_constraint"]
+    changes = found.operations[0][2]
+    assert (changes["name"], changes["nullable"], changes["server_default"]) == ("b", False, False)
+    assert alembic_internals.is_type_bound(found.operations[1][1][0])
+    assert not alembic_internals.is_type_bound(found.operations[2][1][0])
+    assert [each.name for each in found.described if each.name] == ["ck"]

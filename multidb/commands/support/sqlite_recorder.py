@@ -21,6 +21,7 @@ from multidb.planning import nontransactional, planner
 from multidb.planning.alembic_internals import upgrade_steps
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Step
+from multidb.release.batch import batch_mode
 
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _CATALOG = r"\b(sqlite_master|sqlite_temp_master|sqlite_schema|{})\b"
@@ -73,7 +74,7 @@ def recorded(environment: Environment, database: Database, start: str, output: T
         MigrationError: a revision reads rows, which a script does not have.
     """
     recorder = sqlite3.connect(":memory:", isolation_level=None, factory=Recorder)
-    with connections.around(database.url, lambda: recorder) as connection:
+    with connections.around(database.url, lambda: recorder) as connection, batch_mode(is_script=True):
         if start != "base":
             _replay(environment, database, connection, start)
         connection.begin()

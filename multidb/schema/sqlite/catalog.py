@@ -5,6 +5,7 @@ it (https://sqlite.org/schematab.html).
 """
 
 import re
+from dataclasses import dataclass
 
 from sqlalchemy.dialects import sqlite
 
@@ -17,50 +18,56 @@ WITH objects AS (
 """
 NAME = r'"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^]]*\]|[^\s(,]+'
 # A string, a quoted name, a comment, a space, a word, or any other character.
-_PIECES = re.compile(
-    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^]]*\]|--[^\n]*|/\*.*?\*/|\s+|\w+|.""", re.DOTALL
+_PIECES = re.compile(  # by SQLite's own rules: a name may have `$` and all characters beyond ASCII
+    r"""
+    '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^]]*\]
+    | --[^\n]* | /\*.*?(?:\*/|\Z) | [ \t-\r]+ | [\w$\x80-\U0010ffff]+ | .
+    """,
+    re.DOTALL | re.VERBOSE,
 )
-_SPACE = re.compile(r"\s|--|/\*")
+_SPACE = re.compile(r"[ \t-\r]|--|/\*")
+_IS_NAME = re.compile(r"[\w\x80-\U0010ffff\"`[]")
 
 
-def parts(sql: str) -> tuple[list[str], str]:
-    """The definitions in the parentheses of a CREATE TABLE, and what comes behind them."""
-    words = tokens(sql)
-    groups = [place for place, word in enumerate(words) if is_group(word)]
-    if not groups:
-        return [], ""
-    return split(words[groups[0]][1:-1]), " ".join(words[groups[0] + 1 :])
+@dataclass(frozen=True)
+class Token:
+    """A word of a text; what is in parentheses is one word. A comment in it is a space."""
 
-
-def table_options(sql: str) -> str:
-    """What a CREATE TABLE has behind its definitions: `WITHOUT ROWID`."""
-    return parts(sql)[1].upper().replace(" ,", ",")
+    text: str
+    start: int  # its place in the text, in characters
+    end: int
 
 
 def tokens(sql: str) -> list[str]:
-    """The words of a text; what is in parentheses is one word."""
-    found: list[str] = []
-    depth = 0
-    for piece in _pieces(sql):
+    """The words of a text, without their places."""
+    return [each.text for each in placed_tokens(sql)]
+
+
+def placed_tokens(sql: str) -> list[Token]:
+    found: list[Token] = []
+    depth = place = 0
+    for piece in pieces(sql):
+        text, end = _without_comment(piece), place + len(piece)
         depth -= piece == ")"
         if depth or piece == ")":
-            found[-1] += piece
-        elif piece != " ":
-            found.append(piece)
+            found[-1] = Token(found[-1].text + text, found[-1].start, end)
+        elif text != " ":
+            found.append(Token(text, place, end))
         depth += piece == "("
+        place = end
     return found
 
 
 def split(sql: str) -> list[str]:
-    """The parts of a text that has commas between them."""
+    """The parts of a text that has commas between them, with their spaces and comments."""
     found, depth = [""], 0
-    for piece in _pieces(sql):
+    for piece in pieces(sql):
         depth += (piece == "(") - (piece == ")")
         if not depth and piece == ",":
             found.append("")
         else:
             found[-1] += piece
-    return [part.strip() for part in found]
+    return found
 
 
 def is_group(token: str) -> bool:
@@ -70,7 +77,7 @@ def is_group(token: str) -> bool:
 def one_line(sql: str) -> str:
     """A text with one space where it has several, or a comment, and collations without quotes."""
     found = [""]
-    for piece in _pieces(sql):
+    for piece in map(_without_comment, pieces(sql)):
         if piece == found[-1] == " ":
             continue
         if [each.upper() for each in found[-2:]] == ["COLLATE", " "]:
@@ -80,11 +87,25 @@ def one_line(sql: str) -> str:
 
 
 def unquoted(name: str) -> str:
-    if name[:1] in ('"', "`"):
+    if name[:1] in ('"', "`", "'"):
         return name[1:-1].replace(name[0] * 2, name[0])
     return name[1:-1] if name[:1] == "[" else name
 
 
-def _pieces(sql: str) -> list[str]:
-    """Strings, names and characters; a comment is a space."""
-    return [" " if _SPACE.match(piece) else piece for piece in _PIECES.findall(sql)]
+def names_in(sql: str) -> frozenset[str]:
+    """The words of a text that may be names, in lower case; strings and comments have none."""
+    return frozenset(unquoted(piece).lower() for piece in pieces(sql) if _IS_NAME.match(piece))
+
+
+def pieces(sql: str) -> list[str]:
+    """Strings, names, comments, spaces and other characters, which together are the text."""
+    return _PIECES.findall(sql)
+
+
+def is_blank(piece: str) -> bool:
+    """Whether a piece is a space or a comment."""
+    return bool(_SPACE.match(piece))
+
+
+def _without_comment(piece: str) -> str:
+    return " " if is_blank(piece) else piece

@@ -9,7 +9,8 @@ from multidb.schema import kinds
 from multidb.schema.difference import Stage, Statement
 from multidb.schema.objects import Sides
 from multidb.schema.sqlite.base import SqliteObject
-from multidb.schema.sqlite.definition import ColumnDefinition, table_definition
+from multidb.schema.sqlite.create_table import table_definition
+from multidb.schema.sqlite.definition import ColumnDefinition
 from multidb.schema.violations import count_rows
 
 
@@ -26,7 +27,7 @@ class Column(SqliteObject, kinds.Column):
     @classmethod
     def attributes_of(cls, row: RowMapping) -> dict[str, Any]:
         name = row["name"]
-        definition = table_definition(row["sql"]).columns.get(name, ColumnDefinition(name, ""))
+        definition = table_definition(row["sql"])[0].get(name, ColumnDefinition(name, ""))
         return {
             "position": row["cid"],
             "definition": definition.text,

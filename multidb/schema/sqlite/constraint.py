@@ -12,7 +12,7 @@ from multidb.schema.difference import Statement
 from multidb.schema.objects import Sides
 from multidb.schema.sqlite.base import SqliteObject
 from multidb.schema.sqlite.catalog import SHARED, quoted
-from multidb.schema.sqlite.definition import table_definition
+from multidb.schema.sqlite.create_table import table_definition
 from multidb.schema.violations import count_duplicates, count_rows
 
 
@@ -24,7 +24,7 @@ class Constraint(SqliteObject, kinds.Constraint):
     @classmethod
     def read(cls, connection: Connection) -> Iterator[Self]:
         for table, sql in connection.exec_driver_sql(f"{SHARED} {cls.query}").all():
-            for each in table_definition(sql).constraints:
+            for each in table_definition(sql)[1]:
                 name, parent = f"{table}.{each.text}", ("table", table)
                 yield cls(name=name, parent=parent, table=quoted(table), definition=each.text, keys=each.keys)
 

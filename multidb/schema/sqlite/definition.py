@@ -1,4 +1,4 @@
-"""What a CREATE TABLE of SQLite says and no PRAGMA returns.
+"""What a column or a table constraint in a CREATE TABLE of SQLite says, and where; no PRAGMA returns all of it.
 
 https://sqlite.org/syntax/column-constraint.html, https://sqlite.org/syntax/table-constraint.html
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from multidb.schema.sqlite.catalog import is_group, one_line, parts, quoted, split, tokens, unquoted
+from multidb.schema.sqlite.catalog import is_group, names_in, one_line, placed_tokens, quoted, split, tokens, unquoted
 
 _TABLE_CONSTRAINTS = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN")
 _STARTS = {*_TABLE_CONSTRAINTS, "NOT", "NULL", "DEFAULT", "COLLATE", "REFERENCES", "GENERATED", "AS"}  # of a clause
@@ -21,6 +21,19 @@ class ConstraintDefinition:
 
     text: str
     keys: tuple[str, ...] = ()  # of PRIMARY KEY and UNIQUE, as a SELECT can have them
+    columns: tuple[str, ...] = ()  # of its table; of a CHECK, all words that may be columns
+    parent: str = ""  # the table that a foreign key refers to
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A part of a definition, with the name of a constraint, and its place in the text, in characters."""
+
+    kind: str  # `TYPE`, `NOT NULL`, `NULL`, `DEFAULT`, `COLLATE`, `GENERATED`, or a constraint such as `PRIMARY KEY`
+    start: int
+    end: int
+    name: str | None = None
+    constraint: ConstraintDefinition | None = None
 
 
 @dataclass
@@ -36,103 +49,124 @@ class ColumnDefinition:
 
 
 @dataclass
-class TableDefinition:
-    """The columns and constraints of a CREATE TABLE."""
+class Definition:
+    """A column, or what stands between two commas after the columns: constraints of the table."""
 
-    columns: dict[str, ColumnDefinition] = field(default_factory=dict)
-    constraints: list[ConstraintDefinition] = field(default_factory=list)
+    column: ColumnDefinition | None = None
+    clauses: list[Clause] = field(default_factory=list)
 
 
-@lru_cache(256)
-def table_definition(sql: str) -> TableDefinition:
-    """Read a CREATE TABLE."""
-    found = TableDefinition()
-    for part in parts(sql)[0]:
-        _Reader(part, found).read()
-    return found
+@lru_cache(512)
+def read_definition(text: str) -> Definition:
+    return _Reader(text).definition
 
 
 class _Reader:
-    """Reads one column, or one table constraint."""
-
-    def __init__(self, text: str, table: TableDefinition) -> None:
-        self._text, self._table = text, table
-        self._left = tokens(text)
+    def __init__(self, text: str) -> None:
+        self._left = placed_tokens(text)
+        self._end = 0  # of what was read
         self._column = ColumnDefinition("", text)
-
-    def read(self) -> None:
+        self.definition = Definition()
         if self._left and self._word() not in _TABLE_CONSTRAINTS:
-            self._column.name = unquoted(self._left.pop(0))
-            self._table.columns[self._column.name] = self._column
-            while self._left and self._word() not in _STARTS:  # the type
-                self._left.pop(0)
+            self._column.name = unquoted(self._next())
+            self.definition.column = self._column
+            self._read_type()
         while self._left:
             self._read_clause()
 
-    def _read_clause(self) -> None:
-        word = self._taken()
-        if word in ("PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "REFERENCES"):
-            self._read_constraint(word)
-        else:
-            self._read_attribute(word)
+    def _read_type(self) -> None:
+        start = self._left[0].start if self._left else 0
+        has_type = False
+        while self._left and self._word() not in _STARTS:
+            self._next()
+            has_type = True
+        if has_type:
+            self._note("TYPE", start)
 
-    def _read_constraint(self, word: str) -> None:
+    def _read_clause(self) -> None:
+        start, name = self._left[0].start, None
+        while self._left and self._given("CONSTRAINT"):  # of several names, the last one counts
+            name = unquoted(self._next())
+        word = self._taken()
+        constraint = self._read_constraint(word)
+        if constraint is not None:
+            kind = {"PRIMARY": "PRIMARY KEY", "FOREIGN": "REFERENCES"}.get(word, word)
+            self._note(kind, start, name, constraint)
+        else:
+            self._note(self._read_attribute(word), start, name)
+
+    def _note(self, kind: str, start: int, name: str | None = None, made: ConstraintDefinition | None = None) -> None:
+        self.definition.clauses.append(Clause(kind, start, self._end, name, made))
+
+    def _read_constraint(self, word: str) -> ConstraintDefinition | None:
         match word:
             case "PRIMARY":
                 self._taken()  # KEY
-                self._add_key("PRIMARY KEY")
+                return self._key_constraint("PRIMARY KEY")
             case "UNIQUE":
-                self._add_key("UNIQUE")
+                return self._key_constraint("UNIQUE")
             case "CHECK":
-                self._add(f"CHECK ({one_line(self._left.pop(0)[1:-1])})")
+                group = self._next()
+                self._conflict()  # SQLite accepts ON CONFLICT here, and ignores it
+                return ConstraintDefinition(f"CHECK ({one_line(group[1:-1])})", columns=tuple(names_in(group)))
             case "FOREIGN":
                 self._taken()  # KEY
                 columns = self._names()
                 self._taken()  # REFERENCES
-                self._add_foreign_key(columns)
+                return self._foreign_key(columns)
             case "REFERENCES":
-                self._add_foreign_key(quoted(self._column.name))
+                return self._foreign_key([self._column.name])
+        return None
 
-    def _read_attribute(self, word: str) -> None:
+    def _read_attribute(self, word: str) -> str:
+        """Read what is no constraint, and return its kind."""
         match word:
-            case "CONSTRAINT":
-                self._left.pop(0)  # its name
             case "NOT":
                 self._taken()  # NULL
                 self._column.on_conflict = self._conflict()
+                return "NOT NULL"
+            case "NULL":
+                self._conflict()
             case "COLLATE":
-                self._column.collation = unquoted(self._left.pop(0)).upper()
-            case "AS":
-                expression = one_line(self._left.pop(0))
+                self._column.collation = unquoted(self._next()).upper()
+            case "GENERATED" | "AS":
+                if word == "GENERATED":
+                    self._taken()  # ALWAYS
+                    self._taken()  # AS
+                expression = one_line(self._next())
                 self._column.generated = f"{expression} STORED" if self._given("STORED") else expression
+                self._given("VIRTUAL")
+                return "GENERATED"
             case "DEFAULT":
-                self._left.pop(0)
+                self._next()
                 while self._left and self._word() not in _STARTS:  # a sign, the parts of a number
-                    self._left.pop(0)
+                    self._next()
+        return word
 
-    def _add(self, text: str, keys: tuple[str, ...] = ()) -> None:
-        self._table.constraints.append(ConstraintDefinition(text, keys))
-
-    def _add_key(self, words: str) -> None:
-        if self._left and is_group(self._left[0]):
-            columns = [_key(text) for text in split(self._left.pop(0)[1:-1])]
+    def _key_constraint(self, words: str) -> ConstraintDefinition:
+        if self._left and is_group(self._left[0].text):
+            columns = [_key(text) for text in split(self._next()[1:-1])]
         else:
             self._given("ASC")
-            columns = [(quoted(self._column.name), self._given("DESC"))]
+            columns = [(self._column.name, "", self._given("DESC"))]
         conflict = self._conflict()
         self._column.autoincrement |= bool(self._given("AUTOINCREMENT"))
-        listed = ", ".join(" ".join(filter(None, column)) for column in columns)
+        listed = ", ".join(" ".join(filter(None, (quoted(name), *rest))) for name, *rest in columns)
         text = f"{words} ({listed})" + (f" ON CONFLICT {conflict}" if conflict else "")
-        self._add(text, tuple(expression for expression, _ in columns))
+        keys = tuple(" ".join(filter(None, (quoted(name), collation))) for name, collation, _ in columns)
+        return ConstraintDefinition(text, keys, tuple(name for name, *_ in columns))
 
-    def _add_foreign_key(self, columns: str) -> None:
-        words = [f"FOREIGN KEY ({columns}) REFERENCES {quoted(unquoted(self._left.pop(0)))}"]
-        words += [f"({self._names()})"] if self._left and is_group(self._left[0]) else []
+    def _foreign_key(self, columns: list[str]) -> ConstraintDefinition:
+        listed = ", ".join(quoted(name) for name in columns)
+        parent = unquoted(self._next())
+        words = [f"FOREIGN KEY ({listed}) REFERENCES {quoted(parent)}"]
+        if self._left and is_group(self._left[0].text):
+            words.append(f"({', '.join(quoted(name) for name in self._names())})")
         clauses = dict(self._clauses_of_foreign_key())
         for event, usual in _ACTIONS.items():
             words += [f"{event} {clauses[event]}"] if clauses.get(event, usual) != usual else []
         words += [clauses[name] for name in ("MATCH", "DEFERRABLE") if clauses.get(name)]
-        self._add(" ".join(words))
+        return ConstraintDefinition(" ".join(words), columns=tuple(columns), parent=parent)
 
     def _clauses_of_foreign_key(self) -> Iterator[tuple[str, str]]:
         while self._word() in ("ON", "MATCH", "NOT", "DEFERRABLE", "INITIALLY"):
@@ -143,7 +177,7 @@ class _Reader:
                     event, action = self._taken(), self._taken()
                     yield f"ON {event}", f"{action} {self._taken()}" if action in ("SET", "NO") else action
                 case "MATCH":
-                    yield "MATCH", f"MATCH {unquoted(self._left.pop(0)).upper()}"
+                    yield "MATCH", f"MATCH {unquoted(self._next()).upper()}"
                 case "DEFERRABLE":
                     yield "DEFERRABLE", f"DEFERRABLE{self._initially()}"
                 case "NOT":
@@ -156,8 +190,8 @@ class _Reader:
             return ""
         return " INITIALLY DEFERRED" if self._taken() == "DEFERRED" else ""
 
-    def _names(self) -> str:
-        return ", ".join(quoted(unquoted(text)) for text in split(self._left.pop(0)[1:-1]))
+    def _names(self) -> list[str]:
+        return [unquoted(tokens(text)[0]) for text in split(self._next()[1:-1])]
 
     def _conflict(self) -> str | None:
         if not (self._word() == "ON" and self._word(1) == "CONFLICT"):
@@ -171,16 +205,20 @@ class _Reader:
         return self._taken() if self._word() == word else ""
 
     def _word(self, place: int = 0) -> str:
-        return self._left[place].upper() if len(self._left) > place else ""
+        return self._left[place].text.upper() if len(self._left) > place else ""
 
     def _taken(self) -> str:
-        return self._left.pop(0).upper() if self._left else ""
+        return self._next().upper() if self._left else ""
+
+    def _next(self) -> str:
+        token = self._left.pop(0)
+        self._end = token.end
+        return token.text
 
 
-def _key(text: str) -> tuple[str, str]:
-    """A column of a key, with its collation, and whether it is descending."""
+def _key(text: str) -> tuple[str, str, str]:
+    """A column of a key, its collation, and whether it is descending."""
     words = tokens(text)
     order = words.pop().upper() if words[-1].upper() in ("ASC", "DESC") else ""
-    if len(words) == 3 and words[1].upper() == "COLLATE":
-        words[1:] = ["COLLATE", unquoted(words[2]).upper()]
-    return " ".join([quoted(unquoted(words[0])), *words[1:]]), order if order == "DESC" else ""
+    collation = f"COLLATE {unquoted(words[2]).upper()}" if len(words) > 2 else ""
+    return unquoted(words[0]), collation, order if order == "DESC" else ""
