@@ -18,7 +18,7 @@ from multidb.planning.environment import Environment
 from multidb.planning.targets import Target, Targets
 from multidb.release.locking import results_of
 from multidb.replay.identify import Identification, identify
-from multidb.replay.replay import Replays
+from multidb.replay.replay import Position, Replays
 from multidb.schema import snapshot
 from multidb.schema.difference import EXTRA, RISKY, Difference
 from multidb.schema.reconcile import reconciler
@@ -31,6 +31,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reconcile", action="store_true", help="repair harmless differences, and keep what is extra")
     parser.add_argument(
         "--risky", action="append", default=[], metavar="NAME", help="with --reconcile: repair this difference, too"
+    )
+    parser.add_argument(
+        "--at",
+        action="append",
+        default=[],
+        metavar="NAME@REVISION",
+        help="the revision that a database is at",
     )
 
 
@@ -58,10 +65,14 @@ def _examine(environment: Environment, command: Command) -> dict[str, Identifica
         by_name = {probe.database.name: probe for probe in probes}
         lines, failed = _lines(environment, live, by_name)
         unknown = {name: each for name, each in live.items() if lines.get(name, "") is None}
-        identified = identify(environment, replays, unknown, by_name, print) if unknown else {}
+        chosen = _chosen(environment, options.at, unknown)
+        identified = identify(environment, replays, unknown, by_name, print, chosen) if unknown else {}
     failed |= {name: each for name, each in identified.items() if isinstance(each, MigrationError)}
     found = {name: each for name, each in identified.items() if isinstance(each, Identification)}
-    refusals = {name: each.claim or _refusal(each, options.reconcile, options.risky) for name, each in found.items()}
+    refusals = {
+        name: each.claim or _ambiguity(environment, each) or _refusal(each, options.reconcile, options.risky)
+        for name, each in found.items()
+    }
     for name in live:
         if name in failed:
             print(f"{name:{NAME_WIDTH}} FAILED: {reason_of(failed[name])}")
@@ -84,11 +95,29 @@ def _examine(environment: Environment, command: Command) -> dict[str, Identifica
     return found
 
 
+def _chosen(environment: Environment, symbols: Sequence[str], unknown: Mapping[str, Snapshot]) -> dict[str, Position]:
+    """The positions that `--at` names, by the names of the databases."""
+    found: dict[str, Position] = {}
+    for symbol in symbols:
+        name, at, revision = symbol.partition("@")
+        if not at or name not in environment.configuration.names:
+            names = environment.configuration.names
+            raise MigrationError(f"--at {symbol}: should be a database and a revision, as {names[0]}@REVISION")
+        if not environment.branch(name).knows(revision):
+            known = nearest(revision, environment.branch(name).files)
+            raise MigrationError(f"--at {symbol}: there is no revision {revision!r} of this branch{known}", name)
+        if name not in unknown:
+            raise MigrationError(f"--at {symbol}: it needs no adoption, or is not addressed", name)
+        if found.setdefault(name, (revision,)) != (revision,):
+            raise MigrationError(f"--at {symbol}: another revision is named, too: name one", name)
+    return found
+
+
 def _target(found: Identification) -> Target:
     match = found.match
     database, revision = found.live.database, revisions_text(match.position)
     first = reconciler(match.schema, revision, match.differences, database.ignored, database.version_table)
-    return Target(found.live.heads, match.position[0], stamp=True, purge=True, first=first)
+    return Target(found.live.heads, match.position, stamp=True, purge=True, first=first)
 
 
 def _snapshots(probes: Sequence[Probe], seconds: float) -> dict[str, Snapshot]:
@@ -148,6 +177,17 @@ def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> st
                 name,
             )
     return None
+
+
+def _ambiguity(environment: Environment, found: Identification) -> str | None:
+    """Why the position can't be told by the schema: the rows of a data migration would be migrated twice, or never."""
+    match, name = found.match, found.live.database.name
+    if not match.row_revisions:
+        return None
+    files = ", ".join(environment.branch(name).files[revision].place for revision in match.row_revisions)
+    positions = sorted([match.position, *match.equal_positions])
+    at = " or ".join(f"--at {name}@{revisions_text(position)}" for position in positions)
+    return f"its schema does not tell whether {files} has been applied, which may change rows: say {at}"
 
 
 def _refusal(found: Identification, reconcile: bool, risky: Sequence[str]) -> str | None:

@@ -55,7 +55,7 @@ def run(command: Command) -> ExitCode:
                 f"{revisions_text(each.before)}: it was changed in another way since",
                 each.database,
             )
-    targets = {each.database: Target(each.before, _destination(each), stamp=each.is_stamp) for each in reversals}
+    targets = {each.database: Target(each.before, _checked(each).after, stamp=each.is_stamp) for each in reversals}
     with command.environment() as environment:
         planner.check_targets(environment, targets, results)
     lines = [
@@ -222,14 +222,15 @@ def _check_whole(
     )
 
 
-def _destination(reversal: _Reversal) -> str:
-    if len(reversal.after) > 1:
+def _checked(reversal: _Reversal) -> _Reversal:
+    """A reversal that is possible; MigrationError if its revisions would have to be run towards two heads."""
+    if len(reversal.after) > 1 and not reversal.is_stamp:
         raise MigrationError(
             f"it was at {revisions_text(reversal.after)}, which are two heads: go back by hand, "
             "with `alembic downgrade`",
             reversal.database,
         )
-    return reversal.after[0] if reversal.after else "base"
+    return reversal
 
 
 def _confirmed() -> bool:

@@ -131,6 +131,14 @@ class Configuration:
                 found.append(Database(entry.name, url, entry.models, *options))
         return found
 
+    def is_on_sqlite(self, name: str) -> bool:
+        """Whether a database is on SQLite, as far as its URL can be resolved."""
+        try:
+            return urls.is_sqlite(self._url(self.entries[name]))
+        except ConfigError:  # a variable that this process was not given
+            written = self.entries[name].url
+            return written is not None and written.text.startswith("sqlite")
+
     def _url(self, entry: Entry) -> URL:
         override = self._override(variable(entry.name))
         if override:

@@ -57,12 +57,12 @@ def downgrade_steps(script: ScriptDirectory, destination: str, heads: Heads) -> 
     return list(script._downgrade_revs(destination, cast(str, heads)))
 
 
-def stamp_steps(script: ScriptDirectory, revision: str, heads: Heads) -> list[Step]:
-    """The steps that record a revision: the private half of `alembic stamp`.
+def stamp_steps(script: ScriptDirectory, revisions: str | tuple[str, ...], heads: Heads) -> list[Step]:
+    """The steps that record one revision or several: the private half of `alembic stamp`.
 
     MigrationContext.stamp() would write them at once.
     """
-    return list(script._stamp_revs(revision, heads))
+    return list(script._stamp_revs(revisions, heads))
 
 
 def script_of(path: str) -> Script:
@@ -77,8 +77,8 @@ def script_of(path: str) -> Script:
     return script
 
 
-def replacing_step(script: ScriptDirectory, before: str, after: str) -> Step:
-    """A step that records a revision which the script directory does not have."""
+def replacing_step(script: ScriptDirectory, before: tuple[str, ...], after: tuple[str, ...]) -> Step:
+    """A step that records revisions which the script directory does not have; either side has only one."""
     return StampStep(before, after, True, False, script.revision_map)
 
 

@@ -169,19 +169,20 @@ def _plan_target(environment: Environment, branch: Branch, result: ProbeResult, 
         )
     if not target.purge:
         branch.check_known(result.heads)
-    with _explained(target.revision):
+    with _explained(revisions_text(target.revisions)):
         stages = stages_of(_steps_to(environment, branch, () if target.purge else result.heads, target))
     return Plan(result.database, result.heads, stages, purge=target.purge, first=target.first) if stages else None
 
 
 def _steps_to(environment: Environment, branch: Branch, heads: tuple[str, ...], target: Target) -> list[Step]:
     """The steps to a target: down, or up where a downgrade is reverted, or a stamp."""
-    revision, script = target.revision, environment.script
-    if target.stamp and revision != "base" and not branch.knows(revision):
-        # An adoption is reverted: the recorded revision is the other project's again.
-        return [alembic_internals.replacing_step(script, revisions_text(heads), revision)]
+    revisions, script = target.revisions, environment.script
+    if target.stamp and not all(map(branch.knows, revisions)):
+        # An adoption is reverted: the recorded revisions are the other project's again.
+        return [alembic_internals.replacing_step(script, heads, revisions)]
     if target.stamp:
-        return alembic_internals.stamp_steps(script, revision, heads)
+        return alembic_internals.stamp_steps(script, revisions or "base", heads)
+    [revision] = revisions or ("base",)
     if revision != "base" and set(heads) < {each.revision for each in script.iterate_revisions(revision, "base")}:
         return alembic_internals.upgrade_steps(script, revision, heads)
     return alembic_internals.downgrade_steps(script, revision, heads)

@@ -16,7 +16,7 @@ OPTION = "multidb_targets"
 @dataclass(frozen=True)
 class Target:
     before: tuple[str, ...]  # the revisions that it is at
-    revision: str
+    revisions: tuple[str, ...]  # that it gets to; none is the base, and several can only be recorded
     stamp: bool  # whether the destination is only recorded
     purge: bool = False  # whether `alembic_version` is emptied first
     first: Callable[[Connection], None] | None = None  # called in the transaction before that

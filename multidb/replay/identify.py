@@ -1,7 +1,8 @@
 """Identify live databases: find the position of its branch that each equals, or comes nearest to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from multidb.config.configuration import variable
 from multidb.database.probe import Probe
@@ -26,6 +27,7 @@ class Match:
     differences: Sequence[Difference]  # between the live database and that schema
     distance: int  # how much differs; 0 if they are equal
     equal_positions: Sequence[Position] = ()  # others with an identical schema
+    row_revisions: Sequence[str] = ()  # between these positions, the revisions that may have touched rows
 
     @property
     def lacks(self) -> int:
@@ -63,16 +65,20 @@ def identify(
     unknown: Mapping[str, Snapshot],
     probes: Mapping[str, Probe],
     print_line: Print,
+    chosen: Mapping[str, Position] = MappingProxyType({}),
 ) -> dict[str, Identification | MigrationError]:
     """Find the nearest position of each database on its own branch, and whether another branch fits as well.
 
     A line is printed for a branch of another database that can't be compared.
 
+    Args:
+        chosen: positions that are compared instead of the nearest ones, by the names of the databases.
+
     Returns:
         For each database, what it is, or why that can't be said: its branch can't be loaded or replayed, or is empty.
     """
     branches, found = _loaded(environment)
-    found |= replays.run(_requests(environment, branches, replays, unknown, probes))
+    found |= replays.run(_requests(environment, branches, replays, unknown, probes, chosen))
     identified: dict[str, Identification | MigrationError] = {}
     for name, live in unknown.items():
         own = found[name]
@@ -87,7 +93,7 @@ def identify(
                 name,
             )
             continue
-        match = _nearest(live, own)
+        match = _nearest(live, own, branches[name])
         claim = _claim(live, match, found)
         counted = snapshot.count_violations(probes[name], match.differences)
         identified[name] = Identification(live, replace(match, differences=counted), claim)
@@ -115,18 +121,22 @@ def _requests(
     replays: Replays,
     unknown: Mapping[str, Snapshot],
     probes: Mapping[str, Probe],
+    chosen: Mapping[str, Position],
 ) -> list[ReplayRequest]:
-    """Every position of every branch; of the other branches only those matter that have a table in common."""
-    # A branch that is on SQLite here may have been on PostgreSQL there: a PostgreSQL database comes first.
+    """Every position of every branch; of the other branches only those matter that have a table in common.
+
+    A branch that databases.yaml has on SQLite is written in SQLite's words, and not replayed on PostgreSQL.
+    """
     host = min(unknown.values(), key=lambda each: each.database.is_sqlite).database
     columns = [live.schema.column_names for live in unknown.values()]
     requests = []
     for name, branch in branches.items():
         positions = positions_of(branch)
         if name in unknown:
-            live = unknown[name]
-            requests.append(replays.request(live.database, positions, probes[name].connection, live.schema, columns))
-        elif not host.is_sqlite:
+            live, near = unknown[name], None if name in chosen else columns
+            positions = [chosen[name]] if name in chosen else positions
+            requests.append(replays.request(live.database, positions, probes[name].connection, live.schema, near))
+        elif not host.is_sqlite and not environment.configuration.is_on_sqlite(name):
             extensions = environment.configuration.entries[name].extensions
             other = replace(host, name=name, extensions=extensions)
             driver, live_schema = probes[host.name].connection, unknown[host.name].schema
@@ -134,15 +144,29 @@ def _requests(
     return requests
 
 
-def _nearest(live: Snapshot, schemas: Schemas) -> Match:
-    """The position that a live database equals, or is nearest to; the earliest of several."""
+def _nearest(live: Snapshot, schemas: Mapping[Position, Schema], branch: Branch | None = None) -> Match:
+    """The position that a live database equals, or is nearest to.
+
+    Of several with the same schema it is the earliest. If a former project has recorded a revision, it is the latest:
+    what that project has done is not done again.
+    """
     ignored = live.database.ignored
     distances = {position: distance(schema, live.schema, ignored) for position, schema in schemas.items()}
     least = min(distances.values())
-    nearest, *equal = [position for position, each in distances.items() if each == least]
-    schema = schemas[nearest]
+    first, *others = [position for position, each in distances.items() if each == least]
+    schema = schemas[first]
+    equal = [first, *(each for each in others if not distance(schemas[each], schema))]
+    nearest = equal[-1] if live.heads else first
     found = differences(schema, live.schema, revisions_text(nearest), ignored)
-    return Match(nearest, schema, found, least, equal if not found else ())
+    others = [position for position in equal if position != nearest]
+    touching = _between(branch, first, equal, schemas.row_revisions) if branch and isinstance(schemas, Schemas) else ()
+    return Match(nearest, schema, found, least, others, touching)
+
+
+def _between(branch: Branch, first: Position, equal: Sequence[Position], revisions: Iterable[str]) -> list[str]:
+    """Those of some revisions that are in one of several positions of a branch, and not in the first one."""
+    found = set().union(*map(branch.ancestors, equal)) - branch.ancestors(first)
+    return [revision for revision in branch.files if revision in found.intersection(revisions)]
 
 
 def _claim(live: Snapshot, own: Match, found: Mapping[str, Schemas | MigrationError]) -> str | None:

@@ -1,12 +1,13 @@
 """Replay branches: run their revisions in scratch databases, and read the schema that each revision makes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection
+from alembic.runtime.migration import MigrationInfo
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL
 
 from multidb import logs
@@ -22,6 +23,7 @@ from multidb.planning.plan import Plan, Stage, Step
 from multidb.planning.planner import stages_of
 from multidb.planning.processes import map_in_processes
 from multidb.release.participant import Operation, Participant
+from multidb.replay.row_changes import touches_rows
 from multidb.replay.scratch import Scratch, ScratchServer, Setup, server_for
 from multidb.schema.dialect import Dialect, dialect_of
 from multidb.schema.objects import Schema
@@ -29,8 +31,11 @@ from multidb.schema.objects import Schema
 Position = tuple[str, ...]
 """The revisions that a database is at; none is the base."""
 
-Schemas = Mapping[Position, Schema]
-"""What a branch makes, at some of its positions."""
+
+class Schemas(dict[Position, Schema]):
+    """What a branch makes, at some of its positions, and the revisions whose replay may have touched rows."""
+
+    row_revisions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -93,11 +98,24 @@ class _Observer:
 
     def __init__(self, request: ReplayRequest) -> None:
         self._request = request
-        self.schemas: dict[Position, Schema] = {}
+        self.schemas = Schemas()
         self._columns: dict[Position, frozenset[str]] = {}
+        self._touches_rows = False  # whether a statement since the last position may have
 
-    def observe(self, heads: Iterable[str], connection: Connection) -> None:
-        """Read the schema, or only its columns, which takes a tenth of the time."""
+    def note(self, _connection: Connection, _cursor: object, statement: str, *_parameters: object) -> None:
+        """The listener for SQLAlchemy's `before_cursor_execute`."""
+        if not self._touches_rows:
+            self._touches_rows = touches_rows(statement, self._request.database.version_table)
+
+    def observe(self, heads: Iterable[str], connection: Connection, applied: Iterable[str] = ()) -> None:
+        """Read the schema, or only its columns, which takes a tenth of the time.
+
+        Args:
+            applied: the revision that led here.
+        """
+        if self._touches_rows:
+            self.schemas.row_revisions |= set(applied)
+        self._touches_rows = False
         position = tuple(sorted(heads))
         if position not in self._request.positions:
             return
@@ -131,7 +149,7 @@ def _schemas(environment: Environment, request: ReplayRequest) -> Schemas:
         observer = _observed(environment, request)
         left = observer.nearest()
         if left:
-            observer.schemas |= _observed(environment, replace(request, positions=left, near=None)).schemas
+            observer.schemas.update(_observed(environment, replace(request, positions=left, near=None)).schemas)
     return observer.schemas
 
 
@@ -159,9 +177,9 @@ def _replay(environment: Environment, probe: Probe, stages: Sequence[Stage], obs
     def migrate(database: Database, connection: Connection, **options: Any) -> None:
         note = options.pop("on_version_apply")
 
-        def applied(heads: set[str], **rest: Any) -> None:
-            note(heads=heads, **rest)
-            observer.observe(heads, connection)
+        def applied(heads: set[str], step: MigrationInfo, **rest: Any) -> None:
+            note(heads=heads, step=step, **rest)
+            observer.observe(heads, connection, step.up_revision_ids)
 
         environment.configure_migration(database, connection, on_version_apply=applied, **options)
         context.run_migrations()
@@ -171,9 +189,11 @@ def _replay(environment: Environment, probe: Probe, stages: Sequence[Stage], obs
     plan = Plan(probe.database, (), tuple(stages))
     participant = Participant(plan, result, driver, migrate, run, environment.settings)
     with closing(participant):
-        participant.session.connection.begin()
-        observer.observe((), participant.session.connection)
+        connection = participant.session.connection
+        connection.begin()
+        observer.observe((), connection)
         participant.session.end("ROLLBACK")
+        event.listen(connection, "before_cursor_execute", observer.note)
         for number, stage in enumerate(stages):
             attempt = Attempt(run.id, number, (name,), name, False, {name: number}, stage.nontransactional)
             for operation in (Operation.BEGIN, Operation.MIGRATE, Operation.COMMIT):
