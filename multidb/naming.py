@@ -1,7 +1,7 @@
-"""The naming convention for constraints without a name: PostgreSQL's own default names.
+"""The models' naming convention for constraints without a name: PostgreSQL's own default names.
 
 Databases whose constraints were created without names (by `create_all()`, or by hand) then match the models without a
-rename. The module is not in `models`, because an upgrade needs the convention but imports no models.
+rename. Autogenerate writes the names into the revisions, which run with no convention, as in plain Alembic.
 """
 
 from sqlalchemy import MetaData

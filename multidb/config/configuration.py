@@ -48,6 +48,7 @@ class Database:
     options: Mapping[str, Any] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     version_table: VersionTable = DEFAULT_VERSION_TABLE
+    naming_convention: Mapping[str, str] = field(default_factory=dict)  # of the revisions, as SQLAlchemy takes it
 
     @property
     def is_sqlite(self) -> bool:
@@ -76,6 +77,7 @@ class Entry:
     options: Mapping[str, Any]
     ignored: tuple[str, ...]
     version_table: VersionTable = DEFAULT_VERSION_TABLE
+    naming_convention: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Configuration:
                         "schemas: leave it out"
                     )
                 ignored = (*self.ignored, *entry.ignored)
-                options = entry.extensions, entry.options, ignored, entry.version_table
+                options = entry.extensions, entry.options, ignored, entry.version_table, entry.naming_convention
                 found.append(Database(entry.name, url, entry.models, *options))
         return found
 

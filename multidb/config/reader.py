@@ -12,7 +12,15 @@ from multidb.config import settings
 from multidb.config.configuration import LONGEST_NAME, Configuration, Entry, Scalar, VersionTable, revision_prefix
 from multidb.errors import ConfigError, nearest
 
-_OF_ENTRY = {"models", "url", "extensions", "drift", "version_table", "version_table_schema", *settings.OF_ONE}
+_OF_ENTRY = {
+    "models", "url", "extensions", "drift", "version_table", "version_table_schema", "naming_convention",
+    *settings.OF_ONE,
+}  # fmt: skip
+# https://docs.sqlalchemy.org/en/21/core/constraints.html#configuring-constraint-naming-conventions
+_CONSTRAINTS = {"ix", "uq", "ck", "fk", "pk"}
+_TOKEN = re.compile(
+    r"(referred_)?table_name|constraint_name|column_(\d+|0_?N)_(name|key|label)|referred_column_(\d+|0_?N)_name"
+)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -90,6 +98,7 @@ class _Reader:
                 options=self._options(fields, settings.OF_ONE),
                 ignored=self._ignored(fields),
                 version_table=self._version_table(fields),
+                naming_convention=self._naming_convention(fields),
             )
         if not entries:
             self._fail(node, "no databases: list them under `databases:`")
@@ -103,6 +112,20 @@ class _Reader:
                 if len(found[field]) > LONGEST_NAME:
                     self._fail(fields[key], f"{key} is longer than {LONGEST_NAME} characters: give a shorter name")
         return VersionTable(**found)
+
+    def _naming_convention(self, fields: Mapping[str, yaml.Node]) -> dict[str, str]:
+        if "naming_convention" not in fields:
+            return {}
+        found: dict[str, str] = {}
+        for key, node in self._mapping(fields["naming_convention"], "naming_convention", _CONSTRAINTS).items():
+            found[key] = self._scalar(node, key).text
+            unknown = [token for token in re.findall(r"%\((.*?)\)s", found[key]) if not _TOKEN.fullmatch(token)]
+            if unknown or re.sub(r"%\(.*?\)s|%%", "", found[key]).count("%"):
+                what = f"%({unknown[0]})s" if unknown else found[key]
+                self._fail(
+                    node, f"naming_convention: {key}: {what} is none of SQLAlchemy's tokens, as %(table_name)s is"
+                )
+        return found
 
     def _options(self, fields: Mapping[str, yaml.Node], keys: Iterable[str]) -> dict[str, Any]:
         written = [(key, self._scalar(fields[key], key)) for key in keys if key in fields]

@@ -13,9 +13,9 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, MetaData
 
-from multidb import logs, naming
+from multidb import logs
 from multidb.config import reader, settings
 from multidb.config.configuration import Configuration, Database
 from multidb.config.settings import Settings
@@ -155,7 +155,8 @@ class Environment:
         defaults = {
             "connection": None,
             "url": None,
-            "target_metadata": naming.metadata(),
+            # Alembic names what a revision leaves unnamed by the convention of this.
+            "target_metadata": MetaData(naming_convention=database.naming_convention or None),
             "transactional_ddl": True,
             "on_version_apply": None,
             "output_buffer": None,
