@@ -49,12 +49,14 @@ def for_database(name: str) -> Iterator[None]:
 @contextmanager
 def silent() -> Iterator[None]:
     """Don't log the migrations run inside: a replay in a scratch database is no news."""
-    migrations = logging.getLogger("alembic.runtime.migration")
-    migrations.disabled = True
+    alembic, migrations = logging.getLogger("alembic"), logging.getLogger("alembic.runtime.migration")
+    level, migrations.disabled = alembic.level, True
+    alembic.setLevel(logging.WARNING)  # also of what Alembic finds when it compares
     try:
         yield
     finally:
         migrations.disabled = False
+        alembic.setLevel(level)
 
 
 def _is_no_noise(record: logging.LogRecord) -> bool:

@@ -1,7 +1,7 @@
 """The schema that a database's models make: `create_all()` in a scratch database, read and rolled back."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Self
 
@@ -47,17 +47,33 @@ class ModelSchemas:
         Raises:
             MigrationError: the models can't be imported or created, or there is no scratch server.
         """
-        metadata = metadata_of(database)
         if database.is_sqlite:
-            in_memory = connections.connect(database.url.set(database=":memory:"))
-            with _naming_failures(database), closing(in_memory) as connection, connection.begin():
-                metadata.create_all(connection)
-                return dialect_of(connection).read(connection)
-        server = self._server(database, driver)
+            return _in_memory(database)
+        url = server_for(self._configuration, database, driver)
         setup = Setup.of(database, live)
+        return self._made(database, url, setup, lambda connection: dialect_of(connection).read(connection, live))
+
+    def schema_for_revision(self, database: Database, server: URL | None) -> Schema:
+        """The schema that a database's models make, read as `dialect_of` does it for a revision.
+
+        Args:
+            server: a database on the server to make it on; None for SQLite.
+
+        Raises:
+            MigrationError: the models can't be imported or created, or the scratch server can't be reached.
+        """
+        if server is None:
+            return _in_memory(database)
+        setup = Setup.of(database, Schema({}, "postgresql"))
+        return self._made(
+            database, server, setup, lambda connection: dialect_of(connection, for_revision=True).read(connection)
+        )
+
+    def _made(self, database: Database, url: URL, setup: Setup, read: Callable[[Connection], Schema]) -> Schema:
+        metadata, server = metadata_of(database), self._server(url)
         with _naming_failures(database):
             try:
-                return self._rolled_back(server, metadata, setup, live)
+                return self._rolled_back(server, metadata, setup, read)
             except DBAPIError as error:
                 # CREATE INDEX CONCURRENTLY in the models
                 if not isinstance(error.orig, psycopg2.errors.ActiveSqlTransaction):
@@ -67,9 +83,11 @@ class ModelSchemas:
                 connection.commit()
                 connection.execution_options(isolation_level="READ COMMITTED")
                 with connection.begin():
-                    return dialect_of(connection).read(connection, live)
+                    return read(connection)
 
-    def _rolled_back(self, server: ScratchServer, metadata: MetaData, setup: Setup, live: Schema) -> Schema:
+    def _rolled_back(
+        self, server: ScratchServer, metadata: MetaData, setup: Setup, read: Callable[[Connection], Schema]
+    ) -> Schema:
         if server not in self._connections:
             self._connections[server] = self._opened.enter_context(_scratch_database(server))
         # After a failure, a DDL event may have committed: the next models get a new database.
@@ -77,17 +95,24 @@ class ModelSchemas:
         with connection.begin() as transaction:
             setup.apply(connection.connection.driver_connection)
             metadata.create_all(connection)
-            found = dialect_of(connection).read(connection, live)
+            found = read(connection)
             transaction.rollback()
         self._connections[server] = connection
         return found
 
-    def _server(self, database: Database, driver: Driver) -> ScratchServer:
-        url = server_for(self._configuration, database, driver)
+    def _server(self, url: URL) -> ScratchServer:
         key = url._replace(database=None)
         if key not in self._servers:
             self._servers[key] = self._opened.enter_context(closing(ScratchServer(url)))
         return self._servers[key]
+
+
+def _in_memory(database: Database) -> Schema:
+    metadata = metadata_of(database)
+    in_memory = connections.connect(database.url.set(database=":memory:"))
+    with _naming_failures(database), closing(in_memory) as connection, connection.begin():
+        metadata.create_all(connection)
+        return dialect_of(connection).read(connection)
 
 
 @contextmanager

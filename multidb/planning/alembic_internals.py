@@ -11,10 +11,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from alembic import context
-from alembic.autogenerate.render import _repr_type
+from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import _render_cmd_body, _repr_type
 from alembic.config import Config
 from alembic.ddl import DefaultImpl
 from alembic.operations import batch
+from alembic.operations.ops import MigrateOperation, UpgradeOps
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, StampStep
 from alembic.script import Script, ScriptDirectory
@@ -199,6 +201,12 @@ def batches_applied_by(dialect: str, apply: Callable[[Batch], None]) -> Iterator
 def is_type_bound(constraint: Constraint) -> bool:
     """Whether a type has made the constraint, as Boolean and Enum make CHECKs."""
     return bool(constraint._type_bound)
+
+
+def rendered(operation: MigrateOperation, alembic: MigrationContext) -> tuple[str, set[str]]:
+    """An operation as a revision file has it, and the imports that it needs."""
+    autogen_context = AutogenContext(alembic, autogenerate=False)
+    return _render_cmd_body(UpgradeOps([operation]), autogen_context), autogen_context.imports
 
 
 def rendered_type(type_: Any, autogen_context: Any) -> str:

@@ -163,13 +163,13 @@ class Environment:
             "dont_mutate": False,
             "as_sql": False,
             "purge": False,
+            "compare_type": True,
             "version_table": database.version_table.name,
             "version_table_schema": database.version_table.schema,
         }
         context.configure(
             dialect_opts={"paramstyle": "named"},
             literal_binds="connection" not in options,
-            compare_type=True,
             compare_server_default=True,
             render_as_batch=database.is_sqlite,
             fn=work or self.request.work,

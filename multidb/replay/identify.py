@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from multidb.config.configuration import variable
 from multidb.database.probe import Probe
 from multidb.errors import MigrationError, explain
 from multidb.output import Print, revisions_text
@@ -88,8 +87,8 @@ def identify(
             continue
         if not own:
             identified[name] = MigrationError(
-                "its branch has no revision yet that could be recorded: write the first one against an empty "
-                f"database, `{variable(name)}=… alembic -x db={name} revision --autogenerate`",
+                "its branch has no revision yet that could be recorded: write the first one with "
+                f"`alembic -x db={name} revision --autogenerate`",
                 name,
             )
             continue

@@ -1,8 +1,11 @@
 """Replay branches: run their revisions in scratch databases, and read the schema that each revision makes."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from alembic import context
@@ -12,6 +15,7 @@ from sqlalchemy.engine import URL
 
 from multidb import logs
 from multidb.config.configuration import Database
+from multidb.database import connections
 from multidb.database.attempt import Attempt, Run
 from multidb.database.connections import Driver
 from multidb.database.probe import Probe, probing
@@ -24,7 +28,7 @@ from multidb.planning.planner import stages_of
 from multidb.planning.processes import map_in_processes
 from multidb.release.participant import Operation, Participant
 from multidb.replay.row_changes import touches_rows
-from multidb.replay.scratch import Scratch, ScratchServer, Setup, server_for
+from multidb.replay.scratch import Scratch, ScratchServer, Setup, server_for, server_without_live
 from multidb.schema.dialect import Dialect, dialect_of
 from multidb.schema.objects import Schema
 
@@ -50,16 +54,19 @@ class ReplayRequest:
     scratch: Scratch | None  # None for SQLite
     live: Schema  # of the live database, whose default schema the scratch database gets
     near: Sequence[frozenset[str]] | None = None
+    kept: Path | None = None  # keep the scratch database; the file of one on SQLite
+    for_revision: bool = False  # read as `dialect_of` takes it
 
 
 class Replays(AbstractContextManager["Replays"]):
     """Scratch databases on as many servers as needed, and the replays in them."""
 
     def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+        self._environment, self._opened = environment, ExitStack()
         self._servers: dict[Any, ScratchServer] = {}
 
     def __exit__(self, *_: object) -> None:
+        self._opened.close()
         for server in self._servers.values():
             server.close()
 
@@ -75,9 +82,38 @@ class Replays(AbstractContextManager["Replays"]):
         if database.is_sqlite:
             return ReplayRequest(database, positions, None, live, near)
         url = server_for(self._environment.configuration, database, driver)
+        return ReplayRequest(database, positions, self._scratch(url), live, near)
+
+    def request_to_keep(self, database: Database, position: Position) -> ReplayRequest:
+        """A request that needs no live database, and keeps the scratch database at the position, for `open`.
+
+        Raises:
+            MigrationError: there is no scratch server.
+        """
+        if database.is_sqlite:
+            scratch, nowhere = None, Schema({}, "sqlite")
+        else:
+            scratch = self._scratch(server_without_live(self._environment.configuration, database))
+            nowhere = Schema({}, "postgresql")
+        return ReplayRequest(
+            database, [position], scratch, nowhere, kept=self._folder / f"{database.name}.db", for_revision=True
+        )
+
+    def open(self, request: ReplayRequest) -> Connection:
+        """A connection to a scratch database that was kept, to migrate it further. `close` it before the next one."""
+        if request.scratch is None:
+            url = request.database.url.set(database=str(request.kept))
+            return connections.around(url, lambda: connections.open_to_migrate(str(request.kept)))
+        return connections.connect(request.scratch.url)
+
+    @cached_property
+    def _folder(self) -> Path:
+        return Path(self._opened.enter_context(TemporaryDirectory(prefix="multidb-scratch-")))
+
+    def _scratch(self, url: URL) -> Scratch:
         if url not in self._servers:
             self._servers[url] = ScratchServer(url)
-        return ReplayRequest(database, positions, self._servers[url].scratch(), live, near)
+        return self._servers[url].scratch()
 
     def run(self, requests: Sequence[ReplayRequest]) -> dict[str, Schemas | MigrationError]:
         """The schemas, by the names of the databases, or why a branch can't be replayed. One request for each."""
@@ -120,14 +156,19 @@ class _Observer:
         if position not in self._request.positions:
             return
         if self._request.near is None:
-            self.schemas[position] = self._dialect(connection).read(connection, self._request.live)
+            self.schemas[position] = self._read(connection)
             return
         self._columns[position] = found = self._dialect(connection).column_names(connection)
         if found in self._request.near:
-            self.schemas[position] = self._dialect(connection).read(connection, self._request.live)
+            self.schemas[position] = self._read(connection)
+
+    def _read(self, connection: Connection) -> Schema:
+        live = None if self._request.kept else self._request.live
+        return self._dialect(connection).read(connection, live)
 
     def _dialect(self, connection: Connection) -> Dialect:
-        return dialect_of(connection, self._request.database.version_table)
+        table = self._request.database.version_table
+        return dialect_of(connection, table, for_revision=self._request.for_revision)
 
     def nearest(self) -> list[Position]:
         """The positions that are wanted and whose schema is yet to be read."""
@@ -221,9 +262,12 @@ def _empty_database(request: ReplayRequest) -> Iterator[Probe]:
     database = request.database
     created: AbstractContextManager[URL]
     if request.scratch is None:
-        created = nullcontext(database.url.set(database=":memory:"))
+        if request.kept:
+            request.kept.unlink(missing_ok=True)
+        created = nullcontext(database.url.set(database=str(request.kept or ":memory:")))
     else:
-        created = request.scratch.created(Setup.of(database, request.live), database.version_table.schema)
+        setup, schema = Setup.of(database, request.live), database.version_table.schema
+        created = request.scratch.created(setup, schema, is_kept=request.kept is not None)
     with created as url, probing([replace(database, url=url)]) as [probe]:
         probe.wait()
         yield probe

@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from multidb.config.configuration import ADMIN_VARIABLE, Configuration, Database
 from multidb.database import connections
 from multidb.database.connections import Driver
 from multidb.database.quoting import literal, quoted
+from multidb.database.refusal import ConnectionFailedError
 from multidb.errors import MigrationError, exit_code_of, explain
 from multidb.local.installations import installations
 from multidb.local.server import Server
@@ -91,12 +92,17 @@ class Scratch:
     server: URL  # of an existing database on the same server
     name: str
 
+    @property
+    def url(self) -> URL:
+        return self.server.set(database=self.name)
+
     @contextmanager
-    def created(self, setup: Setup, version_schema: str | None = None) -> Iterator[URL]:
+    def created(self, setup: Setup, version_schema: str | None = None, *, is_kept: bool = False) -> Iterator[URL]:
         """Create the database, empty but for its extensions, give its URL, and drop it at the end of the block.
 
         Args:
             version_schema: the schema of the version table, if it has one of its own.
+            is_kept: drop it only after an error; without one, `ScratchServer.close` does.
 
         Raises:
             MigrationError: the role may not create databases.
@@ -113,14 +119,16 @@ class Scratch:
                     "give the role CREATEDB, or name another server under `scratch` in databases.yaml"
                 ) from error
             try:
-                url = self.server.set(database=self.name)
-                with closing(connections.open_to_read(url)) as driver:
+                with closing(connections.open_to_read(self.url)) as driver:
                     if version_schema is not None:
                         _execute(driver, f"CREATE SCHEMA IF NOT EXISTS {quoted(version_schema)}")
                     setup.apply(driver)
                     _execute(driver, f"ALTER DATABASE {self.name} SET search_path FROM CURRENT")
-                yield url
-            finally:
+                yield self.url
+            except BaseException:
+                _drop(control, self.name)
+                raise
+            if not is_kept:
                 _drop(control, self.name)
 
 
@@ -193,9 +201,38 @@ def server_for(configuration: Configuration, database: Database, driver: Driver)
     return _private(configuration.path.parent, driver.info.server_version // 10000)
 
 
+def server_without_live(configuration: Configuration, database: Database) -> URL:
+    """As `server_for`, without a session: neither the database nor its server has to be up.
+
+    Raises:
+        MigrationError: there is no such server.
+    """
+    if configuration.scratch_url is not None:
+        return configuration.scratch_url
+    for name in (database.url.database, "postgres"):  # which every server has
+        url = database.url.set(database=name)
+        if not _can_be_opened(url):
+            continue
+        with closing(connections.open_to_read(url)) as driver:
+            return server_for(configuration, replace(database, url=url), driver)
+    return _private(configuration.path.parent, None)
+
+
 @cache
-def _private(root: Path, major: int) -> URL:
-    """The URL of a private server, of this major version if there is an installation of it; it is started if needed."""
+def _can_be_opened(url: URL) -> bool:
+    try:
+        connections.open_to_read(url, busy_wait=0).close()
+    except (ConnectionFailedError, psycopg2.ProgrammingError):
+        return False
+    return True
+
+
+@cache
+def _private(root: Path, major: int | None) -> URL:
+    """The URL of a private server, of this major version if there is an installation of it; it is started if needed.
+
+    Without a version, it is that of bin/up, or else the newest installation.
+    """
     server, installed = Server(root / ".local"), [each for each in installations() if each.has_postgis]
     fitting = next((each for each in installed if each.major == major), None)
     if not server.is_made and not installed:
@@ -203,7 +240,7 @@ def _private(root: Path, major: int) -> URL:
             "there is no scratch server: the role may not create databases with these extensions on its own one, and "
             "there is no private server of bin/up: name a server under `scratch` in databases.yaml"
         )
-    if not server.is_made or (fitting and server.major != major):
+    if not server.is_made or (fitting and major and server.major != major):
         # In a folder of its own: a forgotten variable must not lead to the databases of bin/up.
         installation = fitting or installed[0]
         server = Server(root / f".local/scratch-{installation.major}", installation=installation)

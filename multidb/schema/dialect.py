@@ -30,12 +30,16 @@ class Dialect(Protocol):
         """Lock the tables of a schema against DDL, and `tables` against all use, until the transaction ends."""
 
 
-def dialect_of(connection: Connection, version_table: VersionTable = DEFAULT) -> Dialect:
-    """The dialect of a connection, whose version table is no object of the schema; only its modules are imported."""
+def dialect_of(connection: Connection, version_table: VersionTable = DEFAULT, *, for_revision: bool = False) -> Dialect:
+    """The dialect of a connection, whose version table is no object of the schema; only its modules are imported.
+
+    With `for_revision`, the DDL of what is read fits into a revision: it has no owners, and no name of the default
+    schema.
+    """
     if connection.dialect.name == "sqlite":
         from multidb.schema.sqlite.dialect import Sqlite
 
         return Sqlite(version_table)
     from multidb.schema.postgresql.dialect import Postgresql
 
-    return Postgresql(version_table)
+    return Postgresql(version_table, for_revision)

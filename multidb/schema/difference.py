@@ -18,7 +18,7 @@ HARMLESS, RISKY, EXTRA = Severity
 class Stage(IntEnum):
     """The order in which the statements of several differences run."""
 
-    RENAME, DETACH, CREATE, COLUMN, GENERATED, DEPENDENT, PRIVILEGE, LAST = range(8)
+    RENAME, DETACH, CREATE, COLUMN, GENERATED, DEPENDENT, PRIVILEGE, LAST, DROP = range(9)
 
 
 @dataclass(frozen=True, order=True)

@@ -21,12 +21,13 @@ class Match:
     renamed: list[Pair]
 
 
-def match_objects(wanted: Schema, live: Schema) -> Match:
-    renamed = list(_renamed_columns(wanted, live))
+def match_objects(wanted: Schema, live: Schema, *, pairs_columns: bool = True, pairs_others: bool = True) -> Match:
+    """Match by name, and what is left by equal definition: columns, and constraints, indexes and others."""
+    renamed = list(_renamed_columns(wanted, live)) if pairs_columns else []
     objects = live.objects
     for old, new in renamed:
         objects = _with_column_renamed(objects, old, new)
-    others = list(_renamed_others(wanted, objects))
+    others = list(_renamed_others(wanted, objects)) if pairs_others else []
     for old, new in others:
         objects = _with_renamed(objects, old, new)
     return Match(

@@ -5,7 +5,7 @@ are compared; fields with `compare=False` are names and inputs of DDL. So `==` m
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -72,6 +72,12 @@ class SchemaObject:
     @property
     def own_name(self) -> str:
         return self.name.removeprefix(f"{self.parent[1]}.") if self.parent else self.name
+
+    @property
+    def raw_own_name(self) -> str:
+        """The own name without the quotes that keep it apart from the names of other objects."""
+        name = self.own_name
+        return name[1:-1].replace('""', '"') if name.startswith('"') and name.endswith('"') else name
 
     @property
     def is_default(self) -> bool:
@@ -179,6 +185,11 @@ class SchemaObject:
         """The statements that change an attribute in place; None if there are none."""
         return None
 
+    def transition(self, live: Self, attributes: Sequence[str], sides: "Sides") -> list[Statement]:
+        """Give the live object all of these attributes, also where it has more than this one."""
+        found = [each for attribute in attributes for each in self.as_changed(live, attribute, sides)]
+        return [statement for each in found for statement in each.statements]
+
     def recreate(self, live: Self, sides: "Sides") -> list[Statement]:
         return [*live.drop(sides), *self.create(sides)]
 
@@ -207,7 +218,7 @@ class Schema:
     objects: Mapping[Key, SchemaObject]  # by kind and name
     dialect: str  # SQLAlchemy's name for it
     version: int = 0  # of the server, in the form of PostgreSQL's `server_version_num`; 0 for SQLite
-    owner: str = ""  # the role that `OWNER` means here, quoted
+    owner: str = ""  # the role that `OWNER` means here, quoted; empty where no statement may set owners
     default_schema: str = "public"  # the PostgreSQL schema of names without one
     search_path: str = ""  # the setting, with the role's name for "$user"
     # Of PostgreSQL: who uses whom, and the context of the cast between two types (`e` for explicit).
@@ -245,6 +256,8 @@ class Sides:
     live: Schema  # the schema of the database
     revision: str  # its id, for sentences
     ignored: Sequence[str] = ()  # patterns; extra objects whose names match them are no differences
+    keeps_extra: bool = True  # what only the database has is not dropped
+    replaced: Collection[Key] = ()  # types to be replaced, although they could be altered
 
     def ignores(self, names: Iterable[str]) -> bool:
         return is_ignored(names, self.ignored)

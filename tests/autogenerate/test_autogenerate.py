@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.project import NAMES, ON_POSTGRESQL, Postgres, Project
 
+NOTHING = "Nothing to write: every branch makes what its models say.\n"
 CHANGES = {
     "a column dropped from the database": (
         "auth_db",
@@ -175,18 +176,18 @@ def test_one_autogenerate_writes_one_revision_for_each_database_that_changed(mig
 
 def test_autogenerate_says_when_there_is_nothing_to_write(migrated: Project) -> None:
     result = migrated.done("revision", "--autogenerate", "-m", "nothing")
-    assert result.out == "Nothing to write: every database is like its models.\n"
+    assert result.out == NOTHING
     assert sum(len(migrated.revisions(name)) for name in NAMES) == 10
 
 
 def test_autogenerate_drops_neither_partitions_nor_what_is_ignored(migrated: Project) -> None:
-    migrated.rows(
-        "auth_db",
+    made = (
         "CREATE TABLE celery_tasks (id serial); ALTER TABLE users ADD celery_x int; "
         "CREATE INDEX celery_ix ON users (full_name); "
-        "CREATE TABLE visits (id serial PRIMARY KEY) PARTITION BY RANGE (id); "
-        "CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM (1) TO (2)",
+        "CREATE TABLE visits (id serial, CONSTRAINT visits_pkey PRIMARY KEY (id)) PARTITION BY RANGE (id); "
+        "CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM (1) TO (2)"
     )
+    migrated.add_revision("auth_db", 2, f'op.execute("{made}")', "op.execute('DROP TABLE celery_tasks, visits')")
     migrated.edit("databases.yaml", "models: models.auth", "models: models.auth, drift: {ignore: [celery_*]}")
     visits = (
         "\n\nclass Visit(Base):\n    __tablename__ = 'visits'\n    id: Mapped[int] = mapped_column(primary_key=True)\n"
@@ -194,7 +195,7 @@ def test_autogenerate_drops_neither_partitions_nor_what_is_ignored(migrated: Pro
     partitioned = "    __table_args__ = {'postgresql_partition_by': 'RANGE (id)'}\n"
     migrated.write("models/auth.py", (migrated.root / "models/auth.py").read_text() + visits + partitioned)
     result = migrated.done("-x", "db=auth_db", "revision", "--autogenerate", "-m", "nothing")
-    assert result.out == "Nothing to write: every database is like its models.\n"
+    assert result.out == NOTHING
 
 
 TEXTS = r'''
@@ -246,27 +247,41 @@ def test_texts_and_types_of_the_models_own_are_written_as_create_all_makes_them(
         "auth_db", "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'coupons_check'"
     ) == [("CHECK ((code <> '50%'::text))",)]
     result = few.done("revision", "--autogenerate", "-m", "again")
-    assert result.out == "Nothing to write: every database is like its models.\n"
+    assert result.out == NOTHING
     few.done("downgrade", "auth_db@-1")
     few.done("upgrade", "heads")
     assert few.done("check").out == "No new upgrade operations detected.\n"
 
 
-def test_what_autogenerate_cannot_write_is_said_and_other_files_are_written(few: Project, postgres: Postgres) -> None:
+PARTED = """
+
+class Visit(Base):
+    __tablename__ = "visits"
+    __table_args__ = {"postgresql_partition_by": "RANGE (day)"}
+    day: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+"""
+
+
+def test_what_cannot_be_written_is_said_and_other_files_are_written(few: Project, postgres: Postgres) -> None:
     few.variables |= postgres.scratch
-    few.rows("content_db", "ALTER TABLE news_articles ADD COLUMN seconds integer GENERATED ALWAYS AS (2 * 3) STORED")
-    key = '    seconds: Mapped[int | None] = mapped_column(Computed("2 * 4", persisted=True))\n    is_active:'
-    few.edit("models/content.py", "    is_active:", key)
-    few.edit("models/content.py", "from sqlalchemy import ", "from sqlalchemy import Computed, ")
-    few.edit("models/auth.py", "    reset_token:", "    nickname: Mapped[str | None]\n    reset_token:")
+    made = "CREATE TABLE visits (day int NOT NULL, CONSTRAINT visits_pkey PRIMARY KEY (day))"
+    few.add_revision("auth_db", 2, f'op.execute("{made}")', "op.drop_table('visits')")
+    few.write("models/auth.py", (few.root / "models/auth.py").read_text() + PARTED)
+    few.edit("models/content.py", "    is_active:", "    seconds: Mapped[int | None]\n    is_active:")
     result = few.alembic("revision", "--autogenerate", "-m", "more")
-    assert "    column news_articles.seconds has expression (2 * 3), the model says expression (2 * 4)\n" in result.out
+    said = "table visits is partitioned by nothing, the model says RANGE (day)"
+    assert [line.strip() for line in result.out.splitlines() if "visits" in line] == [
+        said,
+        f"upgrade() leaves: {said}",
+    ]
+    assert "auth_0003: written, not proved" in result.out.splitlines()
+    assert "content_0002: upgrade makes what the models say, downgrade leads back" in result.out.splitlines()
     assert result.found == (
-        "error: content_db: Alembic has no operation for these differences: write the revision by hand, "
-        "`alembic -x db=content_db revision`"
+        "error: auth_db: written, not proved, as the lines above say: correct auth_0003_more.py by hand"
     )
-    assert few.revisions("auth_db")[1:] == ["auth_0002_more.py"]
-    assert few.revisions("content_db")[1:] == []
+    text = _text(few, "auth_db")
+    assert text.splitlines()[:2] == ["# Not proved: correct this by hand.", f"# upgrade() leaves: {said}"]
+    assert few.revisions("content_db")[1:] == ["content_0002_more.py"]
 
 
 def test_autogenerate_of_spatial_columns_and_tables_goes_up_and_down(migrated: Project) -> None:

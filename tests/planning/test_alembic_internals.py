@@ -9,11 +9,12 @@ from alembic.autogenerate import render_python_code
 from alembic.autogenerate.api import AutogenContext
 from alembic.config import Config
 from alembic.operations import Operations
-from alembic.operations.ops import CreateIndexOp, CreateTableOp, UpgradeOps
+from alembic.operations.ops import AddColumnOp, CreateIndexOp, CreateTableOp, UpgradeOps
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, StampStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Boolean, CheckConstraint, Column, Index, MetaData, String, Table, Text, create_engine, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import OperationalError
 
 from multidb.planning import alembic_internals
@@ -143,6 +144,15 @@ def test_expressions_and_defaults_of_revision_files_go_through_these_methods_of_
         alembic_internals.replace_default_comparison(other, {column: answer}.get)
         impl: Any = other.impl
         assert impl.compare_server_default(column, column, "'a'", "'a'") is answer
+
+
+def test_an_operation_is_rendered_as_revision_files_have_it_with_its_imports() -> None:
+    options = {"sqlalchemy_module_prefix": "sa.", "alembic_module_prefix": "op.", "user_module_prefix": None}
+    alembic = MigrationContext.configure(dialect_name="postgresql+psycopg2", opts=options)
+    operation = AddColumnOp("t", Column("doc", JSONB()))
+    code, imports = alembic_internals.rendered(operation, alembic)
+    assert "op.add_column('t', sa.Column('doc', postgresql.JSONB(" in code
+    assert imports == {"from sqlalchemy.dialects import postgresql"}
 
 
 def test_a_type_is_rendered_as_revision_files_have_it() -> None:

@@ -48,7 +48,7 @@ def index(name: str, *keys: str, unique: bool = False, valid: bool = True) -> In
 
 
 def enum(*values: str) -> Enum:
-    return Enum(name="mood", identifier="public.mood", schema="public", owner="@owner", values=values)
+    return Enum(name="mood", identifier="public.mood", qualifier="public.", owner="@owner", values=values)
 
 
 def privilege(grantee: str, *privileges: str) -> Privilege:

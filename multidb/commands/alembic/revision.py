@@ -5,20 +5,24 @@ them, with one RevisionContext per database: with the command's one, every file 
 last database.
 """
 
+import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from alembic.autogenerate import RevisionContext
+from sqlalchemy.exc import SAWarning
 
 from multidb.errors import ExitCode, MigrationError
 from multidb.planning.branches import Branch, check_label
 from multidb.planning.environment import Environment
+from multidb.replay.replay import Replays
 
 
-class UnwrittenError(MigrationError):
-    """A database differs from its models in what autogenerate can't write. The files of others are written."""
+class UnprovedError(MigrationError):
+    """A file does not make what the models say, or does not lead back. It stays, as those of other databases do."""
 
     exit_code = ExitCode.FOUND
 
@@ -50,36 +54,65 @@ def _write_empty(environment: Environment, arguments: dict[str, Any]) -> None:
 
 
 def _autogenerate(environment: Environment, arguments: dict[str, Any]) -> None:
-    # These import the models, which an empty revision does not need.
-    from multidb.autogenerate.comparison import Comparison, compare
-    from multidb.autogenerate.models import ModelSchemas
+    with warnings.catch_warnings():
+        # What they say of Alembic's comparison and of reflection does not matter: every file is proved.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", SAWarning)
+        _write_for_models(environment, arguments)
 
-    differing: list[Comparison] = []
-    with ModelSchemas(environment.configuration) as models:
-        for database in environment.databases:
-            with environment.working_on(database.name) as branch:
-                comparison = compare(environment, models, database, _placed(environment, branch, arguments))
-                if comparison.differences:
-                    differing.append(comparison)
+
+def _write_for_models(environment: Environment, arguments: dict[str, Any]) -> None:
+    # These import the models, which an empty revision does not need.
+    from multidb.autogenerate import renames
+    from multidb.autogenerate.comparison import compare
+    from multidb.autogenerate.models import ModelSchemas
+    from multidb.autogenerate.writing import Written, rename, write
+
+    placed = {}
+    for name in environment.selected:
+        with environment.working_on(name) as branch:
+            placed[name] = _placed(environment, branch, arguments)
+    print_line = environment.config.print_stdout
+    given = renames.options(environment.x_arguments, environment.selected)
+    with Replays(environment) as replays, ModelSchemas(environment.configuration) as models:
+        changed = []
+        for comparison in compare(environment, replays, models):
+            name = comparison.database.name
+            with environment.working_on(name):
+                own = [option for option in given if option.database == name]
+                renamed = rename(environment, replays, comparison, own, _is_confirmed)
+                if renamed.changes or renamed.renames:
+                    changed.append(renamed)
+        if not changed:
+            print_line("Nothing to write: every branch makes what its models say.")
+        names = [each.database.name for each in changed]
+        if arguments["rev_id"] and len(changed) > 1:
+            raise MigrationError(
+                f"--rev-id {arguments['rev_id']} can't be the id of {len(changed)} revisions "
+                f"({', '.join(names)}): leave it out, or name one database"
+            )
+        written: dict[str, Written] = {}
+        with _removed_on_failure([environment.branch(name).folder for name in names]):
+            for comparison in changed:
+                name = comparison.database.name
+                with environment.working_on(name):
                     comparison.print(environment.config)
-    changed = [each for each in differing if each.is_writable]
-    if not differing:
-        environment.config.print_stdout("Nothing to write: every database is like its models.")
-    if arguments["rev_id"] and len(changed) > 1:
-        raise MigrationError(
-            f"--rev-id {arguments['rev_id']} can't be the id of {len(changed)} revisions "
-            f"({', '.join(each.database.name for each in changed)}): leave it out, or name one database"
+                    for line in comparison.drops():
+                        print_line(line)
+                    written[name] = write(environment, replays, comparison, placed[name])
+                    print_line("\n".join(written[name].lines()))
+    unproved = {name: each for name, each in written.items() if each.flaws}
+    if unproved:
+        files = ", ".join(each.path.name for each in unproved.values())
+        raise UnprovedError(
+            f"{', '.join(unproved)}: written, not proved, as the lines above say: correct {files} by hand"
         )
-    with _removed_on_failure([environment.branch(each.database.name).folder for each in changed]):
-        for comparison in changed:
-            with environment.working_on(comparison.database.name):
-                comparison.write()
-    left = [each.database.name for each in differing if not each.is_writable]
-    if left:
-        raise UnwrittenError(
-            f"{', '.join(left)}: Alembic has no operation for these differences: write the revision by hand, "
-            f"`alembic -x db={left[0]} revision`"
-        )
+
+
+def _is_confirmed(question: str) -> bool:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    return input(question).strip().lower() in ("y", "yes")
 
 
 def _placed(environment: Environment, branch: Branch, arguments: dict[str, Any]) -> dict[str, Any]:

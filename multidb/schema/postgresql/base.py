@@ -66,6 +66,8 @@ class OwnedObject(PostgresqlObject):
         return self.set_owner(sides) if attribute == "owner" else super().change(live, attribute, sides)
 
     def set_owner(self, sides: Sides) -> list[Statement]:
+        if not sides.live.owner:
+            return []
         text = f"ALTER {self.word} {self.identifier} OWNER TO {role(self.owner or OWNER, sides)}"
         return [Statement((Stage.PRIVILEGE, 0), text)]
 

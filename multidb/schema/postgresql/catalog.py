@@ -1,16 +1,18 @@
 """The SQL that the queries of all kinds share.
 
-To run a kind's query in psql: BEGIN, then SETTINGS with 'alembic_version' and '' for `%s`, then SHARED with the query
-below it.
+To run a kind's query in psql: BEGIN, then SETTINGS with 'alembic_version', '' and 'off' for `%s`, then SHARED with the
+query below it.
 https://www.postgresql.org/docs/current/catalogs.html
 """
 
 # Definitions depend on these settings; a savepoint that is rolled back restores them. With an empty search_path, every
-# name in a definition has its schema. The default schema is the one of the journal, or of the version table: the first
+# name in a definition has its schema; in a revision, which finds the default schema by its run's search path, those in
+# that schema have none. The default schema is the one of the journal, or of the version table: the first
 # one of the search_path is another as soon as a schema is created that the path names, such as the role's own.
 SETTINGS = """
 SAVEPOINT multidb_reading;
-SELECT set_config('multidb.version_table', %s, true), set_config('multidb.version_schema', %s, true);
+SELECT set_config('multidb.version_table', %s, true), set_config('multidb.version_schema', %s, true),
+       set_config('multidb.for_revision', %s, true);
 SELECT set_config('multidb.search_path', replace(replace(
            current_setting('search_path'), '"$user"', quote_ident(current_user)
        ), '$user', quote_ident(current_user)), true),
@@ -21,7 +23,9 @@ SELECT set_config('multidb.search_path', replace(replace(
             ORDER BY c.relname = 'multidb_journal' DESC LIMIT 1),
            current_schema(), 'public'
        ), true);
-SET LOCAL search_path = ''; SET LOCAL quote_all_identifiers = off; SET LOCAL datestyle = 'ISO';
+SELECT set_config('search_path', CASE WHEN current_setting('multidb.for_revision')::boolean
+                                      THEN quote_ident(current_setting('multidb.default_schema')) ELSE '' END, true);
+SET LOCAL quote_all_identifiers = off; SET LOCAL datestyle = 'ISO';
 SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; SET LOCAL extra_float_digits = 1;
 SELECT current_setting('server_version_num')::int, (
     SELECT quote_ident(CASE WHEN r.rolsuper THEN pg_get_userbyid(d.datdba) ELSE r.rolname END)
@@ -41,7 +45,9 @@ WITH members AS (
 ), schemas AS (
     SELECT n.oid, n.nspname, n.nspowner, n.nspacl, quote_ident(n.nspname) AS identifier, d.is_default,
            CASE WHEN NOT (d.is_default OR d.has_extensions) THEN ARRAY['schema', n.nspname::text] END AS key,
-           CASE WHEN NOT d.is_default THEN n.nspname || '.' ELSE '' END AS prefix
+           CASE WHEN NOT d.is_default THEN n.nspname || '.' ELSE '' END AS prefix,
+           CASE WHEN d.is_default AND current_setting('multidb.for_revision')::boolean
+                THEN '' ELSE quote_ident(n.nspname) || '.' END AS qualifier
     FROM pg_namespace n
     CROSS JOIN LATERAL (
         SELECT n.nspname = current_setting('multidb.default_schema') AS is_default,
@@ -53,7 +59,7 @@ WITH members AS (
     SELECT c.oid, c.relkind, c.relowner, c.relacl, c.relpersistence, c.reloptions, c.reltoastrelid, s.key AS parent,
            CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
            s.prefix || CASE WHEN c.relname ~ '[.:()]' THEN quote_ident(c.relname) ELSE c.relname END AS name,
-           s.identifier || '.' || quote_ident(c.relname) AS identifier,
+           s.qualifier, s.qualifier || quote_ident(c.relname) AS identifier,
            (SELECT name FROM roles WHERE oid = c.relowner) AS owner
     FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
     WHERE c.relname NOT IN ('multidb_journal', 'alembic_version')  -- in whatever schema, to be dropped by nobody
@@ -79,10 +85,8 @@ WITH members AS (
 ), indexes AS (
     SELECT i.*, r.identifier AS "table", ARRAY[r.kind, r.name] AS parent,
            r.name || '.' || CASE WHEN c.relname ~ '[.:()]' THEN quote_ident(c.relname) ELSE c.relname END AS name,
-           quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS identifier,
-           quote_ident(c.relname) AS own_identifier
-    FROM pg_index i JOIN relations r ON r.oid = i.indrelid
-    JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+           r.qualifier || quote_ident(c.relname) AS identifier, quote_ident(c.relname) AS own_identifier
+    FROM pg_index i JOIN relations r ON r.oid = i.indrelid JOIN pg_class c ON c.oid = i.indexrelid
     WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
 ), triggers AS (
     SELECT t.*, r.identifier AS "table", ARRAY[r.kind, r.name] AS parent, quote_ident(t.tgname) AS identifier,
@@ -92,21 +96,21 @@ WITH members AS (
     SELECT p.oid, p.proowner, p.proacl, p.prokind, s.key AS parent,
            (SELECT name FROM roles WHERE oid = p.proowner) AS owner,
            s.prefix || CASE WHEN p.proname ~ '[.:()]' THEN quote_ident(p.proname) ELSE p.proname END || a.text AS name,
-           s.identifier || '.' || quote_ident(p.proname) || a.text AS identifier
+           s.qualifier || quote_ident(p.proname) || a.text AS identifier, s.qualifier, s.identifier AS schema
     FROM pg_proc p JOIN schemas s ON s.oid = p.pronamespace
     CROSS JOIN LATERAL (SELECT '(' || pg_get_function_identity_arguments(p.oid) || ')' AS text) a
     WHERE p.prokind IN ('f', 'p') AND p.oid NOT IN (SELECT objid FROM members WHERE classid = 'pg_proc'::regclass)
 ), enums AS (
     SELECT t.oid, t.typowner, t.typacl, s.key AS parent, (SELECT name FROM roles WHERE oid = t.typowner) AS owner,
            s.prefix || CASE WHEN t.typname ~ '[.:()]' THEN quote_ident(t.typname) ELSE t.typname END AS name,
-           s.identifier || '.' || quote_ident(t.typname) AS identifier, s.identifier AS schema
+           s.qualifier || quote_ident(t.typname) AS identifier, s.qualifier
     FROM pg_type t JOIN schemas s ON s.oid = t.typnamespace
     WHERE t.typtype = 'e' AND t.oid NOT IN (SELECT objid FROM members WHERE classid = 'pg_type'::regclass)
 ), domains AS (
     SELECT t.oid, t.typowner, t.typacl, t.typnotnull, t.typbasetype, t.typtypmod, t.typcollation, s.key AS parent,
-           (SELECT name FROM roles WHERE oid = t.typowner) AS owner, s.identifier AS schema,
+           (SELECT name FROM roles WHERE oid = t.typowner) AS owner, s.qualifier,
            s.prefix || CASE WHEN t.typname ~ '[.:()]' THEN quote_ident(t.typname) ELSE t.typname END AS name,
-           s.identifier || '.' || quote_ident(t.typname) AS identifier
+           s.qualifier || quote_ident(t.typname) AS identifier
     FROM pg_type t JOIN schemas s ON s.oid = t.typnamespace
     WHERE t.typtype = 'd' AND t.oid NOT IN (SELECT objid FROM members WHERE classid = 'pg_type'::regclass)
 )

@@ -101,6 +101,8 @@ class Column(PostgresqlObject, kinds.Column):
         return [Statement((stage, self.oid), text) for text in texts]
 
     def change(self, live: Self, attribute: str, sides: Sides) -> list[Statement]:
+        if attribute == "identity" and not self.identity:  # whose sequence may have the name of one that is wanted
+            return [Statement((Stage.DETACH, 0), text) for text in self.alteration(live, attribute)]
         if attribute not in ("type", "collation", "generated", "virtual"):
             return super().change(live, attribute, sides)
         if self.generated or live.virtual:  # whose type and expression can't be changed

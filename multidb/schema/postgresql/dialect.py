@@ -42,6 +42,7 @@ _COLUMN_NAMES = "SELECT name FROM columns WHERE relkind IN ('r', 'p') AND attnum
 @dataclass(frozen=True)
 class Postgresql:
     version_table: VersionTable = DEFAULT_VERSION_TABLE
+    for_revision: bool = False
     rebuilds_tables = False
 
     def read(self, connection: Connection, live: Schema | None = None) -> Schema:
@@ -49,6 +50,8 @@ class Postgresql:
             found = [each for kind in KINDS for each in _objects(cursor, kind)]
             uses, casts = _uses(cursor), _casts(cursor)
         schema = replace(Schema({each.key: each for each in found}, "postgresql", *server), uses=uses, casts=casts)
+        if self.for_revision:
+            schema = replace(schema, owner="")
         return as_written_for(live, schema, connection, lambda: self.read(connection)) if live else schema
 
     def column_names(self, connection: Connection) -> frozenset[str]:
@@ -74,7 +77,8 @@ class Postgresql:
         """A cursor under the settings that definitions depend on, and the fields of the server."""
         driver: Any = connection.connection.driver_connection
         with driver.cursor() as cursor:
-            cursor.execute(SETTINGS, [self.version_table.name, self.version_table.schema or ""])
+            table = self.version_table
+            cursor.execute(SETTINGS, [table.name, table.schema or "", str(self.for_revision)])
             yield cursor, cursor.fetchone()
             cursor.execute(RESET)
 

@@ -11,7 +11,7 @@ from multidb.schema.postgresql.replaceable import ReplaceableType
 class Domain(ReplaceableType):
     kind, word, verbs, expressions = "domain", "DOMAIN", {"type": "is"}, ("default", "checks")
     query = """
-        SELECT d.name, d.parent, d.identifier, d.schema, d.oid, d.owner, d.typnotnull AS not_null,
+        SELECT d.name, d.parent, d.identifier, d.qualifier, d.oid, d.owner, d.typnotnull AS not_null,
                format_type(d.typbasetype, d.typtypmod) AS type, pg_get_expr(t.typdefaultbin, 0) AS default,
                CASE WHEN d.typcollation <> b.typcollation THEN quote_ident(l.collname) END AS collation,
                ARRAY(

@@ -13,7 +13,7 @@ from multidb.schema.postgresql.replaceable import ReplaceableType
 class Enum(ReplaceableType):
     kind, title, word = "enum", "enum type", "TYPE"
     query = """
-        SELECT name, parent, identifier, schema, oid, owner, ARRAY(
+        SELECT name, parent, identifier, qualifier, oid, owner, ARRAY(
                    SELECT enumlabel::text FROM pg_enum WHERE enumtypid = enums.oid ORDER BY enumsortorder
                ) AS values
         FROM enums
@@ -46,6 +46,12 @@ class Enum(ReplaceableType):
             if not sides.ignores((value, name, self.name)):
                 sentence = f"{self.label} has the value {value}, which is not in {sides.revision}"
                 yield Difference(name, EXTRA, sentence, tuple(live.replaced_by(self.values, sides)))
+
+    def transition(self, live: Self, attributes: Sequence[str], sides: Sides) -> list[Statement]:
+        only_lacks_values = [value for value in self.values if value in live.values] == list(live.values)
+        if "values" not in attributes or (only_lacks_values and self.key not in sides.replaced):
+            return super().transition(live, attributes, sides)
+        return live.replaced_by(self.values, sides)
 
     def replaced_by(self, values: Iterable[str], sides: Sides) -> list[Statement]:
         return self.replaced(create_type(self.identifier, values), sides)

@@ -13,9 +13,11 @@ class Function(OwnedObject, kinds.DefinedAtLength):
     kind, stage, create_sql, is_declarable = "function", Stage.CREATE, "{0.definition}", False
     catalog, expressions = "pg_proc", ("definition",)
     query = """
-        SELECT name, parent, identifier, oid, owner, rtrim(pg_get_functiondef(oid), chr(10)) AS definition,
-               prokind = 'p' AS is_procedure
-        FROM functions
+        SELECT name, parent, identifier, oid, owner, prokind = 'p' AS is_procedure,
+               -- Which has the schema of the name, whatever the search path is.
+               overlay(d.text PLACING f.qualifier FROM strpos(d.text, f.schema || '.') FOR length(f.schema) + 1)
+                   AS definition
+        FROM functions f CROSS JOIN LATERAL (SELECT rtrim(pg_get_functiondef(oid), chr(10)) AS text) d
     """
     is_procedure: bool = field(compare=False)
 

@@ -25,7 +25,7 @@ class ReplaceableType(OwnedObject):
     """A kind of types."""
 
     catalog = "pg_type"
-    schema: str = field(compare=False)
+    qualifier: str = field(compare=False)  # of names in its schema: `app.`
 
     def replaced(self, creation: str, sides: Sides) -> list[Statement]:
         """Replace the live type, which this is, by that of a CREATE statement, in all columns."""
@@ -33,18 +33,21 @@ class ReplaceableType(OwnedObject):
         for column in sides.live.of_kind(Column):
             base = column.base_type.removesuffix("[]")
             if base == self.identifier and not column.generated:  # which uses the type, and is made again
-                wanted = sides.wanted.objects.get(column.key, column)
-                assert isinstance(wanted, Column)
                 array = column.base_type.removeprefix(base)
-                columns[column] = ColumnOfType(
-                    column.table, column.identifier, array, column.default, wanted.default or column.default
-                )
-        old = ("multidb_old", f"{self.schema}.multidb_old")
+                default = _new_default(column, sides)
+                columns[column] = ColumnOfType(column.table, column.identifier, array, column.default, default)
+        old = ("multidb_old", f"{self.qualifier}multidb_old")
         texts = replace_type(self.identifier, old, creation, columns.values(), self.word)
         owner = (statement.text for statement in self.set_owner(sides))
         replaced = self.ranked(*texts, *owner) + self.create_dependents(sides.live, sides)
         changed = [self.address, *(column.address for column in columns)]
         return detached(changed, sides, spared=("key",)).around(replaced)
+
+
+def _new_default(column: Column, sides: Sides) -> str | None:
+    wanted = sides.wanted.objects.get(column.key)
+    default = wanted.default if isinstance(wanted, Column) else None
+    return default or column.default if sides.keeps_extra else default
 
 
 def replace_type(
@@ -65,5 +68,5 @@ def replace_type(
         new = f"{name}{column.array}"
         statements += [f"{alter} DROP DEFAULT"] if column.default else []
         statements.append(f"{alter} TYPE {new} USING {column.name}::text{column.array}::{new}")
-        statements += [f"{alter} SET DEFAULT {column.new_default}"] if column.default else []
+        statements += [f"{alter} SET DEFAULT {column.new_default}"] if column.default and column.new_default else []
     return [*statements, f"DROP {word} {old[1]}"]

@@ -42,10 +42,11 @@ class Sequence(OwnedObject):
         if self.owned_by is None:
             return [*created, *self.set_owner(sides)]
         table, _, column = self.owned_by.rpartition(".")
-        owner = f"ALTER SEQUENCE {self.identifier} OWNER TO {sides.live.owner}"  # as that of the table
+        # As that of the table:
+        owner = [f"ALTER SEQUENCE {self.identifier} OWNER TO {sides.live.owner}"] if sides.live.owner else []
         owned_by = f"ALTER SEQUENCE {self.identifier} OWNED BY {self.owned_by}"
         start = set_sequence(literal(self.identifier), table, column)
-        return [*created, *(Statement((Stage.LAST, 0), text) for text in (owner, owned_by, start))]
+        return [*created, *(Statement((Stage.LAST, 0), text) for text in (*owner, owned_by, start))]
 
     def alteration(self, live: Self, attribute: str) -> list[str] | None:
         return [f"ALTER SEQUENCE {live.identifier} {self._options} OWNED BY {self.owned_by or 'NONE'}"]

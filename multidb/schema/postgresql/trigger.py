@@ -11,7 +11,8 @@ class Trigger(PostgresqlObject, kinds.Trigger):
     catalog, verbs, drop_sql = "pg_trigger", {"state": "is"}, "DROP TRIGGER {0.identifier} ON {0.table}"
     expressions = ("definition",)
     query = """
-        SELECT name, parent, identifier, "table", oid, pg_get_triggerdef(oid) AS definition,
+        SELECT name, parent, identifier, "table", oid,
+               pg_get_triggerdef(oid, current_setting('multidb.for_revision')::boolean) AS definition,
                CASE tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'enabled replica' WHEN 'A' THEN 'enabled always'
                               ELSE 'enabled' END AS state
         FROM triggers WHERE NOT tgisinternal AND tgparentid = 0

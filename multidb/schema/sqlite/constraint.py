@@ -17,7 +17,7 @@ from multidb.schema.violations import count_duplicates, count_rows
 
 
 class Constraint(SqliteObject, kinds.Constraint):
-    create_sql = ""
+    create_sql, is_inline = "", True
     query = "SELECT name, sql FROM objects WHERE type = 'table' ORDER BY rowid"
     keys: tuple[str, ...] = field(compare=False)  # of PRIMARY KEY and UNIQUE
 
