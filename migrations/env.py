@@ -37,14 +37,17 @@ def run_migrations_offline(environment: Environment) -> None:
 
 def run_migrations_online(environment: Environment) -> None:
     """Migrate every database that has work: all of them, or none."""
-    from multidb.commands.alembic import migrate
+    from multidb.commands.alembic import ensure_version, migrate
 
     def run_migrations(database: Database, connection: Connection, **options: Any) -> None:
         with environment.working_on(database.name):
             environment.configure_migration(database, connection, **options)
             context.run_migrations()
 
-    migrate.run(environment, run_migrations)
+    if environment.request.command == "ensure_version":
+        ensure_version.run(environment, run_migrations)
+    else:
+        migrate.run(environment, run_migrations)
 
 
 logs.configure(context.config)

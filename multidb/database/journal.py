@@ -314,7 +314,8 @@ def applied(revision: str, path: Path | None, *, upgrade: bool) -> dict[str, Any
 
 
 def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """The SHA-256 of a file whose lines end with LF, whatever they end with in this checkout."""
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
 
 def _time(connection: Connection, seconds_ago: float = 0) -> tuple[str, str | None]:

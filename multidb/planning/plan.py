@@ -40,7 +40,6 @@ class Plan:
     database: Database
     before: tuple[str, ...]  # the revisions that it is at
     stages: tuple[Stage, ...]
-    work: Work | None = None  # Alembic's, where the command is none that takes steps
     purge: bool = False  # whether `alembic_version` is emptied before the first step
     first: Callable[[Connection], None] | None = None  # called in the transaction before the first step
 
@@ -54,8 +53,6 @@ class Plan:
 
     def work_of(self, number: int, expected: Iterable[str]) -> Work:
         """Alembic's work for one stage, which raises MovedError if the database is not at the expected revisions."""
-        if self.work is not None:
-            return self.work
         start = set() if self.purges(number) else set(expected)
 
         def steps(heads: tuple[str, ...], context: MigrationContext) -> Iterable[Step]:

@@ -20,8 +20,6 @@ from multidb.planning.plan import Plan, Stage, Step, Work
 from multidb.planning.revision_files import place_of, without
 from multidb.planning.targets import Target
 
-MIGRATIONS = {"upgrade", "downgrade", "stamp"}
-"""The commands of Alembic that take steps; any other does its work in one transaction."""
 _RELATIVE = re.compile(r"(?:.+@)?([+-]\d+)")
 
 
@@ -147,16 +145,17 @@ def _check_files(steps: Iterable[Step]) -> None:
 def _plan(environment: Environment, branch: Branch, result: ProbeResult) -> Plan | None:
     """What a command of Alembic's does in a database, or None for nothing."""
     request, heads = environment.request, result.heads
-    if request.command not in MIGRATIONS:
-        return Plan(result.database, heads, (Stage(()),), work=request.work)
     if request.command != "downgrade":
         for symbol in request.symbols:
             branch.check_destination(symbol)
     if not request.purge:
         branch.check_known(heads)
     stages = stages_of(_steps(environment, result.database, () if request.purge else heads))
-    if request.purge and not stages:  # to base: the table is only emptied
-        stages = (Stage(()),)
+    if request.purge:
+        recorded = {revision for stage in stages for step in stage.steps for revision in step.to_revisions}
+        if recorded == set(heads):
+            return None
+        stages = stages or (Stage(()),)  # to base: the table is only emptied
     return Plan(result.database, heads, stages, purge=request.purge) if stages else None
 
 

@@ -84,7 +84,7 @@ def _check_forward(environment: Environment, companion: str, reason: str, plans:
     for plan in plans:
         name = plan.database.name
         with environment.working_on(name) as branch:
-            if plan.work is None and planner.goes_back(branch, plan):
+            if planner.goes_back(branch, plan):
                 raise MigrationError(
                     f"it would go back, and {companion}, which its last run changed too, can't be asked whether it is "
                     f"in doubt: {reason}: make it reachable, then run again",
