@@ -35,6 +35,8 @@ run() {
 }
 
 upgrade() {
+    # shellcheck disable=SC2086 # each name is an argument
+    run "$bin/python" -m multidb -x "wait=${MIGRATE_WAIT:-60}" create --files $names
     set -- -x "wait=${MIGRATE_WAIT:-60}"
     [ -z "$names" ] || set -- "$@" -x "db=$(printf '%s' "$names" | tr ' ' ,)"
     [ -z "${MIGRATE_RELEASE:-}" ] || set -- "$@" -x "release=$MIGRATE_RELEASE"

@@ -109,7 +109,7 @@ class ModelSchemas:
 
 def _in_memory(database: Database) -> Schema:
     metadata = metadata_of(database)
-    in_memory = connections.connect(database.url.set(database=":memory:"))
+    in_memory = connections.connect(database.url.set(database=connections.IN_MEMORY))
     with _naming_failures(database), closing(in_memory) as connection, connection.begin():
         metadata.create_all(connection)
         return dialect_of(connection).read(connection)

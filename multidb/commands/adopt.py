@@ -123,7 +123,6 @@ def _target(found: Identification) -> Target:
 def _snapshots(probes: Sequence[Probe], seconds: float) -> dict[str, Snapshot]:
     def read(probe: Probe) -> Snapshot:
         with in_database(probe.database.name):
-            snapshot.check_exists(probe.database)
             return snapshot.read(probe, seconds)
 
     return {each.database.name: each for each in map_in_threads(read, probes)}

@@ -14,8 +14,13 @@ from multidb.errors import ExitCode
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_databases(parser)
+    parser.add_argument("--files", action="store_true", help="only SQLite files that are missing")
 
 
 def run(command: Command) -> ExitCode:
-    provision.create(command.databases, command.configuration.url_variable(ADMIN_VARIABLE), print)
+    databases = [each for each in command.databases if each.is_sqlite or not command.options.files]
+    admin, known = command.configuration.url_variable(ADMIN_VARIABLE), command.configuration.resolvable()
+    created = provision.create(databases, admin, print, known, command.settings.wait)
+    if not created and not command.options.files:
+        print("nothing to create")
     return ExitCode.OK

@@ -6,6 +6,7 @@ password that was not escaped.
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,14 @@ class Configuration:
                 ignored = (*self.ignored, *entry.ignored)
                 options = entry.extensions, entry.options, ignored, entry.version_table, entry.naming_convention
                 found.append(Database(entry.name, url, entry.models, *options))
+        return found
+
+    def resolvable(self) -> list[Database]:
+        """The databases whose URLs can be resolved by this process; it may have no secrets of the others."""
+        found: list[Database] = []
+        for name in self.names:
+            with suppress(ConfigError):
+                found += self.databases([name])
         return found
 
     def is_on_sqlite(self, name: str) -> bool:

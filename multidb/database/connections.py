@@ -35,6 +35,9 @@ _LONGEST_APPLICATION_NAME = 63  # characters; PostgreSQL truncates there
 
 _dialects: dict[Hashable, Dialect] = {}
 
+IN_MEMORY = ":memory:"
+"""In place of the path of an SQLite file."""
+
 Driver = Any
 """A connection of psycopg2 or sqlite3, which have no type in common."""
 
@@ -62,17 +65,19 @@ def open_to_read(url: URL, run: str = "", *, busy_wait: float = BUSY_WAIT) -> Dr
     A server that starts, or has no room, is tried again for `busy_wait` seconds.
 
     Raises:
-        ConnectionFailedError, sqlite3.Error: the connection failed.
+        ConnectionFailedError, sqlite3.Error: the connection failed, or there is no such file.
         psycopg2.ProgrammingError: the URL has an option that libpq does not know.
     """
     if not urls.is_sqlite(url):
         connection = _connected(connect_arguments(url, run), busy_wait)
         connection.autocommit = True
         return connection
-    path = Path(url.database or "")
-    if not path.exists():  # a missing file is an empty database
-        return _sqlite(":memory:", foreign_keys=True)
-    return open_existing(path)
+    path = url.database or ""
+    if path == IN_MEMORY:
+        return _sqlite(IN_MEMORY, foreign_keys=True)
+    if not Path(path).exists():
+        raise ConnectionFailedError.without_file(path)
+    return open_existing(Path(path))
 
 
 def _connected(arguments: dict[str, Any], busy_wait: float) -> Driver:
@@ -101,16 +106,17 @@ def open_existing(path: Path) -> sqlite3.Connection:
 
 
 def open_to_migrate(path: str) -> sqlite3.Connection:
-    """An SQLite file whose schema may change; it is created if it does not exist.
+    """An SQLite file that exists, and whose schema may change; or a database in memory.
 
     Foreign keys are off: with them on, rebuilding a table in batch mode silently deletes the children of ON DELETE
     CASCADE. They can only be switched outside a transaction, so here and not in a revision. A commit is durable when
     it returns, for it may decide for other databases. Waiting for a lock is left to the caller, who is interruptible.
 
     Raises:
-        sqlite3.Error: the file can't be opened.
+        sqlite3.Error: the file does not exist, or can't be opened.
     """
-    connection = _sqlite(path, foreign_keys=False)
+    location = path if path == IN_MEMORY else f"{Path(path).as_uri()}?mode=rw"
+    connection = _sqlite(location, foreign_keys=False)
     connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("PRAGMA busy_timeout = 0")
     return connection

@@ -54,7 +54,7 @@ _CLOSE_TIMEOUT = 1.0  # seconds for an interrupted probe to end
 @dataclass(frozen=True)
 class ProbeResult:
     database: Database
-    # What distinguishes the database from every other; None for an SQLite file that does not exist.
+    # What distinguishes the database from every other; None for one in memory.
     identity: tuple[object, ...] | None = None
     journal_columns: tuple[str, ...] = ()  # of the journal's table; none if it does not exist
     in_doubt: tuple[Prepared, ...] = ()  # the prepared transactions that runs of this project left
@@ -289,7 +289,7 @@ def _recorded(cursor: Driver, versions: str, *, is_in_doubt: bool) -> tuple[str,
 
 
 def file_identity(path: str) -> tuple[object, ...] | None:
-    """The identity of an SQLite file, which may have several names; None while it does not exist."""
+    """The identity of an SQLite file, which may have several names; None if it does not exist."""
     try:
         status = Path(path).stat()
     except OSError:

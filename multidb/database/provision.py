@@ -1,10 +1,11 @@
 """Create the role, the databases and their extensions where they are missing.
 
-Only an administrator can create these. Each is looked up first, so that running the command again changes nothing, and
-a database that the role itself can reach, with its extensions, needs no administrator.
+On a server, only an administrator can create these. Each is looked up first, so that running the command again changes
+nothing, and a database that the role itself can reach, with its extensions, needs no administrator.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from psycopg2.extensions import encrypt_password
 from sqlalchemy import Connection, text
@@ -13,10 +14,11 @@ from sqlalchemy.exc import DBAPIError
 
 from multidb.config import urls
 from multidb.config.configuration import ADMIN_VARIABLE, Database
-from multidb.database import connections
+from multidb.database import connections, journal
+from multidb.database.probe import Probe, probing
 from multidb.database.quoting import quoted
-from multidb.database.refusal import ConnectionFailedError
-from multidb.errors import MigrationError, in_database
+from multidb.database.refusal import NO_DATABASE, ConnectionFailedError
+from multidb.errors import MigrationError, explain, in_database
 from multidb.output import Print
 
 # invalid_catalog_name, and the two of a role that does not exist: invalid_authorization_specification, invalid_password
@@ -26,23 +28,31 @@ _ALREADY_EXISTS = {"42P04", "42710", "23505"}
 _IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
-def create(databases: Iterable[Database], admin: URL | None, print_line: Print) -> None:
-    """Create what is missing.
+def create(
+    databases: Iterable[Database], admin: URL | None, print_line: Print, known: Sequence[Database], wait: float = 0
+) -> bool:
+    """Create what is missing, and return whether anything was.
 
     Args:
         admin: of a role that may create roles, databases and extensions; None where nothing should be missing.
         print_line: prints a line for each object created.
+        known: all databases, whose journals tell whether an SQLite file that is missing has been there.
+        wait: seconds to retry while one of these can't be reached.
 
     Raises:
-        MigrationError: something is missing and `admin` is None or of another server, or may not create it.
+        MigrationError: something is missing and `admin` is None or of another server, or may not create it; or an
+            SQLite file is missing that was there before.
     """
     created = False
-    for database in databases:
-        if database.is_sqlite:
-            continue
+    for database in sorted(databases, key=lambda each: each.is_sqlite):
         with in_database(database.name):
             problem = _problem(database)
             if problem is None:
+                continue
+            if database.is_sqlite:
+                _check_new(database.name, [each for each in known if each.name != database.name], wait)
+                print_line(f"{database.name}: created {_create_file(database)}")
+                created = True
                 continue
             if admin is None:
                 raise MigrationError(f"{problem}: to create what is missing, set {ADMIN_VARIABLE}")
@@ -52,20 +62,66 @@ def create(databases: Iterable[Database], admin: URL | None, print_line: Print) 
                 print_line(f"{database.name}: created {created_object}")
             # If nothing was missing, this raises what keeps the role out: a wrong password, no right to connect.
             connections.connect(database.url).close()
-    if not created:
-        print_line("nothing to create")
+    return created
 
 
 def _problem(database: Database) -> str | None:
     """What is missing, in the server's words, or which extension is."""
     try:
         with connections.connect(database.url) as connection:
-            extensions = _missing_extensions(connection, database)
+            extensions = [] if database.is_sqlite else _missing_extensions(connection, database)
     except ConnectionFailedError as error:
         if error.refusal.sqlstate in _MISSING:
             return error.said
         raise
     return f"extension {extensions[0]} is missing" if extensions else None
+
+
+def _check_new(name: str, others: Sequence[Database], wait: float) -> None:
+    """Raise MigrationError if another database has been migrated together with an SQLite file that is missing now.
+
+    The journal in that file may have the decision on prepared transactions: an empty one would lose it.
+    """
+    with probing(others, wait) as probes:
+        for probe in probes:
+            try:
+                run = _run_with(name, probe)
+            except MigrationError as error:
+                raise MigrationError(
+                    f"its file is missing, and whether there was one can't be found out: {explain(error)}", name
+                ) from error
+            if run is not None:
+                raise MigrationError(
+                    f"its file is missing, and the journal of {probe.database.name} has run {run}, which changed "
+                    "both: mount its volume, or restore the file from a backup"
+                )
+
+
+def _run_with(name: str, probe: Probe) -> str | None:
+    """A run that a database knows to have changed another one, too."""
+    with in_database(probe.database.name):
+        try:
+            result = probe.result()
+        except ConnectionFailedError as error:
+            if error.refusal.sqlstate != NO_DATABASE:
+                raise
+            return None  # a database that is missing, too, has no journal
+        with connections.around(probe.database.url, lambda: probe.connection) as connection:
+            found = [row.run for row in journal.rows(connection) if name in row.participants]
+    found += [prepared.attempt for prepared in result.in_doubt if prepared.decider == name]
+    return found[-1] if found else None
+
+
+def _create_file(database: Database) -> str:
+    """Create an empty SQLite file. MigrationError if its folder is missing: a volume may not be mounted."""
+    path = Path(database.url.database or "")
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:  # another process was faster
+        pass
+    except OSError as error:
+        raise MigrationError(f"{path} can't be created: {error.strerror}") from error
+    return str(path)
 
 
 def _check_same_server(database: Database, admin: URL) -> None:

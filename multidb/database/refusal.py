@@ -26,7 +26,7 @@ _SSL_REQUEST = bytes.fromhex("0000000804d2162f")  # every PostgreSQL server answ
 _TIMEOUT = 3.0  # seconds for the second attempt
 _SHORTEST_TIMEOUT = 2  # seconds, of libpq's connect_timeout
 _SUCCESS = "00000"
-_NO_DATABASE = "3D000"  # invalid_catalog_name: the database may be about to be created
+NO_DATABASE = "3D000"  # invalid_catalog_name: the database may be about to be created
 _BUSY = {_SUCCESS, "57P03", "53300"}  # cannot_connect_now, too_many_connections
 # The classes of permanent refusals: a wrong option, user or password, no privilege.
 _PERMANENT_CLASSES = {"0A", "22", "28", "42"}
@@ -36,7 +36,7 @@ _NEXT_STEPS = {
     "`python -m multidb create`",
     "28P01": "correct the user or the password in the URL, or create a role that is missing with "
     "`python -m multidb create`",
-    _NO_DATABASE: "create it with `python -m multidb create`",
+    NO_DATABASE: "create it with `python -m multidb create`",
     "42501": "grant the role CONNECT on the database",
     "53300": "run again later, close other connections, or raise max_connections",
     "57P03": "wait until the server accepts connections, then run again",
@@ -85,10 +85,23 @@ class Refusal:
 
 
 class ConnectionFailedError(MigrationError):
-    """A connection to a PostgreSQL server failed. `said` is the driver's message, `refusal` the reason as a fact."""
+    """A connection failed. `said` is the driver's message, `refusal` the reason as a fact.
+
+    An SQLite file that does not exist is refused as a PostgreSQL server refuses a database that does not exist.
+    """
 
     said: str
     refusal: Refusal
+
+    @classmethod
+    def without_file(cls, path: str) -> "ConnectionFailedError":
+        """The failure to open an SQLite file that does not exist: its volume may not be mounted."""
+        said = f"there is no file {path}"
+        failure = cls(
+            f"{said}: correct the path, mount its volume, or create a new one with `python -m multidb create`"
+        )
+        failure.said, failure.refusal = said, Refusal(NO_DATABASE, is_reachable=True)
+        return failure
 
     @classmethod
     def because(

@@ -26,7 +26,8 @@ def up(root: Path) -> None:
         Server(root / ".local").start()
     configuration = reader.load(root / "databases.yaml")
     databases = configuration.databases(configuration.names)
-    provision.create(databases, configuration.url_variable(ADMIN_VARIABLE), _print)
+    if not provision.create(databases, configuration.url_variable(ADMIN_VARIABLE), _print, databases):
+        _print("nothing to create")
     migrated = subprocess.run([sys.executable, "-m", "alembic", "upgrade", "heads"], cwd=root, check=False)
     if migrated.returncode:
         raise SystemExit(migrated.returncode)

@@ -263,8 +263,8 @@ def _empty_database(request: ReplayRequest) -> Iterator[Probe]:
     created: AbstractContextManager[URL]
     if request.scratch is None:
         if request.kept:
-            request.kept.unlink(missing_ok=True)
-        created = nullcontext(database.url.set(database=str(request.kept or ":memory:")))
+            request.kept.write_bytes(b"")
+        created = nullcontext(database.url.set(database=str(request.kept or connections.IN_MEMORY)))
     else:
         setup, schema = Setup.of(database, request.live), database.version_table.schema
         created = request.scratch.created(setup, schema, is_kept=request.kept is not None)

@@ -4,14 +4,13 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import psycopg2
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from multidb import logs
-from multidb.config.configuration import Database, variable
+from multidb.config.configuration import Database
 from multidb.database import connections, locks
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
@@ -70,13 +69,11 @@ def read_all(probes: Sequence[Probe], seconds: float | None) -> list[Snapshot | 
     """Read databases at the same time: of each, in their order, the snapshot or what prevented it.
 
     Args:
-        seconds: as `read` takes them; None where the calling run holds the locks and has found that the files exist.
+        seconds: as `read` takes them; None where the calling run holds the locks.
     """
 
     def read_one(probe: Probe) -> Snapshot | Exception:
         try:
-            if seconds is not None:
-                check_exists(probe.database)
             return read(probe, seconds)
         except Exception as error:
             return error
@@ -87,15 +84,6 @@ def read_all(probes: Sequence[Probe], seconds: float | None) -> list[Snapshot | 
         MigrationError(shared[probe.database.name]) if probe.database.name in shared else each
         for probe, each in zip(probes, found, strict=True)
     ]
-
-
-def check_exists(database: Database) -> None:
-    """Raise MigrationError for an SQLite file that is missing: created, a mistyped path would look healthy."""
-    path, name = database.url.database or "", database.name
-    if database.is_sqlite and not Path(path).exists():
-        raise MigrationError(
-            f"there is no file {path}: set {variable(name)} to the live one, or run `alembic upgrade {name}@head`"
-        )
 
 
 def count_violations(probe: Probe, differences: Sequence[Difference]) -> list[Difference]:

@@ -121,9 +121,9 @@ def test_create_of_an_unknown_database(checkout: Project, name: str, hint: str) 
     assert hint in checkout.multidb("create", name).error
 
 
-def test_an_sqlite_database_needs_nothing_created(checkout: Project) -> None:
+def test_an_sqlite_file_that_is_there_needs_nothing_created(checkout: Project) -> None:
     assert checkout.multidb("create", "investment_db").out == "nothing to create\n"
-    assert not (checkout.root / "investment.db").exists()
+    assert (checkout.root / "investment.db").read_bytes() == b""
 
 
 def test_help_says_what_there_is(checkout: Project) -> None:

@@ -111,6 +111,8 @@ class Project:
         project = cls(root, dict(variables), names)
         for name in set(NAMES) - set(names):
             shutil.rmtree(root / "migrations/versions" / name)
+        if "investment_db" in names:
+            (root / "investment.db").touch()  # as `create` does
         kept = [line for line in (root / "databases.yaml").read_text().splitlines() if not project._leaves_out(line)]
         project.write("databases.yaml", "\n".join(kept) + "\n")
         return project
