@@ -4,6 +4,7 @@ Alembic would describe the table by what SQLAlchemy's reflection sees, and make 
 edits the table's own CREATE TABLE: `multidb/schema/sqlite/alteration.py`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -19,14 +20,19 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     UniqueConstraint,
+    event,
 )
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from multidb.errors import MigrationError, current_revision_line
+from multidb.logs import log
 from multidb.planning.alembic_internals import Batch, batches_applied_by, is_type_bound
-from multidb.schema.sqlite import uses
 from multidb.schema.sqlite.alteration import Alteration, rename_columns
+from multidb.schema.sqlite.catalog import NAME, quoted, unquoted
 from multidb.schema.sqlite.definition import ConstraintDefinition
+from multidb.schema.sqlite.uses import LostUses, Uses
+
+_CREATE = re.compile(rf"\s*CREATE\s+(?:UNIQUE\s+)?(INDEX|TRIGGER)\s+({NAME})", re.IGNORECASE)
 
 
 @contextmanager
@@ -41,8 +47,11 @@ def batch_mode(*, is_script: bool = False) -> Iterator[None]:
     """
     batches = _Batches(is_script)
     with batches_applied_by("sqlite", batches.apply):
-        yield
-    batches.check()
+        try:
+            yield
+            batches.check()
+        finally:
+            batches.end()
 
 
 class _Batches:
@@ -51,8 +60,8 @@ class _Batches:
     def __init__(self, is_script: bool) -> None:
         self._is_script = is_script
         self._connection: Connection | None = None
-        self._failing: set[str] = set()  # uses of tables that did not work before any batch
-        self._places: dict[str, str] = {}  # where the others stopped working
+        self._lost: LostUses | None = None
+        self._kept: set[str] = set()  # indexes and triggers of tables that were altered, in lower case
 
     def apply(self, batch: Batch) -> None:
         """Alter a table as a batch asks for.
@@ -67,35 +76,50 @@ class _Batches:
                 f"{batch.schema}.{batch.table} is in an attached file: batch mode alters only tables of the database"
             )
         if self._connection is None:
-            self._connection, self._failing = connection, set(uses.failures(connection))
+            self._connection, self._lost = connection, LostUses(connection, Uses.read(connection))
+            event.listen(connection, "before_cursor_execute", self._replace_kept)
+        assert self._lost is not None
         with _all_or_nothing(connection):
-            _alter(batch, connection, is_script=self._is_script)
+            before, alteration = self._alter(batch, connection)
         place = current_revision_line()
-        for use in uses.failures(connection):
-            if use not in self._failing:
-                self._places.setdefault(use, f"{place}: " if place else "")
+        self._lost.note(f"{place}: " if place else "", before, alteration.table, alteration.dropped)
+
+    def _alter(self, batch: Batch, connection: Connection) -> tuple[Uses, Alteration]:
+        """Alter the table. Returns the uses of all tables before, when columns had their new names already."""
+        names = {args[1]: kw["name"] for name, args, kw in batch.operations if name == "alter_column" and kw["name"]}
+        aliases = rename_columns(connection, batch.table, names)
+        before, alteration = Uses.read(connection), Alteration(connection, batch.table, aliases)
+        operations = _Operations(batch, alteration)
+        for name, args, kw in batch.operations:
+            operations.apply(name, args, kw)
+        operations.add_table_arguments()
+        self._kept -= alteration.dependents
+        alteration.finish(always=batch.always, is_script=self._is_script)
+        self._kept |= alteration.dependents
+        for index, options in operations.new_indexes:
+            alteration.use_present_names(index.table)
+            batch.impl.create_index(index, **options)
+        return before, alteration
 
     def check(self) -> None:
-        if self._places and self._connection is not None:
-            failures = uses.failures(self._connection)
-            for use, place in self._places.items():
-                if use in failures:
-                    raise MigrationError(
-                        f"{place}{use} no longer works: {failures[use]}: drop it before the batch, and create it anew"
-                    )
+        if self._lost is not None:
+            self._lost.check()
 
+    def end(self) -> None:
+        if self._connection is not None:
+            event.remove(self._connection, "before_cursor_execute", self._replace_kept)
 
-def _alter(batch: Batch, connection: Connection, *, is_script: bool) -> None:
-    names = {args[1]: kw["name"] for name, args, kw in batch.operations if name == "alter_column" and kw["name"]}
-    alteration = Alteration(connection, batch.table, rename_columns(connection, batch.table, names))
-    operations = _Operations(batch, alteration)
-    for name, args, kw in batch.operations:
-        operations.apply(name, args, kw)
-    operations.add_table_arguments()
-    alteration.finish(always=batch.always, is_script=is_script)
-    for index, options in operations.new_indexes:
-        alteration.use_present_names(index.table)
-        batch.impl.create_index(index, **options)
+    def _replace_kept(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        """Drop an index or a trigger that a batch has kept, and that the revision is about to create.
+
+        Revisions that were written for Alembic's batch mode do so, which loses triggers and indexes of expressions.
+        """
+        match = _CREATE.match(statement)
+        name = unquoted(match[2]) if match else ""
+        if match and name.lower() in self._kept:
+            self._kept.remove(name.lower())
+            log.info("%s %s is replaced, which the batch had kept", match[1].lower(), name)
+            connection.exec_driver_sql(f"DROP {match[1]} {quoted(name)}")
 
 
 @contextmanager

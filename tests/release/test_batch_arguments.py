@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 from alembic.operations import Operations
+from sqlalchemy.exc import DBAPIError
 
 from multidb.errors import MigrationError
 from tests.support.batches import Step, batch, opened, revised, texts_of
@@ -228,6 +229,41 @@ def test_what_stops_working_because_of_a_batch_has_to_be_replaced_in_the_revisio
     else:
         with pytest.raises(MigrationError, match=REMEDIES[missing]), revised(script, revision):
             pass
+
+
+def test_a_view_that_names_a_dropped_column_in_double_quotes_does_not_become_a_text() -> None:
+    script = 'CREATE TABLE t (a, "Created"); CREATE VIEW v AS SELECT "Created" FROM t; CREATE VIEW w AS SELECT * FROM v'
+    drop = batch("t", lambda b: b.drop_column("Created"))
+    with (
+        pytest.raises(MigrationError, match=r"v no longer works: it reads t\.created, which is dropped"),
+        revised(script, drop),
+    ):
+        pass
+
+    def revision(op: Operations) -> None:
+        drop(op)
+        op.execute("DROP VIEW v")
+        op.execute("CREATE VIEW v AS SELECT a FROM t")
+
+    with revised(script, revision) as database:
+        assert database.sql("v") == "CREATE VIEW v AS SELECT a FROM t"
+
+
+def test_a_revision_that_creates_again_what_alembic_would_have_lost_replaces_it() -> None:
+    script = """
+        CREATE TABLE t (a, b); CREATE INDEX ix ON t (lower(a)); CREATE TRIGGER "the tg" DELETE ON t BEGIN SELECT 1; END
+    """
+
+    def revision(op: Operations) -> None:
+        batch("t", lambda b: b.alter_column("a", nullable=False), lambda b: b.create_index("ix", ["b"]))(op)
+        op.execute('CREATE TRIGGER "the tg" DELETE ON t BEGIN SELECT 2; END')
+        batch("t", lambda b: b.alter_column("b", nullable=False))(op)
+
+    with revised(script, revision) as database:
+        assert database.sql("ix") == "CREATE INDEX ix ON t (b)"
+        assert database.sql("the tg").endswith("BEGIN SELECT 2; END")
+        with pytest.raises(DBAPIError):  # without a batch, as ever
+            database.execute("CREATE INDEX ix ON t (b)")
 
 
 @pytest.mark.parametrize(

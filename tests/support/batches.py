@@ -8,10 +8,9 @@ from typing import Any
 
 from alembic.operations import BatchOperations, Operations
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, MetaData
 from sqlalchemy.engine import make_url
 
-from multidb import naming
 from multidb.database import connections
 from multidb.release.batch import batch_mode
 
@@ -36,7 +35,9 @@ class Database:
     @property
     def texts(self) -> dict[str, str]:
         """All statements by the names of their objects; a table that is rebuilt has quotes around its name."""
-        rows = self.query("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        rows = self.query(
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
+        )
         return {name: sql.replace(f'CREATE TABLE "{name}"', f"CREATE TABLE {name}", 1) for name, sql in rows}
 
 
@@ -47,7 +48,7 @@ def opened(script: str) -> Iterator[Database]:
         driver.executescript(script)
         with connections.around(make_url("sqlite://"), lambda: driver) as connection:
             connection.begin()
-            context = MigrationContext.configure(connection, opts={"target_metadata": naming.metadata()})
+            context = MigrationContext.configure(connection, opts={"target_metadata": MetaData()})
             yield Database(connection, Operations(context))
 
 

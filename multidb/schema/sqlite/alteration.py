@@ -278,7 +278,13 @@ class Alteration:
         return [(kind, name, sql) for kind, name, sql in rows if kind != "table"]
 
     @property
-    def _dropped(self) -> set[str]:
+    def dependents(self) -> set[str]:
+        """The names of indexes and triggers, in lower case."""
+        return {name.lower() for _, name, _ in self._dependents}
+
+    @property
+    def dropped(self) -> set[str]:
+        """The columns that the table does not have any more, in lower case."""
         return set(self._old) - set(self._sql.columns)
 
     def _drop_constraints_of_dropped(self) -> None:
@@ -304,7 +310,7 @@ class Alteration:
 
     def _goes(self, what: str, used: Iterable[str], *, is_own: bool) -> bool:
         """Whether a column that is dropped takes this along. MigrationError if it may not."""
-        dropped, left = self._dropped.intersection(used), set(self._sql.columns).intersection(used)
+        dropped, left = self.dropped.intersection(used), set(self._sql.columns).intersection(used)
         if dropped and (left or not is_own):
             raise MigrationError(
                 f"{what} of {self.table} uses the column {min(dropped)}, which is dropped, and would be lost: drop "

@@ -93,8 +93,10 @@ def unquoted(name: str) -> str:
 
 
 def names_in(sql: str) -> frozenset[str]:
-    """The words of a text that may be names, in lower case; strings and comments have none."""
-    return frozenset(unquoted(piece).lower() for piece in pieces(sql) if _IS_NAME.match(piece))
+    """The words of an expression that may be columns, in lower case: no strings, no comments, no functions."""
+    words = [piece for piece in pieces(sql) if not is_blank(piece)]
+    found = [word for place, word in enumerate(words) if words[place + 1 : place + 2] != ["("]]
+    return frozenset(unquoted(word).lower() for word in found if _IS_NAME.match(word))
 
 
 def pieces(sql: str) -> list[str]:

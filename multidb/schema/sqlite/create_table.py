@@ -54,7 +54,7 @@ class Part:
 
     def replace(self, clause: Clause, text: str = "") -> None:
         start = clause.start if text else len(self.text[: clause.start].rstrip(" "))
-        self.text = f"{self.text[:start]}{text}{self.text[clause.end :]}"
+        self.text = f"{self.text[:start]}{text}{self.text[clause.end :]}".strip()
 
 
 @dataclass
@@ -128,7 +128,7 @@ class CreateTable:
         """Remove a part, or one clause of it, and the part with its last one."""
         if clause is not None:
             part.replace(clause)
-        if clause is None or not part.text.strip():
+        if clause is None or not part.text:
             place = self.parts.index(part)
             del self.parts[place]
             if place < len(self.parts) and "\n" not in self.parts[place].before:  # it moves up to where the part was

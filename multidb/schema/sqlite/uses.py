@@ -1,14 +1,17 @@
 """What uses a table: views, triggers and foreign keys that stop working when something of it is lost.
 
-SQLite notices that when they are used next. EXPLAIN compiles a statement without running it, so it notices at once.
+SQLite notices that when they are used next. EXPLAIN compiles a statement without running it, so it notices at once; the
+authorizer is told which columns the statement reads (https://sqlite.org/c3ref/set_authorizer.html).
 """
 
+import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from multidb.errors import first_line
+from multidb.errors import MigrationError, first_line
 from multidb.schema.sqlite.catalog import quoted
 
 _OBJECTS = "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND substr(name, 1, 7) <> 'sqlite_'"
@@ -18,18 +21,88 @@ _COLUMNS = """
 """
 
 
-def failures(connection: Connection) -> dict[str, str]:
-    """The uses of tables that do not compile, each with SQLite's reason."""
-    found = {}
-    for use, statement in _statements(connection):
+@dataclass
+class Uses:
+    """The uses of all tables at one moment."""
+
+    failures: dict[str, str] = field(default_factory=dict)  # what does not compile, each with SQLite's reason
+    reads: set[tuple[str, str, str]] = field(default_factory=set)  # view or trigger; table and column in lower case
+
+    @classmethod
+    def read(cls, connection: Connection) -> "Uses":
+        found = cls()
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        statements = list(_statements(connection))
+        driver.set_authorizer(found._note)
         try:
-            connection.exec_driver_sql(f"EXPLAIN {statement}").close()
-        except DBAPIError as error:
-            found[use] = first_line(str(error.orig))
-    return found
+            for use, statement in statements:
+                try:
+                    connection.exec_driver_sql(f"EXPLAIN {statement}").close()
+                except DBAPIError as error:
+                    found.failures[use] = first_line(str(error.orig))
+        finally:
+            driver.set_authorizer(None)
+        return found
+
+    def _note(self, action: int, table: str | None, column: str | None, _file: str | None, user: str | None) -> int:
+        if action == sqlite3.SQLITE_READ and user and table and column:
+            self.reads.add((user, table.lower(), column.lower()))
+        return sqlite3.SQLITE_OK
+
+
+class LostUses:
+    """What stops working while tables are altered, until something replaces it.
+
+    Args:
+        before: the uses before any table is altered; what does not work then is of no interest.
+    """
+
+    def __init__(self, connection: Connection, before: Uses) -> None:
+        self._connection, self._failing = connection, set(before.failures)
+        self._places: dict[str, str] = {}
+        # A column in double quotes that is dropped becomes a text: https://sqlite.org/quirks.html#dblquote
+        self._readers: dict[str, tuple[str, str, str]] = {}  # the statement, the place, the column
+
+    def note(self, place: str, before: Uses, table: str, dropped: set[str]) -> None:
+        """Note what a change has broken.
+
+        Args:
+            place: of the change, for the message; may be empty.
+            before: the uses before it.
+            table: the table that was altered.
+            dropped: its columns that were dropped, in lower case.
+        """
+        after = Uses.read(self._connection)
+        for use in after.failures:
+            if use not in self._failing:
+                self._places.setdefault(use, place)
+        for user, read, column in before.reads - after.reads:
+            if read == table.lower() and column in dropped:
+                self._readers.setdefault(user, (self._statement_of(user), place, f"{table}.{column}"))
+
+    def check(self) -> None:
+        """Raise a MigrationError if something does not work that worked before."""
+        if self._places:
+            failures = Uses.read(self._connection).failures
+            for use, place in self._places.items():
+                if use in failures:
+                    raise _no_longer_works(place, use, failures[use])
+        for user, (statement, place, column) in self._readers.items():
+            if statement and self._statement_of(user) == statement:
+                raise _no_longer_works(place, user, f"it reads {column}, which is dropped")
+
+    def _statement_of(self, name: str) -> str:
+        query = "SELECT sql FROM sqlite_master WHERE name = ? AND type IN ('view', 'trigger')"
+        return self._connection.exec_driver_sql(query, (name,)).scalar() or ""
+
+
+def _no_longer_works(place: str, use: str, reason: str) -> MigrationError:
+    return MigrationError(f"{place}{use} no longer works: {reason}: drop it before the batch, and create it anew")
 
 
 def _statements(connection: Connection) -> Iterator[tuple[str, str]]:
+    """What is used, and a statement that uses it."""
     for kind, name in _rows(connection, _OBJECTS):
         if kind == "view":
             yield f"view {name}", f"SELECT * FROM {quoted(name)}"
