@@ -26,6 +26,12 @@ _BROKEN = "see the server's log, then run again"
 _POSTGRESQL = (
     _rule("0A000", "remove that from the revision, or run with -x two_phase=off", r"^PREPARE TRANSACTION\b"),
     _rule("55P04", "write `outside_transaction = True` in the revision that adds the value"),
+    _rule(
+        "55006",
+        'execute "SET CONSTRAINTS ALL IMMEDIATE" before, so that deferred constraints are checked; close its cursors',
+        r"\b(ALTER|DROP|TRUNCATE|CREATE|REINDEX|CLUSTER)\b",
+    ),
+    _rule("25001", "write `outside_transaction = True` under down_revision of a revision of its own"),
     _rule("55P03", "run again later, or with a longer -x lock_timeout="),
     _rule("25006", "the server takes no writes, as a standby does not: use the URL of the primary"),
     # A missing control file is undefined_file before PostgreSQL 15, and feature_not_supported since.

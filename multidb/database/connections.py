@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from multidb.config import urls
 from multidb.config.settings import BUSY_WAIT
+from multidb.database.drivers import PostgresqlConnection, SqliteConnection
 from multidb.database.pauses import pauses
 from multidb.database.refusal import ConnectionFailedError
 
@@ -85,7 +86,7 @@ def _connected(arguments: dict[str, Any], busy_wait: float) -> Driver:
     for pause in retry_pauses():
         at = time.monotonic()
         try:
-            return psycopg2.connect(**arguments)
+            return psycopg2.connect(**arguments, connection_factory=PostgresqlConnection)
         except psycopg2.OperationalError as error:
             failure = ConnectionFailedError.because(error, arguments, time.monotonic() - at)
             if not failure.refusal.is_busy or time.monotonic() >= until:
@@ -133,33 +134,36 @@ def connect(url: URL) -> Connection:
     return around(url, lambda: open_to_read(url))
 
 
+def driver_of(connection: Connection) -> Driver:
+    return connection.connection.driver_connection
+
+
 def around(
     url: URL,
     creator: Callable[[], Driver],
-    begin: Callable[[Driver], object] | None = None,
+    begin: Callable[[Connection], object] | None = None,
     dialect_cache_key: Hashable | None = None,
+    listen: Callable[[Engine], object] = lambda _: None,
 ) -> Connection:
     """SQLAlchemy's connection around a driver's.
 
     Args:
         url: of the database; the engine gets it without its secrets.
-        begin: begins a transaction that the caller ends: SQLAlchemy's commit and rollback do not reach PostgreSQL.
+        begin: begins a connection's transaction that the caller ends: SQLAlchemy's commit and rollback do not reach
+            PostgreSQL.
         dialect_cache_key: databases with equal keys share an initialised dialect, which saves four round trips.
+        listen: listens to the engine's events before there is a connection.
     """
     engine = _engine(urls.without_secrets(url), creator, dialect_cache_key)
     if begin is not None or urls.is_sqlite(url):
-        start = begin or (lambda driver: driver.execute("BEGIN"))
-
-        @event.listens_for(engine, "begin")
-        def begin_transaction(connection: Connection) -> None:
-            start(connection.connection.driver_connection)
-
+        event.listen(engine, "begin", begin or (lambda connection: driver_of(connection).execute("BEGIN")))
     else:
 
         @event.listens_for(engine, "connect")
         def leave_transactions_to_sqlalchemy(connection: Driver, _record: object) -> None:
             connection.autocommit = False
 
+    listen(engine)
     connection = engine.connect()
     if dialect_cache_key is not None:
         _dialects[dialect_cache_key] = engine.dialect
@@ -194,7 +198,11 @@ def _sqlite(location: str, *, foreign_keys: bool) -> sqlite3.Connection:
     https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
     """
     connection = sqlite3.connect(
-        location, uri=location.startswith("file:"), isolation_level=None, check_same_thread=False
+        location,
+        uri=location.startswith("file:"),
+        isolation_level=None,
+        check_same_thread=False,
+        factory=SqliteConnection,
     )
     connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
     return connection

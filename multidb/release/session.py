@@ -4,19 +4,15 @@ Its transactions are ended here and nowhere else. SQLAlchemy believes that it ha
 at the end does not reach the server.
 """
 
-import re
 import sqlite3
 import time
-import traceback
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from enum import Enum, auto
 from threading import Thread
 
 import psycopg2
-from alembic.util import CommandError
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from multidb.advice import REPLACED
@@ -26,12 +22,9 @@ from multidb.database import blockers, connections, locks, session_settings
 from multidb.database.connections import Driver
 from multidb.database.locks import Wait
 from multidb.database.probe import file_identity
-from multidb.errors import MigrationError, causes_of, reason_of
+from multidb.errors import MigrationError, reason_of
+from multidb.release.guard import Mode, RevisionGuard
 
-_ENDS_TRANSACTION = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/|;)*(COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b",
-    re.IGNORECASE | re.DOTALL,
-)
 _FAILED_STATEMENT = (
     "a statement of the revision failed, and the revision went on, which PostgreSQL does not in one transaction: put a "
     "statement that may fail into `with op.get_bind().begin_nested():`"
@@ -43,9 +36,8 @@ _ENDED = (
 # For transactions that others rely on. One that waits for a synchronous standby is not cancelled by a timeout: it would
 # look replicated.
 _DURABLE = "SET LOCAL statement_timeout = 0; SET LOCAL synchronous_commit = on"
-_BEGAN = (
-    "(extract(epoch FROM pg_catalog.transaction_timestamp()) * 1000000)::bigint"  # a number is read in any settings
-)
+# A number, which is read in any settings.
+_BEGAN = "(extract(epoch FROM pg_catalog.transaction_timestamp()) * 1000000)::bigint"
 _VERIFY = f"SET CONSTRAINTS ALL IMMEDIATE; {_DURABLE}; SELECT {_BEGAN}, {blockers.LOCKED}"
 _BEGIN = f"BEGIN; SELECT {_BEGAN}, {blockers.TABLES}"
 ABANDONED = "gave up waiting for the server's answer"
@@ -55,14 +47,6 @@ _SHORTEST_WAIT = 5.0  # seconds that a commit on SQLite waits for readers of the
 
 class EndedError(MigrationError):
     """A revision ended the transaction; what it did before may have been committed."""
-
-
-class _Mode(Enum):
-    """What the statements of the session may do to its transaction."""
-
-    OWN = auto()  # they are ours, and begin and end it
-    REVISION = auto()  # they are a revision's, which may not end it
-    AUTOCOMMIT = auto()  # they are a revision's that runs outside a transaction
 
 
 class Session:
@@ -82,10 +66,9 @@ class Session:
         self._limits, self._lock_wait, self._dialect_cache_key = limits, lock_wait, dialect_cache_key
         self._connection: Connection | None = None
         self._began: object = None  # when the last transaction began, as the server says
-        self._mode = _Mode.OWN
+        self._guard: RevisionGuard | None = None  # of the connection
         self._file: tuple[object, ...] | None = None  # the identity of the SQLite file
         self._pragmas: dict[str, int] = {}  # of the SQLite connection, as it was opened
-        self._statement_began = 0.0  # by the monotonic clock, in seconds
         self._is_abandoned = False
         self._tables: dict[str, str] = {}  # that the transaction found: their names by oid, on SQLite their SQL by name
         self.began_at = 0.0  # of the transaction, by time.monotonic()
@@ -96,13 +79,20 @@ class Session:
         """SQLAlchemy's connection; beginning its transaction begins the session's."""
         if self._connection is None:
             self._open()
+            self._guard = RevisionGuard(self.driver, self._limits.statement_timeout)
             self._connection = connections.around(
-                self.database.url, lambda: self.driver, self._begin, self._dialect_cache_key
+                self.database.url, lambda: self.driver, self._begin, self._dialect_cache_key, self._guard.listen
             )
-            event.listen(self._connection, "before_cursor_execute", self._refuse_ending_statement)
-            for ending in ("commit", "rollback"):
-                event.listen(self._connection, ending, self._refuse_ending)
+            self._guard.set_main(self._connection)
         return self._connection
+
+    @property
+    def guard(self) -> RevisionGuard:
+        """What watches a revision's use of the connection."""
+        if self._guard is None:
+            _ = self.connection
+        assert self._guard is not None
+        return self._guard
 
     @property
     def backend(self) -> int | None:
@@ -124,17 +114,15 @@ class Session:
         Raises:
             EndedError: the transaction has been ended.
         """
-        began = self._began
-        self._mode = _Mode.AUTOCOMMIT if autocommit else _Mode.REVISION
+        began, guard = self._began, self.guard
         try:
-            with _autocommit_block_explained(), self._statement_timeout_explained():
+            with guard.in_revision(autocommit=autocommit):
                 yield
         except Exception as error:
-            if not _sqlite_rolled_back(error) and self._transaction() not in (began, None):
+            is_ended = not autocommit and self._transaction() not in (began, None)
+            if is_ended and not _sqlite_rolled_back(error):
                 raise EndedError(f"{reason_of(error)}; and {_ENDED}") from error
             raise
-        finally:
-            self._mode = _Mode.OWN
 
     def restore(self, place: str = "") -> None:
         """Restore the settings of the run's session, whatever a revision has set.
@@ -146,12 +134,13 @@ class Session:
             MigrationError: a statement of the revision has failed, and the revision has gone on.
             psycopg2.Error, sqlite3.Error: the session is broken.
         """
+        if self.guard.has_failed:
+            raise MigrationError(f"{place}: {_FAILED_STATEMENT}" if place else _FAILED_STATEMENT)
+        self.guard.end_revision()
         if isinstance(self.driver, sqlite3.Connection):
             session_settings.restore_pragmas(self.driver, self._pragmas)
-            return
-        if not self.driver.closed and self.driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
-            raise MigrationError(f"{place}: {_FAILED_STATEMENT}" if place else _FAILED_STATEMENT)
-        session_settings.restore(self.driver, self._limits.lock_timeout, self._limits.statement_timeout)
+        else:
+            session_settings.restore(self.driver, self._limits.lock_timeout, self._limits.statement_timeout)
 
     def verify(self) -> None:
         """Detect what a commit would refuse, while everything can still be rolled back.
@@ -213,6 +202,7 @@ class Session:
                 raise MigrationError(ABANDONED) from error
             raise
         finally:
+            self.guard.savepoints.forget()
             self._close_sqlalchemy_transaction()
 
     def commit(self) -> None:
@@ -251,6 +241,8 @@ class Session:
     def close(self) -> None:
         """End the session, and with it the lock; an open transaction is rolled back."""
         # A broken connection can't be rolled back, which its server has done; the failure is known already.
+        if self._guard is not None:
+            self._guard.let_go()
         for each in (self._connection, self.driver):
             if each is not None:
                 with suppress(DBAPIError, psycopg2.Error, sqlite3.Error):
@@ -296,9 +288,11 @@ class Session:
             with suppress(DBAPIError, psycopg2.Error, sqlite3.Error):
                 transaction.close()
 
-    def _begin(self, driver: Driver) -> None:
-        if self._mode is not _Mode.AUTOCOMMIT:
-            self._begin_transaction(driver)
+    def _begin(self, connection: Connection) -> None:
+        if not self.guard.is_main(connection):
+            self.guard.savepoints.begin(connection, in_transaction=self.in_transaction)
+        elif self.guard.mode is not Mode.AUTOCOMMIT:
+            self._begin_transaction(self.driver)
         else:
             self.restore()
 
@@ -319,8 +313,6 @@ class Session:
     def _transaction(self) -> object:
         """What distinguishes the transaction from any other, as `_began`; None if the session can't be asked."""
         driver = self.driver
-        if self._mode is _Mode.AUTOCOMMIT:
-            return None
         if isinstance(driver, sqlite3.Connection):
             return driver.in_transaction
         if driver.closed or driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
@@ -328,33 +320,6 @@ class Session:
         with driver.cursor() as cursor:
             cursor.execute(f"SELECT {_BEGAN}")
             return cursor.fetchone()[0]
-
-    @contextmanager
-    def _statement_timeout_explained(self) -> Iterator[None]:
-        """Name the setting that cancelled a statement: the server answers every cancel with one SQLSTATE."""
-        try:
-            yield
-        except Exception as error:
-            limit, took = self._limits.statement_timeout, time.monotonic() - self._statement_began
-            is_cancelled = any(isinstance(cause, psycopg2.errors.QueryCanceled) for cause in causes_of(error))
-            if not is_cancelled or not limit or took < limit:
-                raise
-            raise MigrationError(f"{reason_of(error)}: run with a longer -x statement_timeout=") from error
-
-    def _refuse_ending(self, _connection: Connection) -> None:
-        if self._mode is _Mode.REVISION:
-            raise MigrationError("a revision may not commit or roll back: all databases are committed together")
-
-    def _refuse_ending_statement(
-        self, _connection: Connection, _cursor: object, statement: str, *_parameters: object
-    ) -> None:
-        """Refuse a statement of a revision that would end the transaction, before it is sent."""
-        self._statement_began = time.monotonic()
-        match = _ENDS_TRANSACTION.match(statement) if self._mode is _Mode.REVISION else None
-        if match:
-            raise MigrationError(
-                f"{match[1].upper()} in a revision would end the transaction of all databases: leave it out"
-            )
 
 
 def _sqlite_tables(driver: sqlite3.Connection) -> dict[str, str]:
@@ -376,17 +341,3 @@ def _sqlite_rolled_back(error: Exception) -> bool:
         sqlite3.SQLITE_INTERRUPT,
     )
     return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in codes
-
-
-@contextmanager
-def _autocommit_block_explained() -> Iterator[None]:
-    """Explain Alembic's bare AssertionError in `autocommit_block()`."""
-    try:
-        yield
-    except AssertionError as error:
-        if any(frame.name == "autocommit_block" for frame in traceback.extract_tb(error.__traceback__)):
-            raise CommandError(
-                "autocommit_block() would commit this database before the others have migrated: "
-                "write `outside_transaction = True` under down_revision"
-            ) from error
-        raise

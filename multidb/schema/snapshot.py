@@ -129,7 +129,8 @@ def _locked(driver: Driver, wait: Wait) -> Iterator[None]:
     yield
 
 
-def _begin(driver: Driver) -> None:
+def _begin(connection: Connection) -> None:
+    driver = connections.driver_of(connection)
     if isinstance(driver, sqlite3.Connection):
         driver.execute("BEGIN")
         return

@@ -72,7 +72,11 @@ def test_a_hidden_commit_is_found_before_the_others_commit(migrated: Project) ->
     ("name", "upgrade", "first"),
     [
         ("auth_db", 'op.execute("SELECT 1; COMMIT; SELECT 1/0")', "division by zero"),
-        ("investment_db", "op.get_bind().connection.dbapi_connection.commit(); 1 / 0", "ZeroDivisionError: division"),
+        (
+            "investment_db",
+            "op.get_bind().connection.dbapi_connection.executescript('SELECT 1'); 1 / 0",
+            "ZeroDivisionError",
+        ),
     ],
 )
 def test_a_hidden_commit_before_a_failure_is_said(migrated: Project, name: str, upgrade: str, first: str) -> None:
@@ -83,11 +87,12 @@ def test_a_hidden_commit_before_a_failure_is_said(migrated: Project, name: str, 
     assert error.endswith("may have been committed: remove its COMMIT or ROLLBACK")
 
 
-def test_a_commit_on_the_drivers_connection_commits_nothing(migrated: Project) -> None:
+@pytest.mark.parametrize("name", ["auth_db", "investment_db"])
+def test_a_commit_on_the_drivers_connection_commits_nothing(migrated: Project, name: str) -> None:
     commit = "op.get_bind().connection.dbapi_connection.commit()"
-    migrated.add_revision("auth_db", 2, f'op.execute("CREATE TABLE half (x int)"); {commit}; 1 / 0')
+    migrated.add_revision(name, 2, f'op.execute("CREATE TABLE half (x int)"); {commit}; 1 / 0')
     assert "ZeroDivisionError: division by zero" in migrated.alembic("upgrade", "heads").reason
-    assert migrated.rows("auth_db", "SELECT to_regclass('half')") == [(None,)]
+    migrated.rows(name, "CREATE TABLE half (x int)")  # it is not there
 
 
 # Whatever a revision does, the run ends, and says how.
