@@ -22,6 +22,7 @@ from alembic.runtime.migration import MigrationContext, StampStep
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import RevisionMap
 from alembic.util import CommandError
+from alembic.util.sqla_compat import _ensure_scope_for_ddl
 from sqlalchemy import Constraint, MetaData
 
 from multidb.planning.plan import Step, Work
@@ -172,24 +173,24 @@ def batches_applied_by(dialect: str, apply: Callable[[Batch], None]) -> Iterator
 
     class Batches(original):  # type: ignore[misc, valid-type]
         def flush(self) -> None:
-            if self.dialect.name != dialect or not self._should_recreate():
+            if self.dialect.name != dialect or self.impl.as_sql or not self._should_recreate():
                 super().flush()
                 return
             copied = self.copy_from.to_metadata(MetaData()).constraints if self.copy_from is not None else ()
-            apply(
-                Batch(
-                    self.table_name,
-                    self.schema,
-                    self.batch,
-                    self.recreate == "always",
-                    self.table_args,
-                    self.table_kwargs,
-                    [*copied, *self.reflect_args],
-                    self.naming_convention or {},
-                    self.partial_reordering or (),
-                    self.impl,
-                )
+            found = Batch(
+                self.table_name,
+                self.schema,
+                self.batch,
+                self.recreate == "always",
+                self.table_args,
+                self.table_kwargs,
+                [*copied, *self.reflect_args],
+                self.naming_convention or {},
+                self.partial_reordering or (),
+                self.impl,
             )
+            with _ensure_scope_for_ddl(self.impl.connection):  # a transaction, if none is open
+                apply(found)
 
     batch.BatchOperationsImpl = Batches  # type: ignore[misc]
     try:

@@ -119,6 +119,14 @@ def test_a_primary_key_takes_the_place_of_another_one() -> None:
         assert database.query("SELECT * FROM t") == [("x", 1)]
 
 
+@pytest.mark.parametrize(("is_key", "made"), [(False, "NOT NULL"), (True, "NOT NULL PRIMARY KEY")])
+def test_a_column_that_takes_the_place_of_a_dropped_one_is_a_key_only_if_it_says_so(is_key: bool, made: str) -> None:
+    column = sa.Column("id", sa.Integer, primary_key=is_key, nullable=False)
+    steps: list[Step] = [lambda b: b.drop_column("id"), lambda b: b.add_column(column)]
+    with revised("CREATE TABLE t (id TEXT, a TEXT, UNIQUE (id, a), PRIMARY KEY (id))", batch("t", *steps)) as database:
+        assert database.texts["t"] == f"CREATE TABLE t (a TEXT, id INTEGER {made}, UNIQUE (id, a))"
+
+
 def test_what_sqlite_can_do_in_place_is_done_in_place() -> None:
     steps: list[Step] = [
         lambda b: b.add_column(sa.Column("c", sa.Integer, comment="no such thing")),

@@ -141,6 +141,10 @@ class Alteration:
         """Drop a column, and with it what is of no other column."""
         part = self._part(name)
         self._sql.remove(part)
+        for other, clause in self._sql.clauses("PRIMARY KEY"):  # a column of the same name that is added is not in it
+            if clause.constraint and [each.lower() for each in clause.constraint.columns] == [part.name.lower()]:
+                self._remove(other, clause)
+                break
         self._copied.pop(part.name.lower(), None)
         self._added.discard(part.name.lower())
 
