@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from multidb import logs
 from multidb.config.configuration import Database
-from multidb.errors import reported
+from multidb.errors import is_command_line, reported
 from multidb.planning.environment import Environment
 
 # The commands that run no migration; each module is imported only by its command.
@@ -37,14 +37,16 @@ def run_migrations_offline(environment: Environment) -> None:
 
 def run_migrations_online(environment: Environment) -> None:
     """Migrate every database that has work: all of them, or none."""
-    from multidb.commands.alembic import ensure_version, migrate
+    from multidb.commands.alembic import ensure_version, external_transaction, migrate
 
     def run_migrations(database: Database, connection: Connection, **options: Any) -> None:
         with environment.working_on(database.name):
             environment.configure_migration(database, connection, **options)
             context.run_migrations()
 
-    if environment.request.command == "ensure_version":
+    if environment.connection is not None:
+        external_transaction.run(environment, environment.connection, run_migrations)
+    elif environment.request.command == "ensure_version":
         ensure_version.run(environment, run_migrations)
     else:
         migrate.run(environment, run_migrations)
@@ -53,13 +55,13 @@ def run_migrations_online(environment: Environment) -> None:
 logs.configure(context.config)
 with reported(context.config):
     environment = Environment()
-    if environment.request.command in OTHERS:
+    if environment.request.command in OTHERS and environment.connection is None:
         import_module(OTHERS[environment.request.command]).run(environment)
     elif context.is_offline_mode():
         run_migrations_offline(environment)
     else:
         run_migrations_online(environment)
 
-if context.config.cmd_opts is not None:
+if is_command_line(context.config):
     # The process ends next. Without this, Python would first search everything imported for garbage: a sixth of a run.
     gc.freeze()

@@ -82,6 +82,11 @@ _OPTION_PASSWORD = re.compile(r"""(password["']?[=:] ?["']?)(?!\*{3})[^\s&'"]+""
 _LONGEST = 1000  # characters of a line
 
 
+def is_command_line(config: Config) -> bool:
+    """Whether a command was typed, rather than called from Python, where options such as `x` may be set as well."""
+    return hasattr(config.cmd_opts, "raiseerr")
+
+
 @contextmanager
 def reported(config: Config) -> Iterator[None]:
     """Report every failure inside as one line on stderr and an exit code.
@@ -95,10 +100,11 @@ def reported(config: Config) -> Iterator[None]:
     except SystemExit:
         raise
     except BaseException as error:
-        if config.cmd_opts is None:
+        if not is_command_line(config):
             if not isinstance(error, Exception):
                 raise
             raise error if isinstance(error, CommandError) else MigrationError(explain(error)) from error
+        assert config.cmd_opts is not None
         if config.cmd_opts.raiseerr:
             raise
         raise exit_for(error) from error

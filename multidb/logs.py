@@ -8,6 +8,8 @@ from logging.config import fileConfig
 
 from alembic.config import Config
 
+from multidb.errors import is_command_line
+
 log = logging.getLogger("alembic.multidb")
 
 _database: ContextVar[str | None] = ContextVar("database", default=None)
@@ -30,7 +32,9 @@ def with_database(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def configure(config: Config) -> None:
-    """Set logging up as alembic.ini says."""
+    """Set logging up as alembic.ini says; an application that calls Alembic from Python has its own."""
+    if not is_command_line(config):
+        return
     if config.config_file_name is not None:
         fileConfig(config.config_file_name, disable_existing_loggers=False)
     logging.getLogger("alembic.runtime.migration").addFilter(_is_no_noise)

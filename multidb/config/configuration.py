@@ -124,15 +124,20 @@ class Configuration:
                     f"give each its own in {self.path.name} or in {variable(other)} and {variable(entry.name)}"
                 )
             if entry.name in wanted:
-                if urls.is_sqlite(url) and entry.version_table.schema:
-                    raise ConfigError(
-                        f"{self.path.name}:{entry.line}: version_table_schema: {entry.name} is on SQLite, which has no "
-                        "schemas: leave it out"
-                    )
-                ignored = (*self.ignored, *entry.ignored)
-                options = entry.extensions, entry.options, ignored, entry.version_table, entry.naming_convention
-                found.append(Database(entry.name, url, entry.models, *options))
+                found.append(self.database_at(entry.name, url))
         return found
+
+    def database_at(self, name: str, url: URL) -> Database:
+        """A database of the file at any URL. ConfigError if it can't be there."""
+        entry = self.entries[name]
+        if urls.is_sqlite(url) and entry.version_table.schema:
+            raise ConfigError(
+                f"{self.path.name}:{entry.line}: version_table_schema: {name} is on SQLite, which has no schemas: "
+                "leave it out"
+            )
+        ignored = (*self.ignored, *entry.ignored)
+        options = entry.extensions, entry.options, ignored, entry.version_table, entry.naming_convention
+        return Database(name, url, entry.models, *options)
 
     def resolvable(self) -> list[Database]:
         """The databases whose URLs can be resolved by this process; it may have no secrets of the others."""

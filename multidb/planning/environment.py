@@ -69,6 +69,7 @@ class Environment:
 
     def __init__(self) -> None:
         self.config = context.config
+        self.connection = _given_connection(self.config)
         self.script = context.script
         self.request = Request.received()
         file: Path = self.config.attributes.get(FILE) or self.root / "databases.yaml"
@@ -176,6 +177,30 @@ class Environment:
             **defaults | options,
         )
         return context.get_context()
+
+
+def _given_connection(config: Config) -> Connection | None:
+    """The connection of a caller that runs Alembic from Python, or None.
+
+    Raises:
+        MigrationError: the caller names a database in a way that would be ignored, and all databases be migrated.
+    """
+    if config.get_main_option("sqlalchemy.url"):
+        raise MigrationError(
+            "sqlalchemy.url is not used: set the URL of a database in its variable, such as AUTH_DB_URL, or give a "
+            "connection in attributes['connection']"
+        )
+    for key, value in config.attributes.items():
+        is_sqlalchemys = type(value).__module__.partition(".")[0] == "sqlalchemy"
+        if is_sqlalchemys and not (key == "connection" and isinstance(value, Connection)):
+            raise MigrationError(
+                f"attributes['{key}'] is of the type {type(value).__name__}: give a Connection in "
+                "attributes['connection'], and name its database, as in auth_db@head"
+            )
+    given: Connection | None = config.attributes.get("connection")
+    if given is not None and not isinstance(given, Connection):
+        raise MigrationError(f"attributes['connection'] is of the type {type(given).__name__}: give a Connection")
+    return given
 
 
 @contextmanager

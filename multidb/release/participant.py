@@ -252,7 +252,7 @@ class Participant:
         work = self.plan.work_of(number, self._before)
         self._after = () if purges else self._before
         self._create_version_schema()
-        with self._batch_mode():
+        with batch_mode_in(self.database):
             self._migrate(
                 self.database,
                 self.session.connection,
@@ -261,13 +261,6 @@ class Participant:
                 transactional_ddl=not attempt.nontransactional,
                 purge=purges,
             )
-
-    def _batch_mode(self) -> AbstractContextManager[None]:
-        if not self.database.is_sqlite:
-            return nullcontext()
-        from multidb.release.batch import batch_mode  # imports the schema room, which most runs don't need
-
-        return batch_mode()
 
     def _restoring(self, work: Work) -> Work:
         """Alembic's work, after each of whose revisions the session is restored: for its record, and for the next."""
@@ -397,6 +390,15 @@ class Participant:
             place = revision_line(error)
             text = f"{place}: {type(error).__name__} was raised" if place else explain(error)
             raise ParticipantError(text, self.name) from error
+
+
+def batch_mode_in(database: Database) -> AbstractContextManager[None]:
+    """Batch mode in a database on SQLite, which alters what its operations name and nothing else."""
+    if not database.is_sqlite:
+        return nullcontext()
+    from multidb.release.batch import batch_mode  # imports the schema room, which most runs don't need
+
+    return batch_mode()
 
 
 def _moves(row: JournalRow) -> list[tuple[str, bool]]:

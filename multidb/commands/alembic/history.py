@@ -9,6 +9,7 @@ from alembic import context
 
 from multidb.commands.support.per_database import Failures
 from multidb.database.probe import start_probes
+from multidb.errors import is_command_line
 from multidb.planning.alembic_internals import showing
 from multidb.planning.environment import Environment
 
@@ -30,6 +31,6 @@ def run(environment: Environment) -> None:
 
 def _shows_databases(environment: Environment) -> bool:
     """Whether a listing shows the databases' revisions; without a command line, which has the options, any does."""
-    if environment.request.command != "history" or environment.config.cmd_opts is None:
+    if environment.request.command != "history" or not is_command_line(environment.config):
         return True
     return bool(environment.option("indicate_current")) or "current" in (environment.option("rev_range") or "")

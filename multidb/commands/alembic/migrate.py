@@ -12,7 +12,17 @@ from itertools import count
 from multidb.commands.support.run_report import RunReport
 from multidb.database.attempt import Attempt, Run
 from multidb.database.probe import ProbeResult, probing
-from multidb.errors import ExitCode, MigrationError, PartialError, RetryError, exit_code_of, explain, joined, reason_of
+from multidb.errors import (
+    ExitCode,
+    MigrationError,
+    PartialError,
+    RetryError,
+    exit_code_of,
+    explain,
+    is_command_line,
+    joined,
+    reason_of,
+)
 from multidb.logs import for_database, log
 from multidb.output import count_of, print_safely
 from multidb.planning.environment import Environment
@@ -41,7 +51,7 @@ def run(environment: Environment, migrate: Migrate) -> None:
     typed = request.targets.typed if request.targets else shlex.join([request.command, *request.symbols])
     described = Run(typed, environment.settings.release)
     interruption, attempts = Interruption(), count(1)
-    with interruption.handling(is_last=environment.config.cmd_opts is not None):
+    with interruption.handling(is_last=is_command_line(environment.config)):
         for _ in range(PLANNING_ATTEMPTS):
             try:
                 _run_once(environment, migrate, described, interruption, attempts)
