@@ -288,7 +288,8 @@ def test_a_full_disk_under_sqlite_changes_nothing_anywhere(project: Project, tmp
     disk = tmp_path / "disk"
     disk.mkdir()
     project.variables["INVESTMENT_DB_URL"] = f"sqlite:///{disk}/investment.db"
-    upgrade = f'exec "{sys.executable}" -m alembic upgrade heads'
+    (disk / "investment.db").touch()
+    upgrade = f'touch "{disk}/investment.db" && exec "{sys.executable}" -m alembic upgrade heads'
     if os.geteuid() == 0:
         full = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o size=8k none "{disk}" && {upgrade}']
     else:  # who may not mount a small disk lets no file grow
@@ -301,8 +302,9 @@ def test_a_full_disk_under_sqlite_changes_nothing_anywhere(project: Project, tmp
 
 
 def test_an_sqlite_path_that_cannot_be_written(project: Project) -> None:
-    project.variables["INVESTMENT_DB_URL"] = "sqlite:///nowhere/investment.db"
-    error = project.alembic("upgrade", "heads").reason
+    (project.root / "investment.db").unlink()
+    (project.root / "investment.db").mkdir()
+    error = project.alembic("upgrade", "heads").error
     assert error == (
         "error: investment_db: unable to open database file: see that the directory exists and may be written to"
     )
