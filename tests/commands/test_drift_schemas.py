@@ -84,3 +84,18 @@ def test_a_schema_of_another_extension_is_no_drift(clean: Project, postgres: Pos
     own = clean.variables["AUTH_DB_URL"].rpartition("/")[2]
     postgres.as_admin("CREATE SCHEMA extensions; CREATE EXTENSION citext SCHEMA extensions", own)
     assert drift(clean) == ["extension citext is not in auth_0001", "DROP EXTENSION citext;"]
+
+
+def test_a_revision_that_leaves_its_search_path_set_is_no_drift(clean: Project) -> None:
+    clean.add_revision(
+        "auth_db",
+        2,
+        'op.execute("CREATE SCHEMA tenant; SET search_path TO tenant, public"); '
+        'op.create_table("orders", sa.Column("id", sa.Integer))',
+    )
+    clean.add_revision("auth_db", 3, 'op.create_table("others", sa.Column("id", sa.Integer))')
+    clean.done("upgrade", "heads")
+    assert clean.rows("auth_db", "SELECT to_regclass('tenant.orders'), to_regclass('public.others')") == [
+        ("tenant.orders", "others")
+    ]
+    assert drift(clean) == []
