@@ -16,7 +16,7 @@ from multidb.errors import ExitCode, MigrationError, in_database, joined, neares
 from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.planning.environment import Environment
 from multidb.planning.targets import Target, Targets
-from multidb.release.locking import results_of
+from multidb.release.waiting import results_of
 from multidb.replay.identify import Identification, identify
 from multidb.replay.replay import Position, Replays
 from multidb.schema import snapshot

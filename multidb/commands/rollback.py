@@ -22,7 +22,7 @@ from multidb.output import columns, revisions_text
 from multidb.planning import planner, selection
 from multidb.planning.targets import Target, Targets
 from multidb.release import recovery
-from multidb.release.locking import results_of
+from multidb.release.waiting import results_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
