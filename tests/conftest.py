@@ -222,6 +222,16 @@ def alone(tmp_path: Path, postgres: Postgres) -> Iterator[Callable[[str], Projec
 
 
 @pytest.fixture
+def unwritten(tmp_path: Path, postgres: Postgres) -> Iterator[Project]:
+    """A checkout with one empty database on PostgreSQL, whose branch has no revision."""
+    for made in _project(tmp_path, postgres, {"auth_db": "template_empty"}, ["auth_db"]):
+        made.variables |= postgres.scratch
+        for path in (made.root / "migrations/versions/auth_db").glob("*.py"):
+            path.unlink()
+        yield made
+
+
+@pytest.fixture
 def checkout(tmp_path: Path) -> Project:
     """A checkout without databases: its URLs name port 1, on which nothing listens."""
     nowhere = {f"{name.upper()}_URL": f"postgresql://neighbor:s3cret@127.0.0.1:1/{name}" for name in ON_POSTGRESQL}

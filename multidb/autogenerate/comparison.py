@@ -3,7 +3,7 @@
 Only the commands that compare import this module: it loads the models.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from alembic.config import Config
@@ -17,7 +17,7 @@ from multidb.planning.environment import Environment
 from multidb.replay.replay import ReplayRequest, Replays
 from multidb.schema.changes import Change, changes, with_others_kept
 from multidb.schema.difference import Stage
-from multidb.schema.objects import Schema
+from multidb.schema.objects import Key, Schema
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Comparison:
     renames: Sequence[Rename] = ()
     there: Sequence[Piece] = ()  # what renames, and what renames back
     back: Sequence[Piece] = ()
+
+    @property
+    def others(self) -> Collection[Key]:
+        """The objects of the branch that are none of the models'."""
+        return self.wanted.objects.keys() - self.models.objects.keys()
 
     def print(self, config: Config) -> None:
         """Print each change as a sentence, under the database's name."""

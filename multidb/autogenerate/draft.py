@@ -12,7 +12,8 @@ import psycopg2
 from multidb.autogenerate.operations import Operation, Rank, grouped
 from multidb.autogenerate.rendering import StatementOp
 from multidb.autogenerate.workspace import Piece, PieceError, Workspace
-from multidb.schema.changes import Change, changes
+from multidb.schema import kinds
+from multidb.schema.changes import Change, changes, with_texts_of
 from multidb.schema.difference import Stage
 from multidb.schema.objects import Key, Schema
 
@@ -41,11 +42,12 @@ class _Choice:
     rest: list[Change] = field(default_factory=list)  # what no change of another object would have been for
 
 
-def drafted(workspace: Workspace, wanted: Schema, find: Finder) -> Draft:
+def drafted(workspace: Workspace, wanted: Schema, find: Finder, others: Collection[Key] = ()) -> Draft:
     """Draft what makes the workspace's schema the wanted one, and leave the workspace as it was.
 
     Args:
         find: finds Alembic's operations.
+        others: objects of which the definition may change with those that they use, as `with_texts_of` takes them.
     """
     live, choice = workspace.read(), _Choice()
     draft = Draft([])
@@ -56,23 +58,31 @@ def drafted(workspace: Workspace, wanted: Schema, find: Finder) -> Draft:
         with workspace.undone():
             try:
                 workspace.run(draft.pieces)
-                draft.left = changes(wanted, workspace.read())
+                draft.left = changes(wanted, with_texts_of(wanted, workspace.read(), others))
             except PieceError as failure:
                 draft.failure = failure
-        if not _learns(choice, draft, operations, todo, is_grouped=workspace.database.is_sqlite):
+        if not _learns(choice, draft, wanted, operations, todo, is_grouped=workspace.database.is_sqlite):
             break
     return draft
 
 
 def _learns(
-    choice: _Choice, draft: Draft, operations: Sequence[Operation], todo: Sequence[Change], *, is_grouped: bool
+    choice: _Choice,
+    draft: Draft,
+    wanted: Schema,
+    operations: Sequence[Operation],
+    todo: Sequence[Change],
+    *,
+    is_grouped: bool,
 ) -> bool:
     """Whether what happened tells of something to be done in another way."""
     before = len(choice.rejected), len(choice.replaced), len(choice.rest)
     failure = draft.failure
     if failure is not None:
         if isinstance(failure.reason, psycopg2.errors.UnsafeNewEnumValueUsage):
-            choice.replaced |= {change.key for change in todo if change.old and change.key[0] == "enum"}
+            choice.replaced |= _enums_of(failure.piece, todo, wanted) - choice.replaced or {
+                change.key for change in todo if change.old and change.key[0] == "enum"
+            }
         elif failure.piece.is_alembics:
             choice.rejected |= failure.piece.keys
     else:
@@ -85,6 +95,17 @@ def _learns(
         tables = {each.table for each in operations if each.keys & choice.rejected}
         choice.rejected |= {key for each in operations if each.table in tables for key in each.keys}
     return before != (len(choice.rejected), len(choice.replaced), len(choice.rest))
+
+
+def _enums_of(piece: Piece, todo: Sequence[Change], wanted: Schema) -> set[Key]:
+    """The enums with new values that columns of a piece's tables have."""
+    tables = {
+        each.parent if each.kind != "table" else each.key for key, each in wanted.objects.items() if key in piece.keys
+    }
+    columns = [each for table in tables if table for each in wanted.of_kind(kinds.Column, table)]
+    types = {each.type.removesuffix("[]") for each in columns}
+    changed = [change for change in todo if change.old and change.key[0] == "enum"]
+    return {change.key for change in changed if change.new and change.new.identifier in types}
 
 
 def _pieces(

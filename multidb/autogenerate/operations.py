@@ -12,7 +12,9 @@ from typing import Any
 from alembic.operations import ops
 from alembic.operations.ops import MigrateOperation
 from sqlalchemy import Column as ModelColumn
-from sqlalchemy import ForeignKeyConstraint
+from sqlalchemy import ForeignKeyConstraint, MetaData, Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Dialect
 
 from multidb.database import journal
 from multidb.schema import kinds
@@ -23,6 +25,9 @@ from multidb.schema.objects import Key, Schema, SchemaObject, Sides
 PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
 # The attributes that Alembic's alter_column() changes as they are.
 _ALTERABLE = {"type", "not_null", "default"}
+# The constraints that Alembic drops and creates: as the catalogs call them, and as it does.
+_CONSTRAINTS = {"c": "check", "u": "unique", "f": "foreignkey"}
+_DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 Rank = tuple[int, int]
 
 
@@ -118,12 +123,19 @@ def has_other_default(names: Names) -> Callable[[ModelColumn[Any]], bool | None]
     return differs
 
 
-def operations_for(changes: Iterable[Change], found: ops.OpContainer, names: Names, sides: Sides) -> list[Operation]:
+def operations_for(
+    changes: Iterable[Change],
+    found: ops.OpContainer,
+    names: Names,
+    sides: Sides,
+    models: MetaData | None = None,
+) -> list[Operation]:
     """Alembic's operations for these changes; those that Alembic finds for other objects are left out.
 
     Args:
         found: what Alembic's comparators found.
         sides: the schemas that the changes lead to, and from.
+        models: those that the changes lead to, if they do.
     """
     by_key = {change.key: change for change in changes if not change.is_rename}  # Alembic would drop and create
     flat = [
@@ -135,7 +147,43 @@ def operations_for(changes: Iterable[Change], found: ops.OpContainer, names: Nam
     kept = [each for each in flat if each.keys & by_key.keys() and _is_fitting(each, by_key, sides)]
     if sides.live.dialect == "sqlite":
         return kept
-    return [part for each in kept for part in _parts(each, sides, names)]
+    parts = [part for each in kept for part in _parts(each, sides, names)]
+    known = {key for each in parts for key in each.keys}
+    left = [change for key, change in by_key.items() if key not in known and change.old and change.new]
+    return parts + ([each for change in left for each in _from_models(change, models)] if models else [])
+
+
+def _from_models(change: Change, models: MetaData) -> list[Operation]:
+    """The operations for a constraint or index of which Alembic compares only the name."""
+    new, preparer = change.new, _DIALECT.identifier_preparer
+    table = next((each for each in models.tables.values() if _is_on(new, each)), None)
+    if table is None:
+        return []
+    drop: MigrateOperation
+    create: MigrateOperation
+    if isinstance(new, kinds.Index):
+        index = next((each for each in table.indexes if preparer.format_index(each) == _own_identifier(new)), None)
+        if index is None:
+            return []
+        drop = ops.DropIndexOp(str(index.name), table.name, schema=table.schema)
+        create = ops.CreateIndexOp.from_index(index)
+    else:
+        type_ = _CONSTRAINTS.get(getattr(new, "type", ""))
+        named = (each for each in table.constraints if preparer.format_constraint(each) == _own_identifier(new))
+        constraint = next(named, None)
+        if type_ is None or constraint is None:
+            return []
+        drop = ops.DropConstraintOp(str(constraint.name), table.name, type_, schema=table.schema)
+        create = ops.AddConstraintOp.from_constraint(constraint)
+    return [Operation(frozenset({change.key}), each) for each in (drop, create)]
+
+
+def _is_on(each: SchemaObject | None, table: Table) -> bool:
+    return each is not None and each.table == _DIALECT.identifier_preparer.format_table(table)
+
+
+def _own_identifier(each: SchemaObject | None) -> str:
+    return str(getattr(each, "own_identifier", getattr(each, "identifier", "")))
 
 
 def _flat(container: ops.OpContainer) -> Iterator[MigrateOperation]:
@@ -152,8 +200,10 @@ def _keys(each: Any, names: Names, changes: Mapping[Key, Change], sides: Sides) 
     schema = getattr(each, "schema", None)
     of_table = names.key("table", schema, table)
     match each:
-        case ops.CreateTableOp() | ops.DropTableOp():
+        case ops.CreateTableOp():
             return _with_inside(of_table, sides)
+        case ops.DropTableOp():
+            return _with_inside(of_table, sides) - (changes.keys() - _key(of_table))
         case ops.AddColumnOp():
             return _key(names.key("column", schema, table, each.column.name))
         case ops.DropColumnOp():
@@ -223,7 +273,7 @@ def _parts(each: Operation, sides: Sides, names: Names) -> Iterator[Operation]:
     if not later:
         yield each
         return
-    operation.columns = [item for item in operation.columns if item not in later]
+    operation.columns = [item for item in operation.columns if not any(item is each for each in later)]
     yield each
     for item in later:
         yield Operation(

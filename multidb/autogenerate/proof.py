@@ -1,29 +1,35 @@
 """The proof of a revision file: it is run in a scratch database, up, down and up again, and what it makes is read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-from multidb.autogenerate.comparison import sentences
+from multidb.autogenerate.comparison import Comparison, sentences
 from multidb.autogenerate.workspace import Workspace
 from multidb.errors import reason_of
-from multidb.schema.changes import Change, changes
-from multidb.schema.objects import Schema
+from multidb.schema.changes import Change, changes, with_texts_of
+from multidb.schema.objects import Key, Schema
 
 
 @dataclass(frozen=True)
 class Flaw:
     """What is wrong with one direction of a revision file."""
 
-    function: str  # `upgrade`
+    function: str  # `upgrade`; `upgrade, once more`
     reason: str  # why it fails; empty if it runs
     left: Sequence[Change] = ()  # what differs afterwards
 
     @property
+    def _name(self) -> str:
+        """`upgrade()`, `upgrade(), once more`."""
+        name, comma, rest = self.function.partition(",")
+        return f"{name}(){comma}{rest}"
+
+    @property
     def sentences(self) -> list[str]:
         if self.reason:
-            return [f"{self.function}() fails: {self.reason}"]
-        return [f"{self.function}() leaves: {sentence}" for sentence in sentences(self.left)]
+            return [f"{self._name} fails: {self.reason}"]
+        return [f"{self._name} leaves: {sentence}" for sentence in sentences(self.left)]
 
     @property
     def lines(self) -> list[str]:
@@ -32,29 +38,28 @@ class Flaw:
         return [*self.sentences, *(f"    {text}" for text in dict.fromkeys(texts))]
 
 
-def flaws_of(workspace: Workspace, module: ModuleType, wanted: Schema, here: Schema) -> list[Flaw]:
+def flaws_of(workspace: Workspace, module: ModuleType, comparison: Comparison) -> list[Flaw]:
     """Run a revision file in a workspace that is at the revision before it.
 
-    Args:
-        wanted: the schema that upgrade() has to make.
-        here: the schema to which downgrade() has to lead back.
+    `upgrade()` has to make the schema that is wanted, and `downgrade()` that of the branch.
     """
     found: list[Flaw] = []
-    for function, schema in (("upgrade", wanted), ("downgrade", here), ("upgrade", wanted)):
-        flaw = _flaw(workspace, function, getattr(module, function), schema)
+    up, down = (comparison.wanted, comparison.others), (comparison.base, ())
+    for function, (schema, others) in {"upgrade": up, "downgrade": down, "upgrade, once more": up}.items():
+        flaw = _flaw(workspace, function, getattr(module, function.partition(",")[0]), schema, others)
         if flaw is not None:
             found.append(flaw)
             if flaw.reason:
                 break
-    return [
-        each for number, each in enumerate(found) if each.sentences not in [other.sentences for other in found[:number]]
-    ]
+    return [each for each in found if each.function in ("upgrade", "downgrade") or len(found) == 1]
 
 
-def _flaw(workspace: Workspace, function: str, run: Callable[[], None], wanted: Schema) -> Flaw | None:
+def _flaw(
+    workspace: Workspace, function: str, run: Callable[[], None], wanted: Schema, others: Collection[Key]
+) -> Flaw | None:
     try:
         workspace.call(run)
     except Exception as error:
         return Flaw(function, reason_of(error))
-    left = changes(wanted, workspace.read())
+    left = changes(wanted, with_texts_of(wanted, workspace.read(), others))
     return Flaw(function, "", left) if left else None

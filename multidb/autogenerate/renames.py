@@ -18,7 +18,7 @@ from multidb.schema.objects import Schema, SchemaObject
 
 OPTION = "rename"
 KINDS = ("table", "column")  # in the order in which they are renamed
-# Of the columns of two tables that look alike, at least this share is equal by name and type.
+# Of the columns of a table that looks like another one, at least this share is equal by name and type.
 _ALIKE = 0.5
 
 Ask = Callable[[str], bool]
@@ -163,4 +163,4 @@ def _likeness(old: SchemaObject, new: SchemaObject, wanted: Schema, here: Schema
         {(each.own_name, each.type) for each in schema.of_kind(kinds.Column, table.key)}
         for schema, table in ((here, old), (wanted, new))
     )
-    return len(before & after) / max(len(before | after), 1)
+    return len(before & after) / max(len(before), len(after), 1)

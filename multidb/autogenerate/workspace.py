@@ -62,10 +62,10 @@ class Workspace:
     def run(self, pieces: Sequence[Piece]) -> None:
         """Run pieces as the revision will have them: as Python code. Raises PieceError."""
         for piece in pieces:
-            code, imports = alembic_internals.rendered(piece.operation, self.alembic)
             names: dict[str, Any] = {"op": op, "sa": sa}
-            exec("\n".join(sorted(imports)), names)  # noqa: S102 - what Alembic writes into the file
             try:
+                code, imports = alembic_internals.rendered(piece.operation, self.alembic)
+                exec("\n".join(sorted(imports)), names)  # noqa: S102 - what Alembic writes into the file
                 self.call(partial(exec, code, names))
             except Exception as error:
                 reason = error.orig if isinstance(error, DBAPIError) and error.orig else error

@@ -12,7 +12,7 @@ from alembic.autogenerate import RevisionContext
 from alembic.operations.ops import OpContainer
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
-from sqlalchemy import Connection
+from sqlalchemy import Connection, MetaData
 
 from multidb import logs
 from multidb.autogenerate import renames
@@ -167,7 +167,10 @@ def _draft(comparison: Comparison, own: RevisionContext, workspace: Workspace, h
     [script] = own.generated_revisions
     assert script.upgrade_ops is not None
     assert script.downgrade_ops is not None
-    up = drafted(workspace, wanted, _finder(script.upgrade_ops, names, Sides(wanted, here, "")))
+    models = metadata_of(comparison.database)
+    up = drafted(
+        workspace, wanted, _finder(script.upgrade_ops, names, Sides(wanted, here, ""), models), comparison.others
+    )
     try:
         workspace.run(up.pieces)
     except Exception:
@@ -178,14 +181,16 @@ def _draft(comparison: Comparison, own: RevisionContext, workspace: Workspace, h
     script.downgrade_ops.ops = [piece.operation for piece in (*down.pieces, *comparison.back)]
 
 
-def _finder(found: OpContainer, names: Names, sides: Sides) -> Callable[[Sequence[Change]], list[Operation]]:
-    return lambda todo: operations_for(todo, found, names, sides)
+def _finder(
+    found: OpContainer, names: Names, sides: Sides, models: MetaData | None = None
+) -> Callable[[Sequence[Change]], list[Operation]]:
+    return lambda todo: operations_for(todo, found, names, sides, models)
 
 
 def _prove(
     comparison: Comparison, script: Script, flaws: list[Flaw], workspace: Workspace, _heads: tuple[str, ...]
 ) -> None:
-    flaws += flaws_of(workspace, script.module, comparison.wanted, comparison.base)
+    flaws += flaws_of(workspace, script.module, comparison)
 
 
 def _say_at_its_top(path: Path, flaws: Sequence[Flaw]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from multidb.schema.declared import declared
 from multidb.schema.difference import Stage, Statement
-from multidb.schema.kinds import Column, Constraint, Index, Trigger, View
+from multidb.schema.kinds import Column, Constraint, Defined, Index, Trigger, View
 from multidb.schema.matching import match_objects
 from multidb.schema.objects import Key, Schema, SchemaObject, Sides, is_ignored
 
@@ -68,6 +68,19 @@ def with_others_kept(models: Schema, other: Schema, ignored: Sequence[str] = ())
         if key not in declarable.objects or (key not in wanted.objects and is_ignored(each.aliases, ignored))
     }
     return replace(wanted, objects=kept | dict(wanted.objects)), other
+
+
+def with_texts_of(wanted: Schema, made: Schema, others: Collection[Key]) -> Schema:
+    """A schema, in which objects that are none of the models' have the definitions that are wanted.
+
+    Around a column that gets another type, they are made again by the same text; the server writes it with other casts.
+    """
+    texts: dict[Key, SchemaObject] = {}
+    for key in others:
+        one, other = wanted.objects.get(key), made.objects.get(key)
+        if isinstance(one, Defined) and isinstance(other, Defined):
+            texts[key] = replace(other, definition=one.definition)
+    return replace(made, objects=dict(made.objects) | texts)
 
 
 def changes(wanted: Schema, live: Schema, replaced: Collection[Key] = ()) -> list[Change]:

@@ -1,5 +1,6 @@
 """Columns of tables."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import field, replace
 from typing import Self
@@ -137,7 +138,21 @@ class Column(PostgresqlObject, kinds.Column):
                 restart = set_sequence(sequence, self.table, self.identifier)
                 return [*drop_default, f"{alter} ADD {self._identity}", restart]
         options = (self.identity_options or "").split(", ")
-        return [f"{alter} {' '.join(f'SET {option}' for option in options)}"]
+        set_options = f"{alter} {' '.join(f'SET {option}' for option in options)}"
+        if self._least <= live._least:
+            return [set_options]
+        # The last value may be less than the new minimum.
+        sequence = f"pg_get_serial_sequence({literal(self.table)}, {literal(self.raw_name)})"
+        continued = (
+            f"{set_sequence(sequence, self.table, self.identifier)} HAVING max({self.identifier}) >= {self._least}"
+        )
+        return [f"{set_options} RESTART", continued]
+
+    @property
+    def _least(self) -> int:
+        """The minimum of the identity."""
+        found = re.search(r"MINVALUE (-?\d+)", self.identity_options or "")
+        return int(found[1]) if found else 0
 
     def _made_anew(self, live: Self) -> list[str]:
         return [self.drop_sql.format(live), self.create_sql.format(self), *self.not_valid]

@@ -4,7 +4,10 @@ from dataclasses import field
 from typing import Self
 
 from multidb.schema import kinds
+from multidb.schema.difference import Statement
+from multidb.schema.objects import Sides
 from multidb.schema.postgresql.base import PostgresqlObject
+from multidb.schema.postgresql.dependency import detached
 from multidb.schema.violations import count_duplicates, count_orphans, count_overlaps, count_rows, count_uncovered
 
 
@@ -49,6 +52,9 @@ class Constraint(PostgresqlObject, kinds.Constraint):
     @property
     def role(self) -> str:
         return "key" if self.type in ("p", "u") else self.kind
+
+    def recreate(self, live: Self, sides: Sides) -> list[Statement]:
+        return detached([live.address], sides).around(super().recreate(live, sides))  # foreign keys that refer to it
 
     def alteration(self, live: Self, attribute: str) -> list[str] | None:
         validate = f"ALTER TABLE {live.table} VALIDATE CONSTRAINT {live.identifier}"

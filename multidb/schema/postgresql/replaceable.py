@@ -4,11 +4,14 @@ from collections.abc import Iterable
 from dataclasses import field
 from typing import NamedTuple
 
+from multidb.database.quoting import quoted
 from multidb.schema.difference import Statement
 from multidb.schema.objects import Sides
 from multidb.schema.postgresql.base import OwnedObject
 from multidb.schema.postgresql.column import Column
 from multidb.schema.postgresql.dependency import detached
+
+_LONGEST_NAME = 63  # bytes
 
 
 class ColumnOfType(NamedTuple):
@@ -36,7 +39,10 @@ class ReplaceableType(OwnedObject):
                 array = column.base_type.removeprefix(base)
                 default = _new_default(column, sides)
                 columns[column] = ColumnOfType(column.table, column.identifier, array, column.default, default)
-        old = ("multidb_old", f"{self.qualifier}multidb_old")
+        # Of its own for each type: the same statement of two changes is run once.
+        name = f"multidb_{self.raw_own_name}".encode()[:_LONGEST_NAME].decode(errors="ignore")
+        name = name if name.islower() and name.isascii() and name.isidentifier() else quoted(name)
+        old = (name, f"{self.qualifier}{name}")
         texts = replace_type(self.identifier, old, creation, columns.values(), self.word)
         owner = (statement.text for statement in self.set_owner(sides))
         replaced = self.ranked(*texts, *owner) + self.create_dependents(sides.live, sides)

@@ -1,0 +1,127 @@
+"""`revision --autogenerate`: the file makes what the models say, and leads back, tried on databases."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.schema import CreateSchema
+
+from multidb.schema.postgresql.expression import settled
+from tests.support import harder_versions, versions, versions_on_sqlite
+from tests.support.project import Postgres, Project, unique
+from tests.support.written import CLEAN, NOTHING, last_revision, write_revision
+
+
+def second(models: str) -> str:
+    return models.replace("VERSION = 1", "VERSION = 2")
+
+
+def text_of(module: object) -> str:
+    return Path(str(module.__file__)).read_text()  # type: ignore[attr-defined]
+
+
+def dump(project: Project, url: str) -> list[str]:
+    """What pg_dump says of a database, without an order (columns that are added come last), and with one spelling."""
+    options = ["-s", "--no-owner", "-T", "alembic_version", "-T", "multidb_journal"]
+    dumped = project.run("pg_dump", *options, url)
+    assert dumped.code == 0, dumped
+    lines = [line.strip().removesuffix(",") for line in dumped.out.splitlines()]
+    return sorted(settled(line) for line in lines if not line.startswith(("--", "\\")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [versions, harder_versions], ids=["versions", "harder_versions"])
+def test_a_revision_makes_what_create_all_makes_and_leads_back(
+    unwritten: Project, postgres: Postgres, module: object
+) -> None:
+    models = text_of(module)
+    write_revision(unwritten, models)
+    unwritten.done("upgrade", "heads")
+    before = dump(unwritten, unwritten.variables["AUTH_DB_URL"])
+    write_revision(unwritten, second(models))
+    assert "models" not in last_revision(unwritten)
+    assert "site-packages" not in last_revision(unwritten)
+    unwritten.done("upgrade", "heads")
+    assert unwritten.done("check").out == CLEAN
+    assert unwritten.done("revision", "--autogenerate").out == NOTHING
+    assert dump(unwritten, unwritten.variables["AUTH_DB_URL"]) == dump_of_models(unwritten, postgres, second(models))
+    unwritten.done("downgrade", "auth_db@-1")
+    assert dump(unwritten, unwritten.variables["AUTH_DB_URL"]) == before
+    unwritten.done("upgrade", "heads")
+    assert unwritten.done("check").out == CLEAN
+    unwritten.done("downgrade", "auth_db@base")
+
+
+def dump_of_models(project: Project, postgres: Postgres, models: str) -> list[str]:
+    """What `create_all()` makes in an empty database."""
+    name, namespace = unique(), {"__name__": "models"}
+    postgres.clone("template_empty", name)
+    exec(compile(models, "models.py", "exec"), namespace)
+    engine = create_engine(make_url(postgres.url(name)).set(drivername="postgresql+psycopg2"))
+    with engine.begin() as connection:
+        for schema in ("app", "audit", "own", "lone"):
+            if f'"{schema}"' in models:
+                connection.execute(CreateSchema(schema))
+        namespace["Base"].metadata.create_all(connection)  # type: ignore[attr-defined]
+    engine.dispose()
+    try:
+        return dump(project, postgres.url(name))
+    finally:
+        postgres.drop(name)
+
+
+def test_a_revision_on_sqlite_makes_what_create_all_makes_and_leads_back(tmp_path: Path) -> None:
+    project = Project.copied(tmp_path / "checkout", {}, ["investment_db"])
+    models = text_of(versions_on_sqlite)
+    (project.root / "migrations/versions/investment_db/investment_0001_initial.py").unlink()
+    for number, text in enumerate((models, second(models)), 1):
+        project.write("models/investment.py", text)
+        out = project.done("revision", "--autogenerate").out
+        assert f"investment_000{number}: upgrade makes what the models say, downgrade leads back" in out
+        project.done("upgrade", "heads")
+        assert project.done("check").out == CLEAN
+    assert project.done("revision", "--autogenerate").out == NOTHING
+    project.done("downgrade", "investment_db@-1")
+    project.done("upgrade", "heads")
+    assert project.done("check").out == CLEAN
+
+
+HEAD = text_of(harder_versions).partition("# Enums")[0]
+POSTS = 'table("posts", Column("title", String(40)), Column("code", Integer))'
+
+
+def test_no_live_database_has_to_be_up_and_what_was_changed_by_hand_stays_out(unwritten: Project) -> None:
+    write_revision(unwritten, HEAD + POSTS)
+    unwritten.done("upgrade", "heads")
+    unwritten.rows("auth_db", "ALTER TABLE posts ADD by_hand integer")
+    nowhere = {"AUTH_DB_URL": "postgresql://neighbor:s3cret@127.0.0.1:1/auth_db"}
+    out = write_revision(
+        Project(unwritten.root, unwritten.variables | nowhere, unwritten.names),
+        HEAD + POSTS.replace("Integer", "BigInteger"),
+    )
+    assert "    column posts.code is integer, the model says bigint" in out.splitlines()
+    assert "by_hand" not in last_revision(unwritten)
+    unwritten.done("upgrade", "heads")
+
+
+MADE_BY_HAND = """op.execute('''
+    CREATE VIEW titles AS SELECT id, title AS name FROM posts;
+    COMMENT ON VIEW titles IS 'kept';
+    GRANT SELECT ON titles TO PUBLIC;
+    CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+    CREATE TRIGGER quiet AFTER INSERT ON posts FOR EACH ROW WHEN (NEW.title = 'x') EXECUTE FUNCTION quiet();
+''')"""
+
+
+def test_what_no_model_declares_is_made_again_around_a_change(unwritten: Project) -> None:
+    write_revision(unwritten, HEAD + POSTS)
+    unwritten.add_revision("auth_db", 2, MADE_BY_HAND, "op.execute('DROP VIEW titles; DROP FUNCTION quiet CASCADE')")
+    unwritten.done("upgrade", "heads")
+    write_revision(unwritten, HEAD + POSTS.replace("String(40)", "Text"))
+    assert "OWNER TO" not in last_revision(unwritten)
+    assert "public." not in last_revision(unwritten)
+    unwritten.done("upgrade", "heads")
+    assert "no drift" in unwritten.multidb("drift").out
+    kept = "SELECT obj_description('titles'::regclass), has_table_privilege('public', 'titles', 'SELECT')"
+    assert unwritten.rows("auth_db", kept) == [("kept", True)]
