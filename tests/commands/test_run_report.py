@@ -31,3 +31,19 @@ def test_a_database_is_committed_in_part_only_while_it_has_stages_left() -> None
     with pytest.raises(MigrationError, match="the commit failed: user_db: no room"):
         stages.commit_all(two_phase=False)
     assert report.states_text() == "committed: auth_db; committed in part, then rolled back: user_db"
+
+
+@pytest.mark.parametrize(
+    ("two_phase", "advice"),
+    [
+        (True, "`python -m multidb recover` resolves what is in doubt"),
+        (False, "`python -m multidb status` shows whether the commit was carried out"),
+    ],
+)
+def test_recover_is_advised_where_a_transaction_was_prepared(two_phase: bool, advice: str) -> None:
+    report = RunReport({"auth_db": ProbeResult(AUTH)}, LockHold(0))
+    stages = _Stages(Mock(), [Plan(AUTH, (), (Stage(("a",)),))], Run("x"), count(1), 1, Mock(), report)
+    stages.committer.commit.return_value = Outcome({}, {"auth_db": State.IN_DOUBT}, {"auth_db": "cut"})  # type: ignore[attr-defined] # a mock
+    with pytest.raises(MigrationError):
+        stages._commit({"auth_db": 0}, two_phase=two_phase, nontransactional=False)
+    assert report.states_text() == f"{State.IN_DOUBT}: auth_db; {advice}"

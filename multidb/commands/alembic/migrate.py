@@ -216,6 +216,7 @@ class _Stages:
     def _attempt(self, attempt: Attempt) -> ParticipantError | None:
         """Try to commit one stage. Returns the failure if a retry may succeed, None if the stage is committed."""
         report = self.report
+        report.is_two_phase = attempt.two_phase
         left = report.states_text() if report.has_changed else ""
         self.interruption.left_behind = coordinator.STATEMENTS_STAY if attempt.nontransactional else left
         try:

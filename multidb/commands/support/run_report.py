@@ -55,6 +55,7 @@ class RunReport:
     def __init__(self, results: Mapping[str, ProbeResult], lock_hold: LockHold) -> None:
         self.rows = {name: Row(name, result.heads, result.heads) for name, result in results.items()}
         self.lock_hold = lock_hold
+        self.is_two_phase = False  # whether the last attempt prepares transactions, which `recover` can resolve
 
     @property
     def has_changed(self) -> bool:
@@ -84,7 +85,11 @@ class RunReport:
             if row.state is not State.UNTOUCHED:
                 names.setdefault(row.result, []).append(name)
         text = "; ".join(f"{result}: {', '.join(each)}" for result, each in names.items())
-        return f"{text}; `python -m multidb recover` resolves what is in doubt" if self.is_in_doubt else text
+        if not self.is_in_doubt:
+            return text
+        if self.is_two_phase:
+            return f"{text}; `python -m multidb recover` resolves what is in doubt"
+        return f"{text}; `python -m multidb status` shows whether the commit was carried out"
 
     def table(self) -> str:
         text = columns([_TITLES, *(row.cells for row in self.rows.values())])
