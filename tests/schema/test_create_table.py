@@ -33,6 +33,13 @@ def edited(edit: Callable[[CreateTable], object]) -> str:
     return table.sql
 
 
+def test_comments_around_a_clause_that_is_removed_stay() -> None:
+    table = CreateTable.read("CREATE TABLE t (a TEXT -- the a\n UNIQUE, b, UNIQUE (b) /* both */ CHECK (b > 0))")
+    table.remove(table.columns["a"], table.columns["a"].clauses("UNIQUE")[0])
+    table.remove(table.parts[2], table.parts[2].clauses("UNIQUE")[0])
+    assert table.sql == "CREATE TABLE t (a TEXT -- the a\n, b,  /* both */ CHECK (b > 0))"
+
+
 def test_what_is_not_edited_is_the_text() -> None:
     assert edited(lambda _: None) == SQL
     assert list(CreateTable.read(SQL).columns) == ["a", "b", "c", "d"]

@@ -54,7 +54,9 @@ class Part:
 
     def replace(self, clause: Clause, text: str = "") -> None:
         start = clause.start if text else len(self.text[: clause.start].rstrip(" "))
-        self.text = f"{self.text[:start]}{text}{self.text[clause.end :]}".strip()
+        before, self.text, after = _without_blanks(f"{self.text[:start]}{text}{self.text[clause.end :]}")
+        self.before += before.lstrip() and before  # comments stay
+        self.after = (after.rstrip() and after) + self.after
 
 
 @dataclass
