@@ -6,7 +6,7 @@ from multidb.config.configuration import VersionTable
 
 # Before a comment, what may contain the characters that begin one: texts, names, dollar-quoted texts.
 _COMMENTS = re.compile(
-    r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$.*?\$\2\$)"""
+    r"""([eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$.*?\$\2\$)"""
     r"""|--[^\n]*|/\*(?:[^/*]|/(?!\*)|\*(?!/)|/\*.*?\*/)*\*/""",
     re.DOTALL,
 )
@@ -15,6 +15,12 @@ _COMMENTS = re.compile(
 def without_comments(statement: str) -> str:
     """A statement with a space for each of its comments; one comment may have others in it."""
     return _COMMENTS.sub(lambda match: match[1] or " ", statement)
+
+
+def ends_in_comment(statement: str) -> bool:
+    """Whether a statement ends in a comment of a line, so that what follows needs a line of its own."""
+    last = next(reversed(list(_COMMENTS.finditer(statement))), None)
+    return last is not None and last[0].startswith("--") and last.end() == len(statement)
 
 
 def version_table(table: VersionTable) -> str:

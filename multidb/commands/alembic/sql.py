@@ -11,6 +11,7 @@ from alembic import context
 from sqlalchemy import MetaData, Table
 
 from multidb.commands.support import sqlite_recorder
+from multidb.commands.support.script_compiler import compile_for_script, finished
 from multidb.config.configuration import Database
 from multidb.database.quoting import quoted
 from multidb.errors import MigrationError, joined
@@ -53,6 +54,7 @@ class SqlScript:
                     planner.work_in(self.environment, self.database), self._leave_transaction, self._enter_transaction
                 )
                 self.environment.configure_script(self.database, work=work, output=self.output, start=start)
+                compile_for_script(context.get_context().dialect)
                 with context.begin_transaction():
                     schema = self.database.version_table.schema
                     if schema is not None and start == "base":
@@ -82,7 +84,8 @@ class SqlScript:
         text = re.sub(
             rf"^CREATE TABLE (?={table} \()", "CREATE TABLE IF NOT EXISTS ", self.output.getvalue(), flags=re.MULTILINE
         )
-        return re.sub(rf"^(INSERT INTO {table} .*) RETURNING [^;]+;$", r"\1;", text, flags=re.MULTILINE)
+        text = re.sub(rf"^(INSERT INTO {table} .*) RETURNING [^;]+;$", r"\1;", text, flags=re.MULTILINE)
+        return finished(text)
 
     @property
     def _version_table(self) -> str:
@@ -114,6 +117,8 @@ def write(environment: Environment, run_migrations: Callable[[], None]) -> None:
     folder = selection.option(environment.x_arguments, "sql_dir")
     if len(scripts) == 1 and folder is None:
         output = environment.config.output_buffer or sys.stdout
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(encoding="utf-8")  # whatever the locale: the script says so
         output.write(texts[0])
     else:
         _write_files({script.database.name: text for script, text in zip(scripts, texts, strict=True)}, folder or "sql")
