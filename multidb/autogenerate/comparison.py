@@ -3,14 +3,16 @@
 Only the commands that compare import this module: it loads the models.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from alembic.config import Config
 
 from multidb.autogenerate.models import ModelSchemas
+from multidb.autogenerate.operations import Names
 from multidb.autogenerate.renames import KINDS, OPTION, Rename, candidates
-from multidb.autogenerate.workspace import Piece
+from multidb.autogenerate.workspace import Piece, Workspace, work_in
 from multidb.config.configuration import Database
 from multidb.errors import MigrationError, in_database
 from multidb.planning.environment import Environment
@@ -27,13 +29,30 @@ class Comparison:
     database: Database
     request: ReplayRequest  # whose scratch database is at the head of the branch
     models: Schema  # that the models make
-    base: Schema  # that the branch makes
+    base: Schema  # that is compared with it: of the branch, or of the live database
     wanted: Schema  # that of the models, with what is none of theirs in the branch
-    here: Schema  # that of the branch, after renames
+    here: Schema  # the base, after renames
     changes: Sequence[Change]
+    of_branch: "Comparison | None" = None  # where the live database is compared, and differs from its branch
+    prelude: Sequence[Piece] = ()  # what makes the schema that is compared of that of the branch
     renames: Sequence[Rename] = ()
     there: Sequence[Piece] = ()  # what renames, and what renames back
     back: Sequence[Piece] = ()
+
+    @property
+    def names(self) -> Names:
+        return Names(self.wanted, self.here)
+
+    def work(
+        self, environment: Environment, replays: Replays, function: Callable[[Workspace, tuple[str, ...]], None]
+    ) -> None:
+        """Work in the scratch database, with the schema that is compared, and roll back.
+
+        Args:
+            function: gets the workspace, and the revisions in it.
+        """
+        with closing(replays.open(self.request)) as connection:
+            work_in(environment, self.database, connection, self.names, self.prelude, function)
 
     @property
     def others(self) -> Collection[Key]:

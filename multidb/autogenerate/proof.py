@@ -21,9 +21,9 @@ class Flaw:
 
     @property
     def _name(self) -> str:
-        """`upgrade()`, `upgrade(), once more`."""
+        """`upgrade()`, `upgrade(), once more,`."""
         name, comma, rest = self.function.partition(",")
-        return f"{name}(){comma}{rest}"
+        return f"{name}(){comma}{rest}{comma}"
 
     @property
     def sentences(self) -> list[str]:
@@ -52,6 +52,13 @@ def flaws_of(workspace: Workspace, module: ModuleType, comparison: Comparison) -
             if flaw.reason:
                 break
     return [each for each in found if each.function in ("upgrade", "downgrade") or len(found) == 1]
+
+
+def flaws_on_branch(workspace: Workspace, module: ModuleType, comparison: Comparison) -> list[Flaw]:
+    """Run the revision file for a live database where the branch has been replayed, as in every new database."""
+    others, function = comparison.others, "upgrade, in a new database"
+    flaw = _flaw(workspace, function, module.upgrade, comparison.wanted, others)
+    return [flaw] if flaw else []
 
 
 def _flaw(

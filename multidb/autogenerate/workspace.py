@@ -1,20 +1,24 @@
 """A scratch database at the head of a branch, in which a revision is tried before it is written, and run after it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
+from alembic import context, op
 from alembic.operations.ops import MigrateOperation
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from multidb import logs
+from multidb.autogenerate.operations import Names, options
+from multidb.autogenerate.rendering import render_item
 from multidb.config.configuration import Database
 from multidb.planning import alembic_internals
+from multidb.planning.environment import Environment
 from multidb.release.batch import batch_mode
 from multidb.schema.changes import comparable
 from multidb.schema.dialect import dialect_of
@@ -36,6 +40,34 @@ class PieceError(Exception):
     def __init__(self, piece: Piece, reason: BaseException) -> None:
         super().__init__(str(reason))
         self.piece, self.reason = piece, reason
+
+
+def work_in(
+    environment: Environment,
+    database: Database,
+    connection: Connection,
+    names: Names,
+    prelude: Sequence[Piece],
+    work: Callable[["Workspace", tuple[str, ...]], None],
+) -> None:
+    """Work in a scratch database, by Alembic's context, and roll back.
+
+    Args:
+        names: of the objects that Alembic's comparators may see.
+        prelude: what is run first.
+    """
+
+    def work_once(heads: Any, alembic: MigrationContext) -> list[Any]:
+        # A copy: the next configure() would change the options that this revision is rendered with.
+        alembic.opts = dict(alembic.opts)
+        workspace = Workspace(database, connection, alembic)
+        workspace.run(prelude)
+        work(workspace, heads)
+        return []
+
+    with closing(connection.begin()), logs.silent():
+        environment.configure_reading(database, connection, work=work_once, render_item=render_item, **options(names))
+        context.run_migrations()
 
 
 class Workspace:

@@ -1,28 +1,23 @@
 """Write the revision that leads from a branch to its models, and prove it."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from alembic import context
 from alembic.autogenerate import RevisionContext
 from alembic.operations.ops import OpContainer
-from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import MetaData
 
-from multidb import logs
 from multidb.autogenerate import renames
 from multidb.autogenerate.comparison import Comparison
 from multidb.autogenerate.draft import Draft, drafted
 from multidb.autogenerate.expressions import as_in_models
 from multidb.autogenerate.models import metadata_of
-from multidb.autogenerate.operations import Names, Operation, has_other_default, operations_for, options
-from multidb.autogenerate.proof import Flaw, flaws_of
-from multidb.autogenerate.rendering import render_item
+from multidb.autogenerate.operations import Names, Operation, has_other_default, operations_for
+from multidb.autogenerate.proof import Flaw, flaws_of, flaws_on_branch
 from multidb.autogenerate.workspace import Workspace
 from multidb.errors import MigrationError
 from multidb.planning import alembic_internals
@@ -56,12 +51,13 @@ def write(environment: Environment, replays: Replays, comparison: Comparison, ar
     """
     branch = environment.branch(comparison.database.name)
     own = RevisionContext(environment.config, branch.directory, arguments)
-    with closing(replays.open(comparison.request)) as connection:
-        _work(environment, comparison, connection, partial(_draft, comparison, own))
-        [script] = list(own.generate_scripts())
-        assert script is not None
-        flaws: list[Flaw] = []
-        _work(environment, comparison, connection, partial(_prove, comparison, script, flaws))
+    comparison.work(environment, replays, partial(_draft, comparison, own))
+    [script] = list(own.generate_scripts())
+    assert script is not None
+    flaws: list[Flaw] = []
+    comparison.work(environment, replays, partial(_prove, comparison, script, flaws))
+    if comparison.of_branch:
+        comparison.of_branch.work(environment, replays, partial(_prove_on_branch, comparison.of_branch, script, flaws))
     path = Path(script.path)
     if flaws:
         _say_at_its_top(path, flaws)
@@ -122,35 +118,8 @@ def _renamed(
         workspace.run([there for there, _ in sequences])
         results.append(renamed.renamed([], sequences, workspace.read()))
 
-    with closing(replays.open(comparison.request)) as connection:
-        _work(environment, comparison, connection, read)
+    comparison.work(environment, replays, read)
     return results[0]
-
-
-def _work(
-    environment: Environment,
-    comparison: Comparison,
-    connection: Connection,
-    work: Callable[[Workspace, tuple[str, ...]], None],
-) -> None:
-    """Work in the scratch database, and roll back."""
-
-    def work_once(heads: Any, alembic: MigrationContext) -> list[Any]:
-        # A copy: the next configure() would change the options that this revision is rendered with.
-        alembic.opts = dict(alembic.opts)
-        work(Workspace(comparison.database, connection, alembic), heads)
-        return []
-
-    names = Names(comparison.wanted, comparison.here)
-    with closing(connection.begin()), logs.silent():
-        environment.configure_reading(
-            comparison.database,
-            connection,
-            work=work_once,
-            render_item=render_item,
-            **options(names),
-        )
-        context.run_migrations()
 
 
 def _draft(comparison: Comparison, own: RevisionContext, workspace: Workspace, heads: tuple[str, ...]) -> None:
@@ -191,6 +160,12 @@ def _prove(
     comparison: Comparison, script: Script, flaws: list[Flaw], workspace: Workspace, _heads: tuple[str, ...]
 ) -> None:
     flaws += flaws_of(workspace, script.module, comparison)
+
+
+def _prove_on_branch(
+    comparison: Comparison, script: Script, flaws: list[Flaw], workspace: Workspace, _heads: tuple[str, ...]
+) -> None:
+    flaws += flaws_on_branch(workspace, script.module, comparison)
 
 
 def _say_at_its_top(path: Path, flaws: Sequence[Flaw]) -> None:

@@ -41,11 +41,12 @@ class Snapshot:
                 logs.log.info(text, made_on, is_on)
 
 
-def read(probe: Probe, seconds: float | None) -> Snapshot:
+def read(probe: Probe, seconds: float | None, *, for_revision: bool = False) -> Snapshot:
     """Read a database; nothing in it is changed.
 
     Args:
         seconds: how long to wait for a run in progress; None where that run is our own.
+        for_revision: as `dialect_of` takes it.
 
     Raises:
         MigrationError: a run has been in progress for longer, or has left the database in doubt.
@@ -62,7 +63,8 @@ def read(probe: Probe, seconds: float | None) -> Snapshot:
             table = probe.database.version_table
             options = {"version_table": table.name, "version_table_schema": table.schema}
             heads = MigrationContext.configure(connection, opts=options).get_current_heads()
-            return Snapshot(probe.database, tuple(sorted(heads)), dialect_of(connection, table).read(connection))
+            schema = dialect_of(connection, table, for_revision=for_revision).read(connection)
+            return Snapshot(probe.database, tuple(sorted(heads)), schema)
 
 
 def read_all(probes: Sequence[Probe], seconds: float | None) -> list[Snapshot | Exception]:

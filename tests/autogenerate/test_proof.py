@@ -125,3 +125,25 @@ def test_what_no_model_declares_is_made_again_around_a_change(unwritten: Project
     assert "no drift" in unwritten.multidb("drift").out
     kept = "SELECT obj_description('titles'::regclass), has_table_privilege('public', 'titles', 'SELECT')"
     assert unwritten.rows("auth_db", kept) == [("kept", True)]
+
+
+def test_from_live_writes_what_leads_from_the_live_database_to_the_models(unwritten: Project) -> None:
+    write_revision(unwritten, HEAD + POSTS)
+    unwritten.done("upgrade", "heads")
+    write_revision(unwritten, HEAD + POSTS.replace("40", "50"), "from=live")
+    assert "from=me should be branch or live" in unwritten.alembic("-x", "from=me", "revision", "--autogenerate").error
+    error = unwritten.alembic("-x", "from=live", "revision", "--autogenerate").error
+    assert error.startswith("error: auth_db: at auth_0001, not at its head auth_0002")
+    unwritten.done("upgrade", "heads")
+    by_hand = "ALTER TABLE posts ADD by_hand integer, ALTER code TYPE text; CREATE TYPE mood AS ENUM ('ok')"
+    unwritten.rows("auth_db", f"{by_hand}; GRANT SELECT ON posts TO PUBLIC")
+    result = unwritten.alembic("-x", "from=live", "revision", "--autogenerate")
+    assert result.found.startswith("error: auth_db: written, not proved")
+    assert "drops auth_db.posts.by_hand with its rows' values" in result.out.splitlines()
+    new = "    upgrade(), in a new database, fails: "
+    assert [line.startswith(new) for line in result.out.splitlines()[-2:]] == [False, True], result
+    unwritten.rows("auth_db", "INSERT INTO posts (code) VALUES ('1')")
+    unwritten.done("upgrade", "heads")
+    assert unwritten.done("check").out == CLEAN
+    unwritten.done("downgrade", "auth_db@-1")
+    assert unwritten.rows("auth_db", "SELECT code, by_hand FROM posts") == [("1", None)]

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SAWarning
 from multidb.errors import ExitCode, MigrationError
 from multidb.planning.branches import Branch, check_label
 from multidb.planning.environment import Environment
+from multidb.planning.selection import option
 from multidb.replay.replay import Replays
 
 
@@ -65,6 +66,7 @@ def _write_for_models(environment: Environment, arguments: dict[str, Any]) -> No
     # These import the models, which an empty revision does not need.
     from multidb.autogenerate import renames
     from multidb.autogenerate.comparison import compare
+    from multidb.autogenerate.live import compared_with_live
     from multidb.autogenerate.models import ModelSchemas
     from multidb.autogenerate.writing import Written, rename, write
 
@@ -73,12 +75,15 @@ def _write_for_models(environment: Environment, arguments: dict[str, Any]) -> No
         with environment.working_on(name) as branch:
             placed[name] = _placed(environment, branch, arguments)
     print_line = environment.config.print_stdout
+    is_live = _is_from_live(environment.x_arguments)
     given = renames.options(environment.x_arguments, environment.selected)
     with Replays(environment) as replays, ModelSchemas(environment.configuration) as models:
         changed = []
         for comparison in compare(environment, replays, models):
             name = comparison.database.name
             with environment.working_on(name):
+                if is_live:
+                    comparison = compared_with_live(environment, replays, comparison)
                 own = [option for option in given if option.database == name]
                 renamed = rename(environment, replays, comparison, own, _is_confirmed)
                 if renamed.changes or renamed.renames:
@@ -107,6 +112,14 @@ def _write_for_models(environment: Environment, arguments: dict[str, Any]) -> No
         raise UnprovedError(
             f"{', '.join(unproved)}: written, not proved, as the lines above say: correct {files} by hand"
         )
+
+
+def _is_from_live(x_arguments: Sequence[str]) -> bool:
+    """Whether `-x from=live` asks to compare with the live databases. MigrationError if it says something else."""
+    asked = option(x_arguments, "from")
+    if asked not in (None, "branch", "live"):
+        raise MigrationError(f"-x from={asked} should be branch or live")
+    return asked == "live"
 
 
 def _is_confirmed(question: str) -> bool:
