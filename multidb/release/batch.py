@@ -28,7 +28,7 @@ from multidb.errors import MigrationError, current_revision_line
 from multidb.logs import log
 from multidb.planning.alembic_internals import Batch, batches_applied_by, is_type_bound
 from multidb.schema.sqlite.alteration import Alteration, rename_columns
-from multidb.schema.sqlite.catalog import NAME, quoted, unquoted
+from multidb.schema.sqlite.catalog import NAME, folded, quoted, unquoted
 from multidb.schema.sqlite.definition import ConstraintDefinition
 from multidb.schema.sqlite.uses import LostUses, Uses
 
@@ -116,8 +116,8 @@ class _Batches:
         """
         match = _CREATE.match(statement)
         name = unquoted(match[2]) if match else ""
-        if match and name.lower() in self._kept:
-            self._kept.remove(name.lower())
+        if match and folded(name) in self._kept:
+            self._kept.remove(folded(name))
             log.info("%s %s is replaced, which the batch had kept", match[1].lower(), name)
             connection.exec_driver_sql(f"DROP {match[1]} {quoted(name)}")
 

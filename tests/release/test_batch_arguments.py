@@ -265,13 +265,42 @@ def test_a_revision_that_creates_again_what_alembic_would_have_lost_replaces_it(
     def revision(op: Operations) -> None:
         batch("t", lambda b: b.alter_column("a", nullable=False), lambda b: b.create_index("ix", ["b"]))(op)
         op.execute('CREATE TRIGGER "the tg" DELETE ON t BEGIN SELECT 2; END')
-        batch("t", lambda b: b.alter_column("b", nullable=False))(op)
+        for nullable in (False, True):
+            batch("t", lambda b: b.alter_column("b", nullable=nullable))(op)  # noqa: B023 - called at once
 
     with revised(script, revision) as database:
         assert database.sql("ix") == "CREATE INDEX ix ON t (b)"
         assert database.sql("the tg").endswith("BEGIN SELECT 2; END")
         with pytest.raises(DBAPIError):  # without a batch, as ever
             database.execute("CREATE INDEX ix ON t (b)")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("CREATE TABLE t (a TEXT)", "the CREATE TABLE of t can't be read: alter the table in SQL"),
+        (
+            "CREATE TABLE t (a TEXT, b INTEGER)",
+            r"t\.b would be changed, which no operation asks for: alter the table in SQL",
+        ),
+    ],
+)
+def test_a_table_whose_text_is_not_what_sqlite_says_is_not_altered(text: str, reason: str) -> None:
+    script = f"""
+        CREATE TABLE t (a TEXT, b TEXT); PRAGMA writable_schema = ON;
+        UPDATE sqlite_master SET sql = '{text}' WHERE name = 't'; PRAGMA writable_schema = OFF
+    """
+    step: Step = lambda b: b.alter_column("a", nullable=False)  # noqa: E731
+    with pytest.raises(MigrationError, match=reason), revised(script, batch("t", step)):
+        pass
+
+
+def test_only_ascii_letters_are_equal_in_both_cases() -> None:
+    step: Step = lambda b: b.alter_column("E", new_column_name="F", nullable=False)  # noqa: E731
+    with revised("CREATE TABLE t (é, É, e)", batch("T", step)) as database:
+        assert database.texts["t"] == 'CREATE TABLE t (é, É, "F" NOT NULL)'
+    with revised("CREATE TABLE t (é, É)", batch("t", lambda b: b.drop_column("é"))) as database:
+        assert database.texts["t"] == "CREATE TABLE t (É)"
 
 
 @pytest.mark.parametrize(
@@ -311,5 +340,5 @@ def test_what_a_batch_cannot_do_is_one_line_and_changes_nothing(
     with revised(script, caught) as database:
         assert database.texts == texts
         assert database.query("SELECT * FROM t") == [(None, "x"), ("y", "x")]
-        database.execute("ALTER TABLE t RENAME COLUMN a TO c")
-        assert "SELECT c" in database.sql("v")
+        database.execute("ALTER TABLE t RENAME TO u")  # legacy_alter_table is off
+        assert 'FROM "u"' in database.sql("v")

@@ -15,7 +15,7 @@ from sqlalchemy.util import topological
 
 from multidb.database.quoting import literal
 from multidb.errors import MigrationError, first_line, nearest
-from multidb.schema.sqlite.catalog import names_in, placed_tokens, quoted
+from multidb.schema.sqlite.catalog import folded, names_in, placed_tokens, quoted
 from multidb.schema.sqlite.create_table import CreateTable, Part
 from multidb.schema.sqlite.definition import Clause, ConstraintDefinition, read_definition
 from multidb.schema.sqlite.rebuild import rebuild
@@ -43,8 +43,8 @@ def rename_columns(connection: Connection, table: str, names: Mapping[str, str])
     if not names:
         return {}
     known = _table_of(connection, table)[1].columns
-    news = {old.lower(): new for old, new in names.items()}
-    taken = {new.lower() for old, new in news.items() if new.lower() in known and new.lower() != old}
+    news = {folded(old): new for old, new in names.items()}
+    taken = {folded(new) for old, new in news.items() if folded(new) in known and folded(new) != old}
     news = {**{name: f"multidb_{name}" for name in taken - set(news)}, **news}
     steps = list(news.items())
     if taken:
@@ -58,7 +58,7 @@ def rename_columns(connection: Connection, table: str, names: Mapping[str, str])
 def _table_of(connection: Connection, table: str) -> tuple[str, CreateTable]:
     """The name of a table as SQLite has it, and its CREATE TABLE. MigrationError if there is none."""
     rows = connection.exec_driver_sql(_PARTS, (table,)).all()
-    found = next((row for row in rows if row.name.lower() == table.lower()), None)
+    found = next((row for row in rows if folded(row.name) == folded(table)), None)
     if found is None:
         known = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
         raise MigrationError(f"there is no table {table}{nearest(table, known)}")
@@ -108,10 +108,10 @@ class Alteration:
                 raise MigrationError(f"{self.table}.{name}: SQLite has no such default: drop the column, and add it")
             part.set_clause("DEFAULT", made.text_of("DEFAULT"))
         if changes:
-            self._touched.add(part.name.lower())
+            self._touched.add(folded(part.name))
 
     def _set_type(self, part: Part, new: str) -> None:
-        old, column = part.text_of("TYPE"), part.name.lower()
+        old, column = part.text_of("TYPE"), folded(part.name)
         part.set_clause("TYPE", new)
         # A column converts a value if the conversion loses nothing, but no BLOB. A CAST would make 0 of 'abc', and 2026
         # of a date.
@@ -131,7 +131,7 @@ class Alteration:
             place = self._sql.parts.index(self._part(before or after or "")) + (before is None)
         text = self._compiler.process(CreateColumn(column))
         self._sql.insert(place, f"{text} PRIMARY KEY" if column.primary_key else text)
-        self._added.add(column.name.lower())
+        self._added.add(folded(column.name))
         self._alters_key |= column.primary_key
 
     def has_column(self, name: str) -> bool:
@@ -142,15 +142,15 @@ class Alteration:
         part = self._part(name)
         self._sql.remove(part)
         for other, clause in self._sql.clauses("PRIMARY KEY"):  # a column of the same name that is added is not in it
-            if clause.constraint and [each.lower() for each in clause.constraint.columns] == [part.name.lower()]:
+            if clause.constraint and [folded(each) for each in clause.constraint.columns] == [folded(part.name)]:
                 self._remove(other, clause)
                 break
-        self._copied.pop(part.name.lower(), None)
-        self._added.discard(part.name.lower())
+        self._copied.pop(folded(part.name), None)
+        self._added.discard(folded(part.name))
 
     def reorder_columns(self, orders: Sequence[Sequence[str]]) -> None:
         """Put columns in an order, of which each of `orders` is a piece."""
-        names = [[self._part(name).name.lower() for name in order] for order in orders]
+        names = [[folded(self._part(name).name) for name in order] for order in orders]
         pairs = [pair for order in names for pair in pairwise(order)]
         self._sql.reorder(list(topological.sort(pairs, list(self._sql.columns), deterministic_order=True)))
 
@@ -284,7 +284,7 @@ class Alteration:
     @property
     def dependents(self) -> set[str]:
         """The names of indexes and triggers, in lower case."""
-        return {name.lower() for _, name, _ in self._dependents}
+        return {folded(name) for _, name, _ in self._dependents}
 
     @property
     def dropped(self) -> set[str]:
@@ -297,7 +297,7 @@ class Alteration:
             is_generated = clause.kind == "GENERATED"
             if clause.constraint or is_generated:
                 text = part.text[clause.start : clause.end]
-                used = {name.lower() for name in clause.constraint.columns} if clause.constraint else names_in(text)
+                used = {folded(name) for name in clause.constraint.columns} if clause.constraint else names_in(text)
                 what = f"the column {part.name}" if is_generated else f"the constraint {clause.name or text}"
                 if self._goes(what, used, is_own=not is_generated):
                     self._remove(part, clause)
@@ -336,7 +336,7 @@ class Alteration:
         """The column that is another name of the row's number: https://sqlite.org/lang_createtable.html#rowid."""
         for _, clause in self._sql.clauses("PRIMARY KEY"):
             assert clause.constraint is not None
-            names = [name.lower() for name in clause.constraint.columns]
+            names = [folded(name) for name in clause.constraint.columns]
             if len(names) == 1 and self._sql.columns[names[0]].text_of("TYPE").upper() == "INTEGER":
                 return names[0]
         return None
@@ -350,7 +350,7 @@ class Alteration:
 
         A script can only fail by a constraint, whose name is its message.
         """
-        known = ", ".join(literal(name.lower()) for name in [*self._old, *(name for _, name, _ in self._dependents)])
+        known = ", ".join(literal(folded(name)) for name in [*self._old, *(name for _, name, _ in self._dependents)])
         reason = f"{self.table} has a column, an index or a trigger that no revision has, and would lose it"
         table = literal(self.table)
         dependents = f"SELECT name FROM sqlite_master WHERE tbl_name = {table} AND type <> 'table' AND sql IS NOT NULL"
@@ -381,7 +381,7 @@ class Alteration:
     def _facts(self) -> dict[str, tuple[Any, ...]]:
         """What SQLite itself says of each column: type, default, whether generated; NOT NULL, place in the key."""
         rows = self._connection.exec_driver_sql(_FACTS, (self.table,))
-        return {name.lower(): tuple(facts) for name, *facts in rows}
+        return {folded(name): tuple(facts) for name, *facts in rows}
 
     def _is(self, option: str) -> bool:
         return option in self._sql.options.split(", ")
@@ -395,9 +395,9 @@ class Alteration:
 
     def _present_name(self, name: str) -> str:
         """A column's name in lower case; one that had another name is called by either."""
-        present = self._aliases.get(name.lower(), name).lower()
-        return name.lower() if name.lower() in self._added or present not in self._sql.columns else present
+        present = folded(self._aliases.get(folded(name), name))
+        return folded(name) if folded(name) in self._added or present not in self._sql.columns else present
 
 
 def _is(name: str | None, other: str | None) -> bool:
-    return name is not None and other is not None and name.lower() == other.lower()
+    return name is not None and other is not None and folded(name) == folded(other)

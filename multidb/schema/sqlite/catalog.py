@@ -6,6 +6,7 @@ it (https://sqlite.org/schematab.html).
 
 import re
 from dataclasses import dataclass
+from string import ascii_uppercase
 
 from sqlalchemy.dialects import sqlite
 
@@ -26,6 +27,7 @@ _PIECES = re.compile(  # by SQLite's own rules: a name may have `$` and all char
     re.DOTALL | re.VERBOSE,
 )
 _SPACE = re.compile(r"[ \t-\r]|--|/\*")
+_LOWER_CASE = {ord(letter): letter.lower() for letter in ascii_uppercase}
 _IS_NAME = re.compile(r"[\w\x80-\U0010ffff\"`[]")
 
 
@@ -92,11 +94,16 @@ def unquoted(name: str) -> str:
     return name[1:-1] if name[:1] == "[" else name
 
 
+def folded(name: str) -> str:
+    """A name as SQLite compares names: without regard to case, but of ASCII letters only."""
+    return name.translate(_LOWER_CASE)
+
+
 def names_in(sql: str) -> frozenset[str]:
     """The words of an expression that may be columns, in lower case: no strings, no comments, no functions."""
     words = [piece for piece in pieces(sql) if not is_blank(piece)]
     found = [word for place, word in enumerate(words) if words[place + 1 : place + 2] != ["("]]
-    return frozenset(unquoted(word).lower() for word in found if _IS_NAME.match(word))
+    return frozenset(folded(unquoted(word)) for word in found if _IS_NAME.match(word))
 
 
 def pieces(sql: str) -> list[str]:

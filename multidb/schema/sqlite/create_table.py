@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 
-from multidb.schema.sqlite.catalog import is_blank, is_group, pieces, placed_tokens, quoted, split, tokens
+from multidb.schema.sqlite.catalog import folded, is_blank, is_group, pieces, placed_tokens, quoted, split, tokens
 from multidb.schema.sqlite.definition import Clause, ColumnDefinition, ConstraintDefinition, Definition, read_definition
 
 
@@ -100,7 +100,7 @@ class CreateTable:
     @property
     def columns(self) -> dict[str, Part]:
         """The columns by their names in lower case."""
-        return {part.name.lower(): part for part in self.parts if part.definition.column}
+        return {folded(part.name): part for part in self.parts if part.definition.column}
 
     @property
     def options(self) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from multidb.errors import MigrationError, first_line
-from multidb.schema.sqlite.catalog import quoted
+from multidb.schema.sqlite.catalog import folded, quoted
 
 _OBJECTS = "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND substr(name, 1, 7) <> 'sqlite_'"
 _COLUMNS = """
@@ -47,7 +47,7 @@ class Uses:
 
     def _note(self, action: int, table: str | None, column: str | None, _file: str | None, user: str | None) -> int:
         if action == sqlite3.SQLITE_READ and user and table and column:
-            self.reads.add((user, table.lower(), column.lower()))
+            self.reads.add((user, folded(table), folded(column)))
         return sqlite3.SQLITE_OK
 
 
@@ -78,7 +78,7 @@ class LostUses:
             if use not in self._failing:
                 self._places.setdefault(use, place)
         for user, read, column in before.reads - after.reads:
-            if read == table.lower() and column in dropped:
+            if read == folded(table) and column in dropped:
                 self._readers.setdefault(user, (self._statement_of(user), place, f"{table}.{column}"))
 
     def check(self) -> None:
