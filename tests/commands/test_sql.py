@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from tests.support import catalog
@@ -200,3 +201,33 @@ def test_a_downgrade_without_a_range_is_refused_by_alembic_itself(checkout: Proj
     result = checkout.alembic("downgrade", "base", "--sql")
     assert result.code == 255
     assert "requires <fromrev>:<torev>" in result.out
+
+
+def test_a_script_stops_in_a_database_that_is_at_another_revision(few: Project) -> None:
+    few.add_revision("auth_db", 2, 'op.create_table("second", sa.Column("x", sa.Integer))')
+    few.add_revision("auth_db", 3, 'op.create_table("third", sa.Column("x", sa.Integer))')
+    few.add_revision("investment_db", 2, 'op.create_table("second", sa.Column("x", sa.Integer))')
+    few.add_revision("investment_db", 3, 'op.create_table("third", sa.Column("x", sa.Integer))')
+    script = few.write("script.sql", few.done("upgrade", "auth_0002:auth_0003", "--sql").out)
+    done = few.run("psql", "-X", "-q", "-f", script, few.variables["AUTH_DB_URL"])  # without ON_ERROR_STOP
+    assert "auth_db is at auth_0001, and this script begins at auth_0002: make it again from there" in done.err
+    on_sqlite = few.done("upgrade", "investment_0002:investment_0003", "--sql").out
+    done = few.run("sqlite3", "-bail", "investment.db", stdin=on_sqlite)
+    assert done.code == 1
+    assert "this script begins at investment_0002" in done.err
+    for name in ("auth_db", "investment_db"):
+        assert few.versions()[name] == [f"{name.removesuffix('_db')}_0001"]
+    assert few.rows("auth_db", "SELECT to_regclass('third')") == [(None,)]
+    whole = few.write("whole.sql", few.done("upgrade", "auth_db@base:auth_db@head", "--sql").out)
+    done = few.run("psql", "-X", "-q", "-f", whole, few.variables["AUTH_DB_URL"])
+    assert "auth_db is at auth_0001, and this script begins at <base>" in done.err
+
+
+def test_a_script_waits_for_locks_as_long_as_a_run_does(few: Project) -> None:
+    few.add_revision("auth_db", 2, 'op.add_column("users", sa.Column("x", sa.Integer))')
+    out = few.done("-x", "lock_timeout=300ms", "upgrade", "auth_0001:auth_0002", "--sql").out
+    script = few.write("script.sql", out)
+    with closing(psycopg2.connect(few.variables["AUTH_DB_URL"])) as other:
+        other.cursor().execute("LOCK TABLE users IN ACCESS SHARE MODE")
+        done = few.run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", script, few.variables["AUTH_DB_URL"])
+    assert "canceling statement due to lock timeout" in done.err

@@ -1,16 +1,19 @@
 """`--sql`: write the SQL of a command as scripts for psql and sqlite3."""
 
 import io
+import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData, Table
 
-from multidb.commands.support import sqlite_recorder
+from multidb.commands.support import script_guard, sqlite_recorder
 from multidb.commands.support.script_compiler import compile_for_script, finished
 from multidb.config.configuration import Database
 from multidb.database.quoting import quoted
@@ -18,6 +21,7 @@ from multidb.errors import MigrationError, joined
 from multidb.logs import for_database, log
 from multidb.planning import nontransactional, planner, selection
 from multidb.planning.environment import Environment
+from multidb.planning.plan import Work
 from multidb.planning.processes import map_in_processes
 
 # sqlite3 only prints what a PRAGMA finds; a CHECK that fails stops it, under -bail, before the COMMIT.
@@ -33,6 +37,7 @@ class SqlScript:
         self.environment = environment
         self.database = database
         self.output = io.StringIO()
+        self._heads: tuple[str, ...] = ()  # where the script is
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -49,17 +54,45 @@ class SqlScript:
                     yield
                 self._line(*_SQLITE_CHECK, "COMMIT")
             else:
-                self._line("SET client_encoding = 'UTF8'")
+                self._line("SET client_encoding = 'UTF8'", *self._timeouts())
                 work = nontransactional.around(
                     planner.work_in(self.environment, self.database), self._leave_transaction, self._enter_transaction
                 )
-                self.environment.configure_script(self.database, work=work, output=self.output, start=start)
+                self.environment.configure_script(
+                    self.database,
+                    work=self._guarded(work),
+                    output=self.output,
+                    start=start,
+                    on_version_apply=self._note,
+                )
                 compile_for_script(context.get_context().dialect)
                 with context.begin_transaction():
                     schema = self.database.version_table.schema
                     if schema is not None and start == "base":
                         self._line(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
                     yield
+
+    def _timeouts(self) -> list[str]:
+        """Limits as a run has them: a script that waits for a lock makes everything behind it wait, too."""
+        limits = self.environment.settings.limits(self.database.options)
+        seconds = {"lock_timeout": limits.lock_timeout, "statement_timeout": limits.statement_timeout}
+        return [f"SET {name} = {math.ceil(value * 1000)}" for name, value in seconds.items() if value]
+
+    def _guarded(self, work: Work) -> Work:
+        """Alembic's work, behind a statement that stops the script where the database is at another revision."""
+
+        def steps(heads: tuple[str, ...], migration_context: MigrationContext) -> Any:
+            self._heads = heads
+            self._guard()
+            return work(heads, migration_context)
+
+        return steps
+
+    def _note(self, heads: Iterable[str], **_: object) -> None:
+        self._heads = tuple(heads)
+
+    def _guard(self) -> None:
+        self._line(script_guard.on_postgresql(self.database, self._version_table, self._heads))
 
     def _leave_transaction(self) -> None:
         implementation = context.get_context().impl
@@ -70,6 +103,7 @@ class SqlScript:
         implementation = context.get_context().impl
         implementation.transactional_ddl = True
         implementation.emit_begin()
+        self._guard()
 
     def _line(self, *statements: str) -> None:
         self.output.writelines(f"{statement};\n\n" for statement in statements)

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from typing import Any, Self, TextIO
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from multidb import logs
+from multidb.commands.support import script_guard
 from multidb.config.configuration import Database
 from multidb.database import connections
 from multidb.errors import MigrationError
@@ -88,8 +90,14 @@ def recorded(environment: Environment, database: Database, start: str, output: T
             recorder.execute("BEGIN")
             output.write("BEGIN;\n\n")
 
-        work = nontransactional.around(planner.work_in(environment, database), end_transaction, begin_transaction)
-        environment.configure_migration(database, connection, work=work)
+        own_work = planner.work_in(environment, database)
+        work = nontransactional.around(own_work, end_transaction, begin_transaction)
+
+        def guarded(heads: tuple[str, ...], migration_context: MigrationContext) -> Any:
+            output.writelines(f"{each};\n\n" for each in script_guard.on_sqlite(database, heads))
+            return work(heads, migration_context)
+
+        environment.configure_migration(database, connection, work=guarded)
         yield
         recorder.record = None
 
