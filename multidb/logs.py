@@ -1,8 +1,9 @@
 """Log lines that name the database they are about."""
 
+import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from logging.config import fileConfig
 
@@ -52,12 +53,13 @@ def for_database(name: str) -> Iterator[None]:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Don't log the migrations run inside: a replay in a scratch database is no news."""
+    """Don't log the migrations run inside, nor show what they print: a replay in a scratch database is no news."""
     alembic, migrations = logging.getLogger("alembic"), logging.getLogger("alembic.runtime.migration")
     level, migrations.disabled = alembic.level, True
     alembic.setLevel(logging.WARNING)  # also of what Alembic finds when it compares
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         migrations.disabled = False
         alembic.setLevel(level)

@@ -8,7 +8,7 @@ import argparse
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from multidb.commands.support.command import Command, add_databases, add_json
@@ -46,7 +46,7 @@ def run(command: Command) -> ExitCode:
     else:
         print(columns([_TITLES, *(status.cells for status in found)]))
         for status in found:
-            for each in status.in_doubt:
+            for each in status.in_doubt or ():
                 print(f"{status.database} {_line(each)}")
             for text in status.foreign:
                 print(f"{status.database}: {text}")
@@ -55,12 +55,14 @@ def run(command: Command) -> ExitCode:
 
 @dataclass
 class _Status:
+    """What is known of a database; None for what is not."""
+
     database: str
-    revision: list[str] = field(default_factory=list)
-    head: list[str] = field(default_factory=list)
-    pending: int = 0
+    revision: list[str] | None = None
+    head: list[str] | None = None
+    pending: int | None = None
     last_run: dict[str, Any] | None = None
-    in_doubt: list[dict[str, Any]] = field(default_factory=list)
+    in_doubt: list[dict[str, Any]] | None = None
     foreign: tuple[str, ...] = ()  # what to say of prepared transactions that are not this project's
     failure: Exception | None = None
 
@@ -71,7 +73,7 @@ class _Status:
     @property
     def code(self) -> ExitCode:
         codes = {exit_code_of(self.failure)} if self.failure else set()
-        codes |= {ExitCode.FOUND if each["in_progress"] else ExitCode.PARTIAL for each in self.in_doubt}
+        codes |= {ExitCode.FOUND if each["in_progress"] else ExitCode.PARTIAL for each in self.in_doubt or ()}
         if self.revision != self.head or not self.head:
             codes.add(ExitCode.FOUND)
         return ExitCode.most_severe(codes)
@@ -82,12 +84,18 @@ class _Status:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        head = ", ".join(self.head) or "no revisions"
+        head = ", ".join(self.head or ())
         if self.error:
-            return self.database, "?", ", ".join(self.head), "?", f"FAILED: {self.error}"
-        is_running = all(each["in_progress"] for each in self.in_doubt)
+            return self.database, "?", head, "?", f"FAILED: {self.error}"
+        is_running = all(each["in_progress"] for each in self.in_doubt or ())
         pending = str(self.pending) if not self.in_doubt else "in progress" if is_running else "in doubt"
-        return self.database, revisions_text(self.revision), head, pending, self._last_run_text()
+        return (
+            self.database,
+            revisions_text(self.revision or ()),
+            head or "no revisions",
+            pending,
+            self._last_run_text(),
+        )
 
     def _last_run_text(self) -> str:
         run = self.last_run
@@ -120,6 +128,7 @@ def _status(command: Command, probe: Probe, known: _Known) -> _Status:
         status.revision = sorted(result.heads)
         if not status.in_doubt:
             branch.check_known(result.heads)
+            status.pending = 0
             if status.revision != status.head:
                 pending = branch.revision_map.iterate_revisions("heads", result.heads, implicit_base=True)
                 status.pending = sum(1 for _ in pending)

@@ -5,7 +5,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ def write(environment: Environment, run_migrations: Callable[[], None]) -> None:
     """
 
     def text_of(script: SqlScript) -> str:
-        with script.writing():
+        with script.writing(), redirect_stdout(sys.stderr):  # what a revision prints is no part of its script
             run_migrations()
         return script.text
 
