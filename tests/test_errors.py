@@ -251,7 +251,7 @@ def test_two_files_with_one_id_are_both_named(migrated: Project, command_line: s
     folder = "migrations/versions/auth_db"
     assert (
         f"{folder}/auth_0002_by_hand.py and {folder}/auth_0002_by_somebody_else.py have the same id, auth_0002: "
-        "give the later one the next number"
+        "give the later one the next number: `python -m multidb renumber FILE`"
     ) in result.error + result.out
 
 

@@ -35,7 +35,7 @@ def run(command: Command) -> ExitCode:
 
 def _problems(branch: Branch, rows: Iterable[JournalRow]) -> Iterator[str]:
     """The applied revisions whose file has changed since, or is gone."""
-    for revision, sha256 in _applied(rows, branch).items():
+    for revision, sha256 in applied(rows, branch).items():
         file = branch.files.get(revision)
         if file is None:
             yield f"{revision}: applied, and has no file"
@@ -43,7 +43,7 @@ def _problems(branch: Branch, rows: Iterable[JournalRow]) -> Iterator[str]:
             yield f"{revision}: applied, and its file has changed since: {file.place}"
 
 
-def _applied(rows: Iterable[JournalRow], branch: Branch) -> dict[str, str | None]:
+def applied(rows: Iterable[JournalRow], branch: Branch) -> dict[str, str | None]:
     """The applied revisions by the journal, each with the SHA-256 of its file at that time."""
     found: dict[str, str | None] = {}
     for row in rows:

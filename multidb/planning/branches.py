@@ -164,6 +164,15 @@ class Revisions:
             self._branches[name] = Branch(self._script, name, files)
         return self._branches[name]
 
+    def without(self, path: str, name: str) -> "Revisions":
+        """The same without one file of a database."""
+        left = Revisions(self._script, ())
+        left._files = dict(self._files)
+        files = left._files[name]
+        if not isinstance(files, MigrationError):
+            left._files[name] = [file for file in files if file.path != path]
+        return left
+
     def next_id(self, name: str) -> str:
         """The id of a revision to be added: `auth_0002` after `auth_0001`, and after a single `4f2c1a`."""
         branch, prefix = self.branch(name), revision_prefix(name)
@@ -264,7 +273,8 @@ def _check_unique(files: Sequence[RevisionFile]) -> None:
     for file in files:
         places.setdefault(file.revision, []).append(file.place)
     twice = [
-        f"{' and '.join(sorted(found))} have the same id, {revision}: give the later one the next number"
+        f"{' and '.join(sorted(found))} have the same id, {revision}: give the later one the next number: "
+        "`python -m multidb renumber FILE`"
         for revision, found in places.items()
         if len(found) > 1
     ]

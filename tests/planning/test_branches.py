@@ -121,7 +121,7 @@ def test_one_id_in_two_folders_is_an_error_that_names_both_files(few: Project, c
         write(few, name, "4f2c1a", f"{name.removesuffix('_db')}_0001")
     assert few.alembic(*command_line.split()).error == (
         "error: migrations/versions/auth_db/4f2c1a_x.py and migrations/versions/user_db/4f2c1a_x.py have the same id, "
-        "4f2c1a: give the later one the next number"
+        "4f2c1a: give the later one the next number: `python -m multidb renumber FILE`"
     )
 
 
