@@ -168,7 +168,7 @@ def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> st
             )
     if heads:
         with snapshot.reading(live.database, probe.connection) as connection:
-            rows = journal.rows(connection)
+            rows = journal.rows(connection, probe.database)
         if journal.left_at(rows, heads):
             raise MigrationError(
                 f"{holds} {revisions_text(heads)}, where run {rows[-1].run} left it: use the "

@@ -109,6 +109,6 @@ def _is_newer(probe: Probe, branch: Branch) -> bool:
     if all(number is not None and number > newest for number in numbers):
         return True
     with connections.around(probe.database.url, lambda: probe.connection) as connection:
-        rows = journal.rows(connection)
+        rows = journal.rows(connection, probe.database)
     applied = {each["revision"] for row in rows if row.is_committed for each in row.revisions if each["upgrade"]}
     return journal.left_at(rows, heads) and set(branch.heads) <= applied

@@ -32,7 +32,8 @@ class VersionTable:
     """Where a database records its revisions: Alembic's `version_table` and `version_table_schema`."""
 
     name: str = "alembic_version"
-    schema: str | None = None  # None for the schema that the search path gives
+    schema: str | None = None  # None for the one that is found in the catalogs: see database/places.py
+    is_found: bool = False  # whether the schema was found there, rather than named in the file
 
 
 DEFAULT_VERSION_TABLE = VersionTable()

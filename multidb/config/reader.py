@@ -9,7 +9,15 @@ from typing import Any, NoReturn
 import yaml
 
 from multidb.config import settings
-from multidb.config.configuration import LONGEST_NAME, Configuration, Entry, Scalar, VersionTable, revision_prefix
+from multidb.config.configuration import (
+    DEFAULT_VERSION_TABLE,
+    LONGEST_NAME,
+    Configuration,
+    Entry,
+    Scalar,
+    VersionTable,
+    revision_prefix,
+)
 from multidb.errors import ConfigError, nearest
 
 _OF_ENTRY = {
@@ -111,7 +119,7 @@ class _Reader:
                 found[field] = self._scalar(fields[key], key).text
                 if len(found[field]) > LONGEST_NAME:
                     self._fail(fields[key], f"{key} is longer than {LONGEST_NAME} characters: give a shorter name")
-        return VersionTable(**found)
+        return VersionTable(found.get("name", DEFAULT_VERSION_TABLE.name), found.get("schema"))
 
     def _naming_convention(self, fields: Mapping[str, yaml.Node]) -> dict[str, str]:
         if "naming_convention" not in fields:

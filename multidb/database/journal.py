@@ -26,13 +26,15 @@ import sqlalchemy
 from sqlalchemy import Connection
 
 from multidb.config.configuration import Database
-from multidb.database import connections
+from multidb.database import connections, places
 from multidb.database.attempt import Attempt, Run
 from multidb.database.connections import Driver
+from multidb.database.places import Place
+from multidb.database.quoting import quoted
 from multidb.database.threads import map_in_threads
 from multidb.errors import MigrationError, in_database
 
-NAME = "multidb_journal"
+NAME = places.JOURNAL
 # In words that both dialects have. The ids come from no sequence: in a database made from a template, a sequence was
 # seen to repeat a number after a crash, and only the holder of the database's lock writes here.
 _CREATE = f"""CREATE TABLE IF NOT EXISTS {NAME} (
@@ -172,19 +174,22 @@ def missing_columns(there: Collection[str]) -> list[str]:
     return [column for column in _ADDED if column not in there] if there else []
 
 
-def add_columns(connection: Connection, missing: Iterable[str]) -> None:
+def add_columns(connection: Connection, database: Database, missing: Iterable[str]) -> None:
     """Add columns to the journal's table.
 
     The caller commits before anything is prepared: a prepared transaction would keep the table locked for readers.
     """
+    _enter(connection, database)
     for column in missing:
         connection.exec_driver_sql(f"ALTER TABLE {NAME} ADD COLUMN {column} {_ADDED[column]}")
 
 
-def insert(connection: Connection, row: Mapping[str, Any], *, exists: bool) -> None:
+def insert(connection: Connection, database: Database, row: Mapping[str, Any], *, exists: bool) -> None:
     """Insert a row with its time by the server's clock, and create the journal's table unless it exists."""
+    place = _enter(connection, database)
     if not exists:
-        connection.exec_driver_sql(_CREATE)
+        schema = place.journal_schema if place is not None else None
+        connection.exec_driver_sql(_CREATE.replace(NAME, f"{quoted(schema)}.{NAME}", 1) if schema else _CREATE)
     at, clock = _time(connection, row.get("seconds", 0))
     details = json.loads(row.get("details", "{}")) | {"clock": clock}
     row = {"started_at": at, **row, "details": json.dumps(details)}
@@ -196,8 +201,9 @@ def insert(connection: Connection, row: Mapping[str, Any], *, exists: bool) -> N
     )
 
 
-def update(connection: Connection, attempt: str, changes: Mapping[str, Any]) -> None:
+def update(connection: Connection, database: Database, attempt: str, changes: Mapping[str, Any]) -> None:
     """Update the row of an attempt, or raise MigrationError if the row is missing."""
+    _enter(connection, database)
     assignments = ", ".join(f"{column} = {_placeholder(connection, column)}" for column in changes)
     found = connection.exec_driver_sql(
         f"UPDATE {NAME} SET {assignments} WHERE attempt = {_placeholder(connection, 'attempt')}",  # noqa: S608 - ours
@@ -207,7 +213,9 @@ def update(connection: Connection, attempt: str, changes: Mapping[str, Any]) -> 
         raise MigrationError(f"{NAME} has {found.rowcount} rows of {attempt}, where it should have one")
 
 
-def end(connection: Connection, ended: Mapping[str, Any], row: Mapping[str, Any], *, inserts: bool) -> None:
+def end(
+    connection: Connection, database: Database, ended: Mapping[str, Any], row: Mapping[str, Any], *, inserts: bool
+) -> None:
     """Report in the details of a run's newest row how the run ended.
 
     Args:
@@ -217,10 +225,10 @@ def end(connection: Connection, ended: Mapping[str, Any], row: Mapping[str, Any]
         inserts: whether that row is inserted if the database has none of the run.
     """
     ended = {**ended, "at": _time(connection)[0]}
-    there = _columns(connection)
+    there = _columns(connection, database)
     missing = missing_columns(there)
     if missing and inserts:
-        add_columns(connection, missing)
+        add_columns(connection, database, missing)
     found = None
     if there and (inserts or not missing):
         found = connection.exec_driver_sql(
@@ -230,15 +238,18 @@ def end(connection: Connection, ended: Mapping[str, Any], row: Mapping[str, Any]
         ).fetchone()
     if found is not None:
         details = json.loads(found.details or "{}") | {"ended": ended}
-        update(connection, found.attempt, {"details": json.dumps(details)})
+        update(connection, database, found.attempt, {"details": json.dumps(details)})
     elif inserts:
         row = {**row, "started_at": ended["at"], "details": json.dumps({"ended": ended})}
-        insert(connection, row, exists=bool(there))
+        insert(connection, database, row, exists=bool(there))
 
 
-def rows(connection: Connection) -> list[JournalRow]:
-    """All rows of a database, oldest first; none if it has no journal. Another session's lock is waited for 5 s."""
-    there = _columns(connection)
+def rows(connection: Connection, database: Database) -> list[JournalRow]:
+    """All rows of a database, oldest first; none if it has no journal. Another session's lock is waited for 5 s.
+
+    In the connection's transaction, names are resolved in pg_catalog from then on.
+    """
+    there = _columns(connection, database)
     if not there:
         return []
     known = ", ".join(name for name in _COLUMNS if name in there)
@@ -246,10 +257,17 @@ def rows(connection: Connection) -> list[JournalRow]:
     return [_row(dict.fromkeys(_COLUMNS) | row._asdict()) for row in found]
 
 
-def _columns(connection: Connection) -> Collection[str]:
+def _enter(connection: Connection, database: Database) -> Place | None:
+    """Let the journal be named without its schema in the transaction; None on SQLite."""
+    return None if database.is_sqlite else places.enter(connection, database.version_table)
+
+
+def _columns(connection: Connection, database: Database) -> Collection[str]:
     """The columns of the journal's table; none if it does not exist."""
-    if connection.dialect.name == "postgresql":
+    place = _enter(connection, database)
+    if place is not None:
         connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        return place.journal_columns
     if not connection.dialect.has_table(connection, NAME):
         return ()
     return connection.exec_driver_sql(f"SELECT * FROM {NAME} LIMIT 0").keys()  # noqa: S608 - ours
@@ -260,12 +278,13 @@ def may_be_two_phase(recorded: bool | None, participants: Collection[str]) -> bo
     return len(participants) > 1 if recorded is None else recorded
 
 
-def last_committed(driver: Driver, columns: Collection[str]) -> tuple[str, tuple[str, ...]] | None:
+def last_committed(driver: Driver, columns: Collection[str], table: str) -> tuple[str, tuple[str, ...]] | None:
     """The last attempt that a database has committed together with others in two phases, and its participants.
 
     Args:
         driver: a session that is in no transaction. Another session's lock is waited for 5 s.
         columns: those of the journal's table.
+        table: its name as SQL writes it.
 
     Returns:
         None if there is no such attempt, or a later one was committed by itself.
@@ -280,7 +299,7 @@ def last_committed(driver: Driver, columns: Collection[str]) -> tuple[str, tuple
     if not isinstance(driver, sqlite3.Connection):
         cursor.execute("SET lock_timeout = '5s'")
     cursor.execute(
-        f"SELECT attempt, {two_phase}, participants FROM {NAME} WHERE state = '{COMMITTED}' "  # noqa: S608 - ours
+        f"SELECT attempt, {two_phase}, participants FROM {table} WHERE state = '{COMMITTED}' "  # noqa: S608 - ours
         "ORDER BY id DESC LIMIT 1"
     )
     found = cursor.fetchone()
@@ -296,7 +315,7 @@ def read_all(databases: Sequence[Database]) -> Journals:
 
     def read(database: Database) -> list[JournalRow]:
         with in_database(database.name), connections.connect(database.url) as connection:
-            return rows(connection)
+            return rows(connection, database)
 
     found = map_in_threads(read, databases)
     return {database.name: each for database, each in zip(databases, found, strict=True)}

@@ -7,7 +7,7 @@ as all of them together.
 import time
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -15,9 +15,11 @@ import psycopg2
 
 from multidb.config.configuration import Database, variable
 from multidb.config.settings import BUSY_WAIT
+from multidb.database import places
 from multidb.database.attempt import Prepared
 from multidb.database.connections import Driver, open_to_read, retry_pauses, shut_down
-from multidb.database.quoting import version_table
+from multidb.database.places import Place, place_of
+from multidb.database.quoting import quoted, version_table
 from multidb.database.refusal import ConnectionFailedError
 from multidb.errors import MigrationError, reason_of
 from multidb.logs import for_database, log
@@ -28,14 +30,12 @@ POOLED = (
 )
 # These never block, unlike alembic_version, which a prepared transaction may have locked. A server is known by its
 # start time, and a database by its oid.
-_POSTGRESQL = """
-    SELECT to_regclass(%s) IS NOT NULL,
-           ARRAY(
-               SELECT attname::text FROM pg_attribute
-               WHERE attrelid = to_regclass('multidb_journal') AND attnum > 0 AND NOT attisdropped
-           ),
+_POSTGRESQL = f"""
+    {places.OWN_PATH};
+    WITH {places.FOUND}
+    SELECT {places.COLUMNS},
            pg_backend_pid(),
-           (version(), current_schema(), current_setting('standard_conforming_strings'),
+           (version(), current_setting('multidb.schemas'), current_setting('standard_conforming_strings'),
             current_setting('transaction_isolation'))::text,
            pg_postmaster_start_time(),
            oid,
@@ -45,7 +45,7 @@ _POSTGRESQL = """
                WHERE database = current_database() AND starts_with(gid, 'multidb:') ORDER BY gid
            )
     FROM pg_database WHERE datname = current_database()
-"""
+"""  # noqa: S608 - ours
 _SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 _SQLITE_JOURNAL = "SELECT name FROM pragma_table_info('multidb_journal')"
 _CLOSE_TIMEOUT = 1.0  # seconds for an interrupted probe to end
@@ -56,6 +56,7 @@ class ProbeResult:
     database: Database
     # What distinguishes the database from every other; None for one in memory.
     identity: tuple[object, ...] | None = None
+    place: Place | None = None  # of what runs record; None on SQLite
     journal_columns: tuple[str, ...] = ()  # of the journal's table; none if it does not exist
     in_doubt: tuple[Prepared, ...] = ()  # the prepared transactions that runs of this project left
     foreign: tuple[str, ...] = ()  # of prepared transactions that only look like those, what to say
@@ -68,10 +69,21 @@ class ProbeResult:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The revisions that the database is at, or the psycopg2.Error or sqlite3.Error of reading them."""
+        """The revisions that the database is at.
+
+        Raises:
+            MigrationError: where they are recorded is not known.
+            psycopg2.Error, sqlite3.Error: they can't be read.
+        """
         if isinstance(self.recorded, Exception):
             raise self.recorded
         return self.recorded
+
+    @property
+    def journal_table(self) -> str:
+        """The name of the journal's table as SQL writes it."""
+        schema = self.place.journal_schema if self.place else None
+        return f"{quoted(schema)}.{places.JOURNAL}" if schema else places.JOURNAL
 
     @property
     def server(self) -> object:
@@ -102,10 +114,6 @@ class Probe:
         self._answered = Event()
         self._outcome: ProbeResult | Exception | None = None
         self._thread: Thread | None = None
-
-    @property
-    def _versions(self) -> str:
-        return f"SELECT version_num FROM {version_table(self.database.version_table)}"  # noqa: S608 - quoted
 
     def start(self) -> None:
         """Ask, or ask again over the same session. The answer comes with `result`."""
@@ -186,22 +194,37 @@ class Probe:
 
     def _ask_sqlite(self, cursor: Driver) -> ProbeResult:
         has_version_table = cursor.execute(_SQLITE, [self.database.version_table.name]).fetchone() is not None
-        rows = cursor.execute(self._versions).fetchall() if has_version_table else []
+        rows = cursor.execute(_versions(self.database)).fetchall() if has_version_table else []
         columns = tuple(name for (name,) in cursor.execute(_SQLITE_JOURNAL))
         identity = file_identity(self.database.url.database or "")
-        return ProbeResult(self.database, identity, columns, recorded=tuple(row[0] for row in rows))
+        recorded = tuple(row[0] for row in rows)
+        return ProbeResult(self.database, identity, journal_columns=columns, recorded=recorded)
 
     def _ask_postgresql(self, cursor: Driver) -> ProbeResult:
-        cursor.execute(_POSTGRESQL, [version_table(self.database.version_table)])
-        has_version_table, columns, backend, session, started, oid, free_slots, gids = cursor.fetchone()
+        table = self.database.version_table
+        cursor.execute(_POSTGRESQL, {"version_table": table.name})
+        *found, backend, session, started, oid, free_slots, gids = cursor.fetchone()
+        place = place_of(table, found)
+        database = replace(self.database, version_table=place.version_table)
         prepared = {line: Prepared.parse(*line.split("\n", 1)) for line in gids}
         in_doubt = tuple(each for each in prepared.values() if each is not None)
         foreign = tuple(_foreign_text(*line.split("\n", 1)) for line, each in prepared.items() if each is None)
-        recorded = _recorded(cursor, self._versions, is_in_doubt=bool(in_doubt)) if has_version_table else ()
+        recorded: tuple[str, ...] | Exception = MigrationError(place.problem) if place.problem else ()
+        if place.has_versions:
+            recorded = _recorded(cursor, _versions(database), is_in_doubt=bool(in_doubt))
         is_pooled = self.connection.info.backend_pid != backend
         cache_key = session, started
         return ProbeResult(
-            self.database, (started, oid), tuple(columns), in_doubt, foreign, is_pooled, free_slots, cache_key, recorded
+            database,
+            (started, oid),
+            place,
+            place.journal_columns,
+            in_doubt,
+            foreign,
+            is_pooled,
+            free_slots,
+            cache_key,
+            recorded,
         )
 
     def _connected(self) -> Driver:
@@ -278,10 +301,14 @@ def _foreign_text(gid: str, owner: str) -> str:
     return f"the prepared transaction {gid!r} of the role {owner} is not of this project: its owner has to finish it"
 
 
+def _versions(database: Database) -> str:
+    return f"SELECT version_num FROM {version_table(database.version_table)}"  # noqa: S608 - quoted
+
+
 def _recorded(cursor: Driver, versions: str, *, is_in_doubt: bool) -> tuple[str, ...] | Exception:
     try:
         # The setting holds for these two statements, which are one transaction: a pool hands the session on.
-        cursor.execute(f"SELECT set_config('lock_timeout', '5s', true); {versions}")
+        cursor.execute(f"{places.OWN_PATH}; SET LOCAL lock_timeout = '5s'; {versions}")
         return tuple(row[0] for row in cursor.fetchall())
     except psycopg2.Error as error:
         # A prepared transaction keeps its lock on the table until it is resolved.

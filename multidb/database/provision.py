@@ -107,7 +107,7 @@ def _run_with(name: str, probe: Probe) -> str | None:
                 raise
             return None  # a database that is missing, too, has no journal
         with connections.around(probe.database.url, lambda: probe.connection) as connection:
-            found = [row.run for row in journal.rows(connection) if name in row.participants]
+            found = [row.run for row in journal.rows(connection, probe.database) if name in row.participants]
     found += [prepared.attempt for prepared in result.in_doubt if prepared.decider == name]
     return found[-1] if found else None
 

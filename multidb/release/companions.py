@@ -48,7 +48,8 @@ def resolve(environment: Environment, probes: Sequence[Probe], plans: Sequence[P
 
 def _last_attempt(probe: Probe) -> tuple[str, tuple[str, ...]] | None:
     with in_database(probe.database.name):
-        return journal.last_committed(probe.connection, probe.result().journal_columns)
+        result = probe.result()
+        return journal.last_committed(probe.connection, result.journal_columns, result.journal_table)
 
 
 def _in_doubt(

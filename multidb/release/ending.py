@@ -66,7 +66,7 @@ def _write(database: Database, ended: dict[str, Any], row: dict[str, Any], *, in
     with connections.connect(database.url) as connection, connection.begin():
         if not database.is_sqlite:
             connection.exec_driver_sql(_PATIENCE)
-        journal.end(connection, {**ended, "role": _role(connection)}, row, inserts=inserts)
+        journal.end(connection, database, {**ended, "role": _role(connection)}, row, inserts=inserts)
 
 
 def _role(connection: Connection) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg2
 
 from multidb.config.configuration import Configuration, Database
-from multidb.database import connections, journal, locks
+from multidb.database import connections, journal, locks, places
 from multidb.database.attempt import GID, Prepared
 from multidb.database.connections import Driver
 from multidb.database.locks import LockedError, Wait
@@ -28,7 +28,6 @@ from multidb.errors import ConfigError, MigrationError, explain
 
 _NO_SUCH_DATABASE = "3D000"
 _SQLITE_JOURNAL = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{journal.NAME}'"  # noqa: S608 - ours
-_POSTGRESQL_JOURNAL = f"SELECT to_regclass('{journal.NAME}') IS NOT NULL, pg_is_in_recovery()"
 _ROW = f"SELECT state, participants, run, command, who, host, started_at FROM {journal.NAME} WHERE attempt = "  # noqa: S608 - ours
 # The session whose transaction has updated the row.
 _HOLDER = f"""
@@ -158,12 +157,12 @@ def is_committed_in(database: Database, attempt: str) -> bool:
         psycopg2.Error, sqlite3.Error: it can't be asked.
     """
     with session(database) as driver:
-        return is_committed(driver, attempt)
+        return is_committed(driver, database, attempt)
 
 
-def is_committed(driver: Driver, attempt: str) -> bool:
-    """As `is_committed_in`, over a given session that is in no transaction."""
-    row = _read_sqlite(driver, attempt) if isinstance(driver, sqlite3.Connection) else _read(driver, attempt)
+def is_committed(driver: Driver, database: Database, attempt: str) -> bool:
+    """As `is_committed_in`, over a given session that is in no transaction, and whose search path is changed."""
+    row = _read_sqlite(driver, attempt) if database.is_sqlite else _read(driver, database, attempt)
     return row is not None and row.state == journal.COMMITTED
 
 
@@ -179,7 +178,7 @@ def of_participant(database: Database, attempt: str, seconds: float) -> bool:
     """
     with session(database) as driver:
         locks.lock(driver, Wait(seconds))
-        return is_committed(driver, attempt)
+        return is_committed(driver, database, attempt)
 
 
 def in_each(configuration: Configuration, prepared: Prepared) -> dict[str, str]:
@@ -208,7 +207,7 @@ def _state_in(database: Database, attempt: str) -> str:
                 if cursor.fetchone()[0]:
                     return IN_DOUBT
         # What is no longer prepared has been committed by now, if at all.
-        return COMMITTED if is_committed(driver, attempt) else NOT_COMMITTED
+        return COMMITTED if is_committed(driver, database, attempt) else NOT_COMMITTED
 
 
 @contextmanager
@@ -234,15 +233,18 @@ def _awaited(database: Database, attempt: str, seconds: float) -> _Row | None:
     """The decider's row, once no other session may change it; LockedError if that takes longer than so many seconds."""
     wait = Wait(seconds)
     with session(database) as driver:
-        look = _look_in_sqlite if database.is_sqlite else _look
-        while (row := look(driver, attempt)) and not row.is_free:
+
+        def look() -> _Row | None:
+            return _look_in_sqlite(driver, attempt) if database.is_sqlite else _look(driver, database, attempt)
+
+        while (row := look()) and not row.is_free:
             wait.pause(lambda row=row: row.run)  # type: ignore[misc]
     return row
 
 
-def _look(driver: Driver, attempt: str) -> _Row | None:
+def _look(driver: Driver, database: Database, attempt: str) -> _Row | None:
     """The row, and whether it could be locked; the lock ends with the statement."""
-    row = _read(driver, attempt)
+    row = _read(driver, database, attempt)
     if row is None or row.state == journal.COMMITTED:
         return row
     with driver.cursor() as cursor:
@@ -258,12 +260,13 @@ def _look(driver: Driver, attempt: str) -> _Row | None:
             raise MigrationError(_STANDBY) from error
 
 
-def _read(driver: Driver, attempt: str) -> _Row | None:
+def _read(driver: Driver, database: Database, attempt: str) -> _Row | None:
     with driver.cursor() as cursor:
-        cursor.execute(_POSTGRESQL_JOURNAL)
-        exists, is_standby = cursor.fetchone()
+        place = places.enter_session(cursor, database.version_table)
+        cursor.execute("SELECT pg_is_in_recovery()")
+        [is_standby] = cursor.fetchone()
         found = None
-        if exists:
+        if place.journal_columns:
             cursor.execute(f"{_ROW} %s", [attempt])
             found = _row(cursor.fetchone())
         if is_standby and (found is None or found.state != journal.COMMITTED):

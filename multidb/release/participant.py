@@ -143,13 +143,13 @@ class Participant:
                 case Operation.COMMIT:
                     self._commit(attempt)
                 case Operation.COMMIT_PREPARED:
-                    recovery.finish_in(self.session.driver, attempt.gid(self.name), commit=True)
+                    recovery.finish_in(self.session.driver, self.database, attempt.gid(self.name), commit=True)
                     self._note_commit()
                 case Operation.ROLLBACK:
                     self._roll_back()
                 case Operation.ROLLBACK_PREPARED:
                     self._roll_back()
-                    recovery.finish_in(self.session.driver, attempt.gid(self.name), commit=False)
+                    recovery.finish_in(self.session.driver, self.database, attempt.gid(self.name), commit=False)
                 case Operation.CLOSE:
                     self.close()
         return None
@@ -296,7 +296,7 @@ class Participant:
         if self._missing_columns:
             with self._rolled_back_on_failure():
                 self.session.connection.begin()
-                journal.add_columns(self.session.connection, self._missing_columns)
+                journal.add_columns(self.session.connection, self.database, self._missing_columns)
                 self.session.commit()
             self._missing_columns = []
 
@@ -318,7 +318,7 @@ class Participant:
             row |= self._applying(attempt) | {"details": json.dumps(details)}
         with self._rolled_back_on_failure():
             self.session.connection.begin()
-            journal.insert(self.session.connection, row, exists=self._journal_exists)
+            journal.insert(self.session.connection, self.database, row, exists=self._journal_exists)
             self.session.commit()
         self._journal_exists = True
 
@@ -326,10 +326,10 @@ class Participant:
         connection = self.session.connection
         committed = journal.committed(self._after, time.monotonic() - started) | self._applying(attempt)
         if attempt.decides(self.name):  # the row was written as `begun`
-            journal.update(connection, attempt.id, committed)
+            journal.update(connection, self.database, attempt.id, committed)
         else:
             row = journal.row_of(self._run, attempt, self._before)
-            journal.insert(connection, row | committed, exists=self._journal_exists)
+            journal.insert(connection, self.database, row | committed, exists=self._journal_exists)
 
     @contextmanager
     def _rolled_back_on_failure(self) -> Iterator[None]:
@@ -351,7 +351,7 @@ class Participant:
         wanted = [(revision, upgrade) for revision, _, upgrade in files_of(self._stage(attempt).steps)]
         with self._rolled_back_on_failure():
             self.session.connection.begin()
-            rows = journal.rows(self.session.connection)
+            rows = journal.rows(self.session.connection, self.database)
             self._invalid_before = [] if self.database.is_sqlite else invalid_indexes(self.session.driver)
             self.session.end("ROLLBACK")
         newest = next((row for row in reversed(rows) if _moves(row) == wanted), None)

@@ -148,10 +148,10 @@ def finish(database: Database, gid: str, *, commit: bool, broken: float | None =
     with evidence.session(database) as driver:
         if broken is not None:
             locks.lock(driver, Wait(broken))
-        finish_in(driver, gid, commit=commit)
+        finish_in(driver, database, gid, commit=commit)
 
 
-def finish_in(driver: Driver, gid: str, *, commit: bool) -> None:
+def finish_in(driver: Driver, database: Database, gid: str, *, commit: bool) -> None:
     """As `finish`, over a given session that is in no transaction."""
     wait = Wait(_BUSY_TIMEOUT)
     while True:
@@ -161,7 +161,7 @@ def finish_in(driver: Driver, gid: str, *, commit: bool) -> None:
                     cursor.execute("SET synchronous_commit = local")
                 cursor.execute(f"{'COMMIT' if commit else 'ROLLBACK'} PREPARED %s", [gid])
         except psycopg2.errors.UndefinedObject:
-            _check_gone(driver, gid, commit=commit)
+            _check_gone(driver, database, gid, commit=commit)
             return
         except psycopg2.errors.InsufficientPrivilege as error:
             raise MigrationError(f"only {_owner_text(driver, gid)}, or a superuser, may finish it") from error
@@ -179,9 +179,9 @@ def _owner_text(driver: Driver, gid: str) -> str:
     return f"the role {found[0]}, which prepared it" if found else "the role that prepared it"
 
 
-def _check_gone(driver: Driver, gid: str, *, commit: bool) -> None:
+def _check_gone(driver: Driver, database: Database, gid: str, *, commit: bool) -> None:
     """Check in the database's own journal how another session has finished a transaction, if it was ever prepared."""
-    committed = evidence.is_committed(driver, gid.removeprefix(GID).partition(":")[0])
+    committed = evidence.is_committed(driver, database, gid.removeprefix(GID).partition(":")[0])
     if commit and not committed:
         raise GoneError(_GONE, committed=False)
     if committed and not commit:

@@ -227,7 +227,7 @@ def _replay(environment: Environment, probe: Probe, stages: Sequence[Stage], obs
 
     name, run, result = probe.database.name, Run("replay"), probe.result()
     driver = None if probe.database.is_sqlite else probe.take_connection()
-    plan = Plan(probe.database, (), tuple(stages))
+    plan = Plan(result.database, (), tuple(stages))
     participant = Participant(plan, result, driver, migrate, run, environment.settings)
     with closing(participant):
         connection = participant.session.connection

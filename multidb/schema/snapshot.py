@@ -57,14 +57,15 @@ def read(probe: Probe, seconds: float | None, *, for_revision: bool = False) -> 
     result.check_direct()
     with _locked(probe.connection, Wait(seconds, "lock_wait")) if seconds is not None else nullcontext():
         probe.start()
-        if probe.result().in_doubt:
+        result = probe.result()
+        if result.in_doubt:
             raise MigrationError("an interrupted run left it in doubt: `python -m multidb recover` first")
-        with reading(probe.database, probe.connection) as connection:
-            table = probe.database.version_table
+        with reading(result.database, probe.connection) as connection:
+            table = result.database.version_table
             options = {"version_table": table.name, "version_table_schema": table.schema}
             heads = MigrationContext.configure(connection, opts=options).get_current_heads()
             schema = dialect_of(connection, table, for_revision=for_revision).read(connection)
-            return Snapshot(probe.database, tuple(sorted(heads)), schema)
+            return Snapshot(result.database, tuple(sorted(heads)), schema)
 
 
 def read_all(probes: Sequence[Probe], seconds: float | None) -> list[Snapshot | Exception]:

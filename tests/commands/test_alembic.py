@@ -346,7 +346,7 @@ def _objects(project: Project, name: str) -> set[str]:
 
 def test_a_database_with_a_search_path_of_its_own_beside_others(few: Project) -> None:
     name = few.variables["USER_DB_URL"].rpartition("/")[2]
-    few.rows("user_db", "CREATE SCHEMA app")
+    few.rows("user_db", "DROP TABLE alembic_version, multidb_journal; CREATE SCHEMA app")
     few.rows("user_db", f"ALTER DATABASE {name} SET search_path = app")
     few.add_revision("auth_db", 2, "pass")
     few.done("-x", "jobs=1", "upgrade", "heads")

@@ -61,7 +61,7 @@ class Delayed:
 
 
 @contextmanager
-def delayed(url: str, held_back: str = "to_regclass") -> Iterator[Delayed]:
+def delayed(url: str, held_back: str = "pg_postmaster_start_time") -> Iterator[Delayed]:
     """A proxy in front of a database's server; unless told otherwise, every probe goes unanswered."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy = Delayed(url, held_back, listener.getsockname()[1])

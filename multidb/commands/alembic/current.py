@@ -56,7 +56,7 @@ def _details(environment: Environment, probe: Probe) -> tuple[list[str], bool]:
             captured_output(environment.config) as captured,
             connections.around(probe.database.url, lambda: probe.connection) as connection,
         ):
-            environment.request.work(heads, environment.configure_reading(probe.database, connection))
+            environment.request.work(heads, environment.configure_reading(probe.result().database, connection))
     except DatabaseNotAtHead:
         return [], False
     lines = captured.getvalue().splitlines()

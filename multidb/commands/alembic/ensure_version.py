@@ -1,13 +1,14 @@
 """`ensure_version`: create `alembic_version` where it is missing. It is no run: nothing is locked or recorded."""
 
+from dataclasses import replace
+
 import psycopg2
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from multidb import logs
 from multidb.config.configuration import Database
-from multidb.database import connections, quoting
-from multidb.errors import in_database
+from multidb.database import connections, places, quoting
+from multidb.errors import causes_of, in_database
 from multidb.logs import log
 from multidb.output import count_of
 from multidb.planning.environment import Environment
@@ -31,25 +32,30 @@ def run(environment: Environment, migrate: Migrate) -> None:
 
 def _ensure(environment: Environment, database: Database, migrate: Migrate) -> bool:
     """Whether the table was missing, and was created."""
-    table = database.version_table
     with connections.connect(database.url) as connection:
         with connection.begin():
-            if _exists(connection, database):
+            exists, database = _found(connection, database)
+            if exists:
                 return False
             if not database.is_sqlite:
                 seconds = environment.settings.limits(database.options).lock_timeout
                 connection.exec_driver_sql(f"SET lock_timeout = {seconds * 1000:.0f}")
-                if table.schema is not None:
-                    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoting.quoted(table.schema)}")
+                schema = database.version_table.schema
+                if schema is not None and not database.version_table.is_found:
+                    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoting.quoted(schema)}")
         try:
             with connection.begin():
                 migrate(database, connection)
-        except DBAPIError as error:
-            if not isinstance(error.orig, _ALREADY_EXISTS):
+        except Exception as error:
+            if not any(isinstance(cause, _ALREADY_EXISTS) for cause in causes_of(error)):
                 raise
             return False
     return True
 
 
-def _exists(connection: Connection, database: Database) -> bool:
-    return connection.dialect.has_table(connection, database.version_table.name, database.version_table.schema)
+def _found(connection: Connection, database: Database) -> tuple[bool, Database]:
+    """Whether the version table exists, and the database with the place of the table."""
+    if database.is_sqlite:
+        return connection.dialect.has_table(connection, database.version_table.name), database
+    place = places.enter(connection, database.version_table)
+    return place.has_versions, replace(database, version_table=place.version_table)

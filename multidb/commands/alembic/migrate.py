@@ -26,7 +26,7 @@ from multidb.errors import (
 from multidb.logs import for_database, log
 from multidb.output import count_of, print_safely
 from multidb.planning.environment import Environment
-from multidb.planning.plan import Plan
+from multidb.planning.plan import Plan, runs_file
 from multidb.release import coordinator, ending
 from multidb.release.coordinator import Coordinator, NontransactionalError, Outcome, State
 from multidb.release.executor import executor_for
@@ -89,6 +89,7 @@ def _run_once(
         if not locked.plans:
             log.info("nothing to do in %s", count_of(len(environment.databases), "database"))
             return
+        _check_places(locked.plans, locked.results)
         plans = sorted(locked.plans, key=lock_order)
         with ending.reported(run, plans, attempts):
             if settings.check_drift and environment.request.command not in ("stamp", "adopt"):
@@ -123,6 +124,22 @@ def _run_once(
             if interruption.received:
                 log.info("%s came after the commit decision: the run was completed", interruption.received)
             log.info("committed in %s", count_of(len(locked.plans), "database"))
+
+
+def _check_places(plans: Sequence[Plan], results: Mapping[str, ProbeResult]) -> None:
+    """Refuse a database whose search path does not reach the schema of its version table; warn if it begins elsewhere.
+
+    Where no revision is run, the search path does not matter.
+    """
+    running = [plan for plan in plans if any(runs_file(step) for stage in plan.stages for step in stage.steps)]
+    places = {plan.database.name: place for plan in running if (place := results[plan.database.name].place)}
+    errors = [MigrationError(place.obstacle, name) for name, place in places.items() if place.obstacle]
+    if errors:
+        raise joined(errors)
+    for name, place in places.items():
+        if place.warning:
+            with for_database(name):
+                log.warning("%s", place.warning)
 
 
 def _warn_of_empty_branches(environment: Environment) -> None:

@@ -1,7 +1,7 @@
 """The SQL that the queries of all kinds share.
 
-To run a kind's query in psql: BEGIN, then SETTINGS with 'alembic_version', '' and 'off' for `%s`, then SHARED with the
-query below it.
+To run a kind's query in psql: BEGIN, then SETTINGS with 'alembic_version', '', '' and 'off' for `%s`, then SHARED with
+the query below it.
 https://www.postgresql.org/docs/current/catalogs.html
 """
 
@@ -12,11 +12,12 @@ https://www.postgresql.org/docs/current/catalogs.html
 SETTINGS = """
 SAVEPOINT multidb_reading;
 SELECT set_config('multidb.version_table', %s, true), set_config('multidb.version_schema', %s, true),
-       set_config('multidb.for_revision', %s, true);
+       set_config('multidb.found_schema', %s, true), set_config('multidb.for_revision', %s, true);
 SELECT set_config('multidb.search_path', replace(replace(
            current_setting('search_path'), '"$user"', quote_ident(current_user)
        ), '$user', quote_ident(current_user)), true),
        set_config('multidb.default_schema', coalesce(
+           nullif(current_setting('multidb.found_schema'), ''),
            (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE c.oid IN (to_regclass('multidb_journal'), CASE current_setting('multidb.version_schema')
                             WHEN '' THEN to_regclass(quote_ident(current_setting('multidb.version_table'))) END)
@@ -27,6 +28,7 @@ SELECT set_config('search_path', CASE WHEN current_setting('multidb.for_revision
                                       THEN quote_ident(current_setting('multidb.default_schema')) ELSE '' END, true);
 SET LOCAL quote_all_identifiers = off; SET LOCAL datestyle = 'ISO';
 SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; SET LOCAL extra_float_digits = 1;
+SET LOCAL bytea_output = 'hex'; SET LOCAL standard_conforming_strings = on; SET LOCAL lc_monetary = 'C';
 SELECT current_setting('server_version_num')::int, (
     SELECT quote_ident(CASE WHEN r.rolsuper THEN pg_get_userbyid(d.datdba) ELSE r.rolname END)
     FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = current_database()

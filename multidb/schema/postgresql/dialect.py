@@ -78,7 +78,8 @@ class Postgresql:
         driver: Any = connection.connection.driver_connection
         with driver.cursor() as cursor:
             table = self.version_table
-            cursor.execute(SETTINGS, [table.name, table.schema or "", str(self.for_revision)])
+            own, found = ("", table.schema) if table.is_found else (table.schema, "")
+            cursor.execute(SETTINGS, [table.name, own or "", found or "", str(self.for_revision)])
             yield cursor, cursor.fetchone()
             cursor.execute(RESET)
 
