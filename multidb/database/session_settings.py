@@ -7,7 +7,7 @@ search path, is recorded where the others are.
 
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from multidb.database.connections import Driver
 from multidb.database.quoting import quoted
@@ -34,6 +34,16 @@ _DISCARD = """
     CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; DEALLOCATE ALL; DISCARD SEQUENCES; DISCARD TEMP;
     SET datestyle = 'ISO'
 """
+# Extensions may be in a schema of their own, as on hosted platforms, and revisions name their types without it.
+_WITH_EXTENSIONS = """
+    SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(
+        ', ', pg_catalog.current_setting('search_path'), pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(n.nspname), ', ')
+    ), false)
+    FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = ANY (%s) AND n.nspname <> ALL (pg_catalog.current_schemas(true))
+      AND pg_catalog.current_schema() IS NOT NULL  -- tables would be created there
+    HAVING pg_catalog.count(*) > 0
+"""
 # Of SQLite, each with the statement's form; inside a transaction the last two can't be changed, not by a revision
 # either. https://sqlite.org/pragma.html
 _PRAGMAS = (
@@ -45,11 +55,12 @@ _TEMPORARY = "SELECT type, name FROM sqlite_temp_master WHERE type IN ('table', 
 _OUTSIDE_TRANSACTIONS = ("foreign_keys", "synchronous")
 
 
-def restore(driver: Driver, lock_timeout: float, statement_timeout: float) -> None:
+def restore(driver: Driver, lock_timeout: float, statement_timeout: float, extensions: Sequence[str]) -> None:
     """Give a PostgreSQL session the settings that it had at first, and the timeouts, in seconds, of the run.
 
-    The role's and the database's own settings are kept, and those of the connection. Temporary tables, cursors and
-    prepared statements are dropped: where each revision has a session of its own, the next one does not find them.
+    The role's and the database's own settings are kept, and those of the connection; the schemas of the extensions are
+    last in the search path, if they are not there already. Temporary tables, cursors and prepared statements are
+    dropped: where each revision has a session of its own, the next one does not find them.
 
     Raises:
         psycopg2.Error: the transaction has failed, or the session is broken.
@@ -58,6 +69,8 @@ def restore(driver: Driver, lock_timeout: float, statement_timeout: float) -> No
     limits = "; ".join(f"SET {name} = {math.ceil(value * 1000)}" for name, value in timeouts.items())
     with driver.cursor() as cursor:
         cursor.execute(f"{_DISCARD}; {LOCK_HOLDER}; {limits}")
+        if extensions:
+            cursor.execute(_WITH_EXTENSIONS, [list(extensions)])
 
 
 def pragmas_of(driver: sqlite3.Connection) -> dict[str, int]:

@@ -140,7 +140,8 @@ class Session:
         if isinstance(self.driver, sqlite3.Connection):
             session_settings.restore_pragmas(self.driver, self._pragmas)
         else:
-            session_settings.restore(self.driver, self._limits.lock_timeout, self._limits.statement_timeout)
+            limits, extensions = self._limits, self.database.extensions
+            session_settings.restore(self.driver, limits.lock_timeout, limits.statement_timeout, extensions)
 
     def verify(self) -> None:
         """Detect what a commit would refuse, while everything can still be rolled back.

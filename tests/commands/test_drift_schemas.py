@@ -63,12 +63,16 @@ def test_no_sql_drops_an_alembic_version_or_a_journal_in_whatever_schema(clean: 
     assert drift(clean) == ["schema tenant is not in auth_0001", "DROP TABLE tenant.orders;"]
 
 
-def test_postgis_in_a_schema_of_its_own_is_no_drift(clean: Project, postgres: Postgres) -> None:
+@pytest.mark.parametrize("is_in_path", [True, False])
+def test_postgis_in_a_schema_of_its_own_migrates_and_is_no_drift(
+    clean: Project, postgres: Postgres, *, is_in_path: bool
+) -> None:
     name = unique()
     postgres.clone("template_empty", name)
     postgres.as_admin("CREATE SCHEMA extensions; GRANT USAGE ON SCHEMA extensions TO PUBLIC", name)
     postgres.as_admin("CREATE EXTENSION postgis SCHEMA extensions; CREATE EXTENSION citext SCHEMA extensions", name)
-    postgres.as_admin(f'ALTER DATABASE {name} SET search_path = "$user", public, extensions', name)
+    if is_in_path:
+        postgres.as_admin(f'ALTER DATABASE {name} SET search_path = "$user", public, extensions', name)
     project = Project.copied(clean.root.parent / "location", clean.variables, ["location_db"])
     project.variables["LOCATION_DB_URL"] = postgres.url(name)
     project.done("upgrade", "heads")
