@@ -52,7 +52,8 @@ def connect_arguments(url: URL, run: str = "") -> dict[str, Any]:
     """The arguments of `psycopg2.connect`, with our defaults where the URL says nothing."""
     arguments = _DEFAULTS | {"application_name": application_name(run)}
     arguments.update(url.get_dialect()().create_connect_args(url)[1])
-    return arguments
+    # Whatever the URL, PGCLIENTENCODING or the role say: names and errors of any language are written to the journal.
+    return arguments | {"client_encoding": "utf8"}
 
 
 def retry_pauses() -> Iterator[float]:

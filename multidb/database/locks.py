@@ -21,11 +21,12 @@ _POLL_INTERVAL = 0.1  # seconds, randomised
 HIDDEN = "whose state is hidden from this role: GRANT pg_read_all_stats shows it"
 """What a message says about a session of another role, of which the server shows only process number and names."""
 _HOLDER = """
-    SELECT a.pid, a.usename, a.application_name, coalesce(a.client_hostname, host(a.client_addr), 'the server itself'),
-           to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'), a.wait_event
+    SELECT a.pid, a.usename, a.application_name,
+           coalesce(a.client_hostname, pg_catalog.host(a.client_addr), 'the server itself'),
+           pg_catalog.to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'), a.wait_event
     FROM pg_locks l JOIN pg_stat_activity a USING (pid)
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = pg_catalog.current_database())
       AND l.classid::bigint = %s AND l.objid::bigint = %s
 """
 
@@ -112,12 +113,12 @@ def lock(driver: Driver, wait: Wait) -> None:
 def unlock(driver: Driver) -> None:
     """Give back every advisory lock that a PostgreSQL session holds."""
     with driver.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_unlock_all()")
+        cursor.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
 
 
 def _try(driver: Driver) -> bool:
     with driver.cursor() as cursor:
-        cursor.execute(f"{LOCK_HOLDER}; SELECT pg_try_advisory_lock(%s)", [KEY])
+        cursor.execute(f"{LOCK_HOLDER}; SELECT pg_catalog.pg_try_advisory_lock(%s)", [KEY])
         return bool(cursor.fetchone()[0])
 
 

@@ -36,12 +36,13 @@ _HOLDER = f"""
     WHERE j.attempt = %s AND l.locktype = 'transactionid' AND l.granted
 """  # noqa: S608 - ours
 _PREPARED = """
-    SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database() AND starts_with(gid, %s)
+    SELECT pg_catalog.count(*) FROM pg_prepared_xacts
+    WHERE database = pg_catalog.current_database() AND pg_catalog.starts_with(gid, %s)
 """
 # The timeout also ends a wait for a synchronous standby: what is finished here has been decided durably before.
 _SETTINGS = """
     SET lock_timeout = '5s'; SET statement_timeout = '15s'; SET default_transaction_isolation = 'read committed';
-    SELECT pg_backend_pid()
+    SELECT pg_catalog.pg_backend_pid()
 """
 _WRITER = "another process that writes to the file"
 _STANDBY = "it takes no writes, as a standby does not, and may lack what the primary has: use the URL of the primary"
@@ -263,7 +264,7 @@ def _look(driver: Driver, database: Database, attempt: str) -> _Row | None:
 def _read(driver: Driver, database: Database, attempt: str) -> _Row | None:
     with driver.cursor() as cursor:
         place = places.enter_session(cursor, database.version_table)
-        cursor.execute("SELECT pg_is_in_recovery()")
+        cursor.execute("SELECT pg_catalog.pg_is_in_recovery()")
         [is_standby] = cursor.fetchone()
         found = None
         if place.journal_columns:

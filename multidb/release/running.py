@@ -16,13 +16,13 @@ _LONGEST_WRITE = 1.0  # seconds that another process than a run may write to an 
 _IS_RUNNING = """
     SELECT EXISTS (
         SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND starts_with(application_name, %(session)s)
+        WHERE datname = pg_catalog.current_database() AND pg_catalog.starts_with(application_name, %(session)s)
     ) OR EXISTS (
         SELECT FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = pg_catalog.current_database())
           AND l.classid::bigint = %(class)s AND l.objid::bigint = %(object)s
-          AND NOT starts_with(coalesce(a.application_name, ''), 'multidb')
+          AND NOT pg_catalog.starts_with(coalesce(a.application_name, ''), 'multidb')
     )
 """
 
