@@ -12,8 +12,8 @@ from psycopg2 import extensions
 from multidb.errors import MigrationError
 
 
-class PostgresqlConnection(extensions.connection):
-    """A session on PostgreSQL.
+class _Held:
+    """A driver's connection whose session may be held.
 
     Attributes:
         is_held: whether a run holds the session: `close` does nothing then.
@@ -22,17 +22,21 @@ class PostgresqlConnection(extensions.connection):
 
     is_held = keeps_transaction = False
 
-    def commit(self) -> None:
+    def commit(self: Any) -> None:
         if not self.keeps_transaction:
-            super().commit()
+            super().commit()  # type: ignore[misc] # of the driver's connection, which is the other base
 
-    def rollback(self) -> None:
+    def rollback(self: Any) -> None:
         if not self.keeps_transaction:
-            super().rollback()
+            super().rollback()  # type: ignore[misc] # as above
 
-    def close(self) -> None:
+    def close(self: Any) -> None:
         if not self.is_held:
-            super().close()
+            super().close()  # type: ignore[misc] # as above
+
+
+class PostgresqlConnection(_Held, extensions.connection):
+    """A session on PostgreSQL."""
 
     def cursor(  # type: ignore[override]  # the driver's types have three
         self, name: str | None = None, *arguments: Any, **options: Any
@@ -100,19 +104,5 @@ class ServerSideCursor(extensions.cursor):
         super().execute(f"FETCH FORWARD {number} FROM {self.server_name}")
 
 
-class SqliteConnection(sqlite3.Connection):
-    """A connection to an SQLite file; the attributes are those of PostgresqlConnection."""
-
-    is_held = keeps_transaction = False
-
-    def commit(self) -> None:
-        if not self.keeps_transaction:
-            super().commit()
-
-    def rollback(self) -> None:
-        if not self.keeps_transaction:
-            super().rollback()
-
-    def close(self) -> None:
-        if not self.is_held:
-            super().close()
+class SqliteConnection(_Held, sqlite3.Connection):
+    """A connection to an SQLite file."""

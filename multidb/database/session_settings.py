@@ -37,7 +37,8 @@ _DISCARD = """
 # Extensions may be in a schema of their own, as on hosted platforms, and revisions name their types without it.
 _WITH_EXTENSIONS = """
     SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(
-        ', ', pg_catalog.current_setting('search_path'), pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(n.nspname), ', ')
+        ', ', pg_catalog.current_setting('search_path'),
+        pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(n.nspname), ', ')
     ), false)
     FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
     WHERE e.extname = ANY (%s) AND n.nspname <> ALL (pg_catalog.current_schemas(true))
