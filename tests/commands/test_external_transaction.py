@@ -51,7 +51,8 @@ def test_it_runs_in_the_callers_transaction_and_commits_nothing(calling: Project
     looks = """
     print(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
     print(connection.execute(text("SELECT to_regclass('multidb_journal'), count(*) FROM users")).one())
-    print(connection.execute(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")).scalar())
+    of_this_session = "WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    print(connection.execute(text(f"SELECT count(*) FROM pg_locks {of_this_session}")).scalar())
     transaction.rollback()
 with engine.connect() as connection:
     print(connection.execute(text("SELECT to_regclass('users')")).scalar())

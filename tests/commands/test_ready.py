@@ -69,10 +69,12 @@ def test_older_than_the_files_is_not_newer(pair: Project) -> None:
     assert "is at auth_0001 and not at auth_0002" in pair.multidb("ready", "auth_db", "--newer", "--timeout", "0").error
 
 
-def test_a_sqlite_file_that_does_not_exist_is_at_base(few: Project) -> None:
-    (few.root / "investment.db").unlink()
+def test_an_empty_sqlite_file_is_at_base_and_a_missing_one_an_error(few: Project) -> None:
+    (few.root / "investment.db").write_bytes(b"")
     error = few.multidb("ready", "investment_db", "--timeout", "0").error
     assert "investment_db is at <base> and not at investment_0001" in error
+    (few.root / "investment.db").unlink()
+    assert "there is no file " in few.multidb("ready", "investment_db", "--timeout", "0").error
     assert not (few.root / "investment.db").exists()
 
 

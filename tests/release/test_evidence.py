@@ -91,7 +91,7 @@ def assert_no_sql(project: Project, *names: str) -> Result:
     assert status.code == 3, status
     assert "PREPARED '" not in status.out
     for each in json.loads(project.multidb("status", "--json", *names).out):
-        for found in each["in_doubt"]:
+        for found in each["in_doubt"] or ():
             assert (found["sql"], found["choice"], found["decided"]) == (None, None, None)
     return status
 

@@ -61,6 +61,7 @@ def test_slots_that_others_have_taken_do_not_count(fragile: Project, another: Po
 
 def test_two_sqlite_files_cannot_be_two_phase(migrated: Project) -> None:
     migrated.variables["AUTH_DB_URL"] = "sqlite:///auth.db"
+    (migrated.root / "auth.db").touch()
     migrated.add_revision("investment_db", 2, "pass")
     refused = migrated.alembic("-x", "two_phase=required", "upgrade", "heads").error
     assert "auth_db and investment_db are both on SQLite" in refused
