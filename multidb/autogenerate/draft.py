@@ -85,6 +85,10 @@ def _learns(
             }
         elif failure.piece.is_alembics:
             choice.rejected |= failure.piece.keys
+        else:  # perhaps because of what an operation does beside what it is for, such as drop the CHECK of a type
+            keys = [piece.keys for piece in draft.pieces if piece.is_alembics]
+            near = [each for each in keys if _tables(each) & _tables(failure.piece.keys)]
+            choice.rejected |= {key for each in near or keys for key in each}
     else:
         wrong = {change.key for change in draft.left}
         used = [piece for piece in draft.pieces if piece.is_alembics and piece.keys & wrong]
@@ -95,6 +99,11 @@ def _learns(
         tables = {each.table for each in operations if each.keys & choice.rejected}
         choice.rejected |= {key for each in operations if each.table in tables for key in each.keys}
     return before != (len(choice.rejected), len(choice.replaced), len(choice.rest))
+
+
+def _tables(keys: Collection[Key]) -> set[str]:
+    """The names of the tables that objects are, or are in."""
+    return {name if kind == "table" else name.rpartition(".")[0].rpartition(" ")[2] for kind, name in keys}
 
 
 def _enums_of(piece: Piece, todo: Sequence[Change], wanted: Schema) -> set[Key]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Self
 
-from multidb.schema.difference import EXTRA, HARMLESS, Difference
+from multidb.schema.difference import EXTRA, HARMLESS, Difference, Stage, Statement
 from multidb.schema.objects import Sides
 from multidb.schema.postgresql.base import OwnedObject
 from multidb.schema.postgresql.column import Column
@@ -64,6 +64,16 @@ class Table(OwnedObject):
         text += f" PARTITION BY {self.partitioned}" if self.partitioned else ""
         text += f" WITH ({', '.join(self.storage)})" if self.storage else ""
         return [text, *(statement for column in columns for statement in column.not_valid)]
+
+    def change(self, live: Self, attribute: str, sides: Sides) -> list[Statement]:
+        if attribute != "inherits":
+            return super().change(live, attribute, sides)
+        # A child has all columns of its parent.
+        first, after_columns = (Stage.DETACH, 0), (Stage.DEPENDENT, 0)
+        return [
+            Statement(first if " NO INHERIT " in text else after_columns, text)
+            for text in self.alteration(live, attribute) or ()
+        ]
 
     def alteration(self, live: Self, attribute: str) -> list[str] | None:
         alter = f"ALTER TABLE {live.identifier}"
