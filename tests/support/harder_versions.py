@@ -156,6 +156,9 @@ table(
 )
 table("parted", *v([Column("day", Date)], []), **v({}, {"postgresql_with": {"fillfactor": 60}}))
 
+unnative = Enum(*v(["x"], ["x", "yy"]), native_enum=False, create_constraint=True, name="unnative_check")
+table("unnative", Column("a", unnative))
+
 # Tables that only one version has
 if VERSION == 1:
     table("gone_a", Column("a", Enum("x", name="gone_state")), Column("b", Integer, index=True))
