@@ -165,13 +165,23 @@ def test_a_batch_hands_its_operations_to_the_function_that_applies_them() -> Non
     applied: list[alembic_internals.Batch] = []
     described = Table("t", MetaData(), Column("a", Text), CheckConstraint("a <> 'x'", name="ck"))
     with create_engine("sqlite://").connect() as connection:
+        described.create(connection)
+        connection.commit()
         op = Operations(MigrationContext.configure(connection))
-        with alembic_internals.batches_applied_by("sqlite", applied.append):
+
+        def apply(batch: alembic_internals.Batch) -> None:
+            assert connection.in_transaction()
+            applied.append(batch)
+
+        with alembic_internals.batches_applied_by("sqlite", apply):
             with op.batch_alter_table("t", copy_from=described, recreate="always") as batch:
                 batch.alter_column("a", new_column_name="b", type_=Boolean(create_constraint=True), nullable=False)
                 batch.drop_constraint("ck")
-            with pytest.raises(OperationalError), op.batch_alter_table("t") as batch:  # in place, by Alembic
+            with pytest.raises(OperationalError), op.batch_alter_table("no") as batch:  # in place, by Alembic
                 batch.create_index("i", ["a"])
+        assert not connection.in_transaction()  # the batch had one of its own
+        with op.batch_alter_table("t", copy_from=described, recreate="always") as batch:  # Alembic's own again
+            batch.drop_constraint("ck")
     [found] = applied
     names = [name for name, _, _ in found.operations]
     assert names == ["alter_column", "add_constraint", "drop_constraint"]

@@ -239,6 +239,12 @@ def test_what_stops_working_because_of_a_batch_has_to_be_replaced_in_the_revisio
             pass
 
 
+def test_what_did_not_work_before_a_batch_does_not_prevent_it() -> None:
+    script = "CREATE TABLE t (a, length, CHECK (length(a) > 0)); CREATE VIEW broken AS SELECT * FROM nowhere"
+    with revised(script, batch("t", lambda b: b.drop_column("length"))) as database:
+        assert database.texts["t"] == "CREATE TABLE t (a, CHECK (length(a) > 0))"
+
+
 def test_a_view_that_names_a_dropped_column_in_double_quotes_does_not_become_a_text() -> None:
     script = 'CREATE TABLE t (a, "Created"); CREATE VIEW v AS SELECT "Created" FROM t; CREATE VIEW w AS SELECT * FROM v'
     drop = batch("t", lambda b: b.drop_column("Created"))
