@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event
 
 from multidb.config.configuration import Database
 from multidb.config.settings import Settings
@@ -301,12 +301,17 @@ class Participant:
             self._missing_columns = []
 
     def _create_version_schema(self) -> None:
-        """Create the schema of the version table, if that is to be in one that is missing; Alembic would not."""
-        schema = self.database.version_table.schema
-        if schema is not None:
-            found = self.session.connection.execute(text("SELECT to_regnamespace(:name)"), {"name": quoted(schema)})
-            if found.scalar() is None:
-                self.session.connection.exec_driver_sql(f"CREATE SCHEMA {quoted(schema)}")
+        """Create the schema of the version table, if that is to be in one that is missing; Alembic would not.
+
+        By the driver: SQLAlchemy would begin a transaction, which an `autocommit_block()` takes for a caller's.
+        """
+        table = self.database.version_table
+        if table.schema is None or table.is_found:
+            return
+        with self.session.driver.cursor() as cursor:
+            cursor.execute("SELECT pg_catalog.to_regnamespace(%s) IS NULL", [quoted(table.schema)])
+            if cursor.fetchone()[0]:
+                cursor.execute(f"CREATE SCHEMA {quoted(table.schema)}")
 
     def _write_begun(self, attempt: Attempt) -> None:
         """Commit the row `begun`. Only statements outside a transaction may stay without its becoming `committed`."""

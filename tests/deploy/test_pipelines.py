@@ -181,6 +181,7 @@ def test_a_pull_request_without_a_new_revision_passes_and_connects_to_no_named_d
 def production(repository: Project, platform: Postgres, tmp_path: Path) -> Project:
     """What the release job sees: a server with the databases, and its name for the release."""
     server = make_url(platform.role_url)
+    (tmp_path / "investment.db").touch()
     repository.variables |= {
         "DATABASE_SERVER_URL": f"postgresql://neighbor:{server.password}@{server.host}:{server.port}",
         "INVESTMENT_DB_URL": f"sqlite:///{tmp_path}/investment.db",
