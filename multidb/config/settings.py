@@ -1,5 +1,6 @@
 """The settings of a run: from databases.yaml for all databases or for one, and from `-x` for one run."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,12 @@ class Limits:
 
     lock_timeout: float
     statement_timeout: float
+
+    @property
+    def statements(self) -> list[str]:
+        """The statements that set both in a session on PostgreSQL, which rounds them up to milliseconds."""
+        seconds = {"lock_timeout": self.lock_timeout, "statement_timeout": self.statement_timeout}
+        return [f"SET {name} = {math.ceil(value * 1000)}" for name, value in seconds.items()]
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ revisions make the same schema in one run as in two, and a baseline that was wri
 search path, is recorded where the others are.
 """
 
-import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 
+from multidb.config.settings import Limits
 from multidb.database.connections import Driver
 from multidb.database.quoting import quoted
 
@@ -56,8 +56,8 @@ _TEMPORARY = "SELECT type, name FROM sqlite_temp_master WHERE type IN ('table', 
 _OUTSIDE_TRANSACTIONS = ("foreign_keys", "synchronous")
 
 
-def restore(driver: Driver, lock_timeout: float, statement_timeout: float, extensions: Sequence[str]) -> None:
-    """Give a PostgreSQL session the settings that it had at first, and the timeouts, in seconds, of the run.
+def restore(driver: Driver, limits: Limits, extensions: Sequence[str]) -> None:
+    """Give a PostgreSQL session the settings that it had at first, and the limits of the run.
 
     The role's and the database's own settings are kept, and those of the connection; the schemas of the extensions are
     last in the search path, if they are not there already. Temporary tables, cursors and prepared statements are
@@ -66,10 +66,8 @@ def restore(driver: Driver, lock_timeout: float, statement_timeout: float, exten
     Raises:
         psycopg2.Error: the transaction has failed, or the session is broken.
     """
-    timeouts = {"lock_timeout": lock_timeout, "statement_timeout": statement_timeout}
-    limits = "; ".join(f"SET {name} = {math.ceil(value * 1000)}" for name, value in timeouts.items())
     with driver.cursor() as cursor:
-        cursor.execute(f"{_DISCARD}; {LOCK_HOLDER}; {limits}")
+        cursor.execute("; ".join([_DISCARD, LOCK_HOLDER, *limits.statements]))
         if extensions:
             cursor.execute(_WITH_EXTENSIONS, [list(extensions)])
 

@@ -140,8 +140,7 @@ class Session:
         if isinstance(self.driver, sqlite3.Connection):
             session_settings.restore_pragmas(self.driver, self._pragmas)
         else:
-            limits, extensions = self._limits, self.database.extensions
-            session_settings.restore(self.driver, limits.lock_timeout, limits.statement_timeout, extensions)
+            session_settings.restore(self.driver, self._limits, self.database.extensions)
 
     def verify(self) -> None:
         """Detect what a commit would refuse, while everything can still be rolled back.

@@ -1,7 +1,6 @@
 """`--sql`: write the SQL of a command as scripts for psql and sqlite3."""
 
 import io
-import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -74,9 +73,8 @@ class SqlScript:
 
     def _timeouts(self) -> list[str]:
         """Limits as a run has them: a script that waits for a lock makes everything behind it wait, too."""
-        limits = self.environment.settings.limits(self.database.options)
-        seconds = {"lock_timeout": limits.lock_timeout, "statement_timeout": limits.statement_timeout}
-        return [f"SET {name} = {math.ceil(value * 1000)}" for name, value in seconds.items() if value]
+        statements = self.environment.settings.limits(self.database.options).statements
+        return [each for each in statements if not each.endswith("= 0")]  # which is a session's own default
 
     def _guarded(self, work: Work) -> Work:
         """Alembic's work, behind a statement that stops the script where the database is at another revision."""
