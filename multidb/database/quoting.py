@@ -6,7 +6,7 @@ from multidb.config.configuration import VersionTable
 
 # Before a comment, what may contain the characters that begin one: texts, names, dollar-quoted texts.
 _COMMENTS = re.compile(
-    r"""([eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$.*?\$\2\$)"""
+    r"""((?P<text>[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|"(?:[^"]|"")*")"""
     r"""|--[^\n]*|/\*(?:[^/*]|/(?!\*)|\*(?!/)|/\*.*?\*/)*\*/""",
     re.DOTALL,
 )
@@ -15,6 +15,11 @@ _COMMENTS = re.compile(
 def without_comments(statement: str) -> str:
     """A statement with a space for each of its comments; one comment may have others in it."""
     return _COMMENTS.sub(lambda match: match[1] or " ", statement)
+
+
+def without_texts(statement: str) -> str:
+    """A statement with an empty text for each of its texts, and a space for each of its comments."""
+    return _COMMENTS.sub(lambda match: "''" if match["text"] else match[1] or " ", statement)
 
 
 def ends_in_comment(statement: str) -> bool:

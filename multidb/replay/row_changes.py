@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 from multidb.config.configuration import VersionTable
 from multidb.database import journal
-from multidb.database.quoting import without_comments
+from multidb.database.quoting import without_texts
 
-_TEXTS = re.compile(r"""'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$""", re.DOTALL)
 _ROWS = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|MERGE|REPLACE|TRUNCATE|COPY|DO|CALL|EXECUTE)\b", re.IGNORECASE)
 _QUERY = re.compile(r"\s*\(?\s*(?:SELECT|WITH|TABLE|VALUES)\b", re.IGNORECASE)
 # A query of the catalogs, and a call of a function that is the server's own.
@@ -27,7 +26,7 @@ def touches_rows(text: str, version_table: VersionTable) -> bool:
 
 def _statements(text: str) -> Iterator[str]:
     """The statements of a text, without comments, and without what texts and bodies of functions contain."""
-    return (each for each in _TEXTS.sub("''", without_comments(text)).split(";") if each.strip())
+    return (each for each in without_texts(text).split(";") if each.strip())
 
 
 def _touches_rows(statement: str, version_table: VersionTable) -> bool:
