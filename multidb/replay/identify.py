@@ -1,6 +1,6 @@
 """Identify live databases: find the position of its branch that each equals, or comes nearest to."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -92,10 +92,12 @@ def identify(
                 name,
             )
             continue
-        match = _nearest(live, own, branches[name])
+        match = _nearest(live, own)
+        touching = _between(branches[name], [match.position, *match.equal_positions], own.row_revisions)
         claim = _claim(live, match, found)
         counted = snapshot.count_violations(probes[name], match.differences)
-        identified[name] = Identification(live, replace(match, differences=counted), claim)
+        match = replace(match, differences=counted, row_revisions=touching)
+        identified[name] = Identification(live, match, claim)
     for name, schemas in found.items():
         if isinstance(schemas, MigrationError) and name not in unknown:
             print_line(f"{explain(schemas)}; whether these databases are {name}'s is therefore unknown")
@@ -143,7 +145,7 @@ def _requests(
     return requests
 
 
-def _nearest(live: Snapshot, schemas: Mapping[Position, Schema], branch: Branch | None = None) -> Match:
+def _nearest(live: Snapshot, schemas: Mapping[Position, Schema]) -> Match:
     """The position that a live database equals, or is nearest to.
 
     Of several with the same schema it is the earliest. If a former project has recorded a revision, it is the latest:
@@ -157,15 +159,14 @@ def _nearest(live: Snapshot, schemas: Mapping[Position, Schema], branch: Branch 
     equal = [first, *(each for each in others if not distance(schemas[each], schema))]
     nearest = equal[-1] if live.heads else first
     found = differences(schema, live.schema, revisions_text(nearest), ignored)
-    others = [position for position in equal if position != nearest]
-    touching = _between(branch, first, equal, schemas.row_revisions) if branch and isinstance(schemas, Schemas) else ()
-    return Match(nearest, schema, found, least, others, touching)
+    return Match(nearest, schema, found, least, [position for position in equal if position != nearest])
 
 
-def _between(branch: Branch, first: Position, equal: Sequence[Position], revisions: Iterable[str]) -> list[str]:
-    """Those of some revisions that are in one of several positions of a branch, and not in the first one."""
-    found = set().union(*map(branch.ancestors, equal)) - branch.ancestors(first)
-    return [revision for revision in branch.files if revision in found.intersection(revisions)]
+def _between(branch: Branch, positions: Iterable[Position], revisions: Collection[str]) -> list[str]:
+    """Those of some revisions that have been applied at some of several positions, and not at all of them."""
+    applied = [branch.ancestors(position) for position in positions]
+    found = set[str]().union(*applied) - applied[0].intersection(*applied)
+    return [revision for revision in branch.files if revision in found and revision in revisions]
 
 
 def _claim(live: Snapshot, own: Match, found: Mapping[str, Schemas | MigrationError]) -> str | None:
