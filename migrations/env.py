@@ -37,7 +37,6 @@ def run_migrations_offline(environment: Environment) -> None:
 
 def run_migrations_online(environment: Environment) -> None:
     """Migrate every database that has work: all of them, or none."""
-    from multidb.commands.alembic import ensure_version, external_transaction, migrate
 
     def run_migrations(database: Database, connection: Connection, **options: Any) -> None:
         with environment.working_on(database.name):
@@ -45,10 +44,16 @@ def run_migrations_online(environment: Environment) -> None:
             context.run_migrations()
 
     if environment.connection is not None:
+        from multidb.commands.alembic import external_transaction
+
         external_transaction.run(environment, environment.connection, run_migrations)
     elif environment.request.command == "ensure_version":
+        from multidb.commands.alembic import ensure_version
+
         ensure_version.run(environment, run_migrations)
     else:
+        from multidb.commands.alembic import migrate
+
         migrate.run(environment, run_migrations)
 
 

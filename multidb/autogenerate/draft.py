@@ -1,7 +1,7 @@
 """The drafts of a revision: for each object that differs, Alembic's operations or DDL, whichever holds when it is run.
 
 Alembic's operations are what a person would write, so they come first. Where they fail, or leave their object different
-from what is wanted, its DDL is written instead: all of it, so that no file makes something wrong and then mends it.
+from what is wanted, its DDL is written instead: all of it, so that no file makes something wrong and then repairs it.
 """
 
 from collections.abc import Callable, Collection, Sequence

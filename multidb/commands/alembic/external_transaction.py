@@ -10,6 +10,7 @@ from alembic import context
 from sqlalchemy import Connection, event
 
 from multidb.config.configuration import Database
+from multidb.database.connections import driver_of
 from multidb.database.probe import ProbeResult
 from multidb.errors import MigrationError
 from multidb.planning import planner
@@ -56,12 +57,10 @@ def _database(environment: Environment, connection: Connection) -> Database:
             f"name the one, as in {environment.selected[0]}@head, or by cmd_opts=Namespace(x=['db=NAME'])"
         )
     [name] = environment.selected
-    driver = connection.connection.driver_connection
-    if getattr(driver, "autocommit", False) is True or connection.get_execution_options().get("isolation_level") == (
-        "AUTOCOMMIT"
-    ):
-        raise MigrationError("the connection is in autocommit, so that a failure would stay half-done: begin a "
-                             "transaction", name)  # fmt: skip
+    level = connection.get_execution_options().get("isolation_level")
+    if level == "AUTOCOMMIT" or getattr(driver_of(connection), "autocommit", False) is True:
+        text = "the connection is in autocommit, so that a failure would stay half-done: begin a transaction"
+        raise MigrationError(text, name)
     return environment.configuration.database_at(name, connection.engine.url)
 
 
