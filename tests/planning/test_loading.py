@@ -20,7 +20,8 @@ def broken(few: Project) -> Project:
 
 
 @pytest.mark.parametrize("command_line", ["current", "check", "history -i", "show current"])
-def test_a_command_shows_the_other_databases(broken: Project, command_line: str) -> None:
+def test_a_command_shows_the_other_databases(broken: Project, postgres: Postgres, command_line: str) -> None:
+    broken.variables |= postgres.scratch  # `check` would leave a private server behind
     result = broken.alembic(*command_line.split())
     assert f"user_db          FAILED: {REASON}" in result.out
     assert result.error.startswith("error: user_db: could not be ")
