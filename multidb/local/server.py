@@ -147,6 +147,10 @@ class Server:
             link = self.folder / "postgres"
             link.unlink(missing_ok=True)
             link.symlink_to(elsewhere)
+            if self.is_made:  # of a checkout at this path that is gone, and its passwords with it
+                with suppress(MigrationError):
+                    self.stop()
+                shutil.rmtree(self.data)
         else:
             self.home.mkdir(exist_ok=True)
             self._own(self.home)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -114,6 +115,15 @@ def test_the_files_of_a_killed_first_start_are_replaced(clone: Project) -> None:
     data = (clone.root / ".local/postgres/data").resolve()
     data.rename(data.with_name("data.part"))
     assert clone.run("bin/up").out.count("created database") == 9
+
+
+def test_a_clone_at_the_path_of_a_deleted_one_begins_with_new_databases(clone: Project) -> None:
+    """The deleted clone's server still runs, and its files may be outside of the clone."""
+    clone.run("bin/up")
+    shutil.rmtree(clone.root / ".local")
+    result = clone.run("bin/up")
+    assert result.out.count("created database") == 9, result
+    assert len(_servers(clone.root / ".local/postgres/data")) == 1
 
 
 def test_down_without_the_venv_does_not_pretend(clone: Project) -> None:
