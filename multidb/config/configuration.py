@@ -5,7 +5,7 @@ password that was not escaped.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from multidb.config import settings, urls
-from multidb.errors import ConfigError
+from multidb.config.policy import Policy, PolicyEntry
+from multidb.errors import ConfigError, nearest
 
 # The URL of the server of every database that has no URL of its own.
 SERVER_VARIABLE = "DATABASE_SERVER_URL"
@@ -80,6 +81,7 @@ class Entry:
     ignored: tuple[str, ...]
     version_table: VersionTable = DEFAULT_VERSION_TABLE
     naming_convention: Mapping[str, str] = field(default_factory=dict)
+    policy: PolicyEntry = field(default_factory=PolicyEntry)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Configuration:
     options: Mapping[str, Any] = field(default_factory=dict)
     scratch: Scalar | None = None
     ignored: tuple[str, ...] = ()
+    policy: PolicyEntry = field(default_factory=PolicyEntry)  # of all databases
 
     @property
     def names(self) -> list[str]:
@@ -139,6 +142,23 @@ class Configuration:
         ignored = (*self.ignored, *entry.ignored)
         options = entry.extensions, entry.options, ignored, entry.version_table, entry.naming_convention
         return Database(name, url, entry.models, *options)
+
+    def policy_of(self, name: str, rules: Collection[str]) -> Policy:
+        """The policy of a database's plans.
+
+        Args:
+            rules: the ids of the rules that there are.
+
+        Raises:
+            ConfigError: a rule is none of them.
+        """
+        policy = Policy()
+        for entry in (self.policy, self.entries[name].policy):
+            for rule, line in entry.lines.items():
+                if rule not in rules:
+                    raise ConfigError(f"{self.path.name}:{line}: {rule} is no rule of plan{nearest(rule, rules)}")
+            policy = policy.overridden(entry)
+        return policy
 
     def resolvable(self) -> list[Database]:
         """The databases whose URLs can be resolved by this process; it may have no secrets of the others."""

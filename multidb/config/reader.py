@@ -18,10 +18,11 @@ from multidb.config.configuration import (
     VersionTable,
     revision_prefix,
 )
+from multidb.config.policy import PolicyEntry, Severity
 from multidb.errors import ConfigError, nearest
 
 _OF_ENTRY = {
-    "models", "url", "extensions", "drift", "version_table", "version_table_schema", "naming_convention",
+    "models", "url", "extensions", "drift", "version_table", "version_table_schema", "naming_convention", "policy",
     *settings.OF_ONE,
 }  # fmt: skip
 # https://docs.sqlalchemy.org/en/21/core/constraints.html#configuring-constraint-naming-conventions
@@ -73,12 +74,14 @@ class _Reader:
             raise ConfigError(f"{self.path.name}: not YAML: {str(error).splitlines()[0]}") from error
         variables = variables_of(self.path.parent)
         self._values = Configuration(self.path, None, {}, variables)
-        top = self._mapping(root, "the file", {"server", "scratch", "drift", "databases", *settings.OF_ALL})
+        top = self._mapping(root, "the file", {"server", "scratch", "drift", "policy", "databases", *settings.OF_ALL})
         entries = self._entries(top.get("databases"))
         server = self._scalar(top["server"], "server") if "server" in top else None
         scratch = self._scalar(top["scratch"], "scratch") if "scratch" in top else None
         options = self._options(top, settings.OF_ALL)
-        return Configuration(self.path, server, entries, variables, options, scratch, self._ignored(top))
+        return Configuration(
+            self.path, server, entries, variables, options, scratch, self._ignored(top), self._policy(top)
+        )
 
     def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
         if node is None:
@@ -107,6 +110,7 @@ class _Reader:
                 ignored=self._ignored(fields),
                 version_table=self._version_table(fields),
                 naming_convention=self._naming_convention(fields),
+                policy=self._policy(fields),
             )
         if not entries:
             self._fail(node, "no databases: list them under `databases:`")
@@ -134,6 +138,28 @@ class _Reader:
                     node, f"naming_convention: {key}: {what} is none of SQLAlchemy's tokens, as %(table_name)s is"
                 )
         return found
+
+    def _policy(self, fields: Mapping[str, yaml.Node]) -> PolicyEntry:
+        if "policy" not in fields:
+            return PolicyEntry()
+        found = self._mapping(fields["policy"], "policy", {"bar", "small", "rules"})
+        rules = self._mapping(found["rules"], "rules") if "rules" in found else {}
+        small = self._scalar(found["small"], "small").text if "small" in found else None
+        if small is not None and not re.fullmatch(r"[0-9]{1,15}", small):
+            self._fail(found["small"], f"small: {small!r} should be a number of rows")
+        return PolicyEntry(
+            self._severity(found["bar"], "bar") if "bar" in found else None,
+            None if small is None else int(small),
+            {rule: self._severity(node, rule) for rule, node in rules.items()},
+            {rule: node.start_mark.line + 1 for rule, node in rules.items()},
+        )
+
+    def _severity(self, node: yaml.Node, what: str) -> Severity:
+        text = self._scalar(node, what).text
+        words = [str(each) for each in Severity]
+        if text not in words:
+            self._fail(node, f"{what}: {text!r} should be one of {', '.join(words)}{nearest(text, words)}")
+        return Severity[text.upper()]
 
     def _options(self, fields: Mapping[str, yaml.Node], keys: Iterable[str]) -> dict[str, Any]:
         written = [(key, self._scalar(fields[key], key)) for key in keys if key in fields]

@@ -168,7 +168,7 @@ def _plan_target(environment: Environment, branch: Branch, result: ProbeResult, 
         )
     if not target.purge:
         branch.check_known(result.heads)
-    with _explained(revisions_text(target.revisions)):
+    with explained(revisions_text(target.revisions)):
         stages = stages_of(_steps_to(environment, branch, () if target.purge else result.heads, target))
     return Plan(result.database, result.heads, stages, purge=target.purge, first=target.first) if stages else None
 
@@ -188,12 +188,12 @@ def _steps_to(environment: Environment, branch: Branch, heads: tuple[str, ...], 
 
 
 def _steps(environment: Environment, database: Database, heads: tuple[str, ...]) -> list[Step]:
-    with _explained(environment.request.symbols[0]):
+    with explained(environment.request.symbols[0]):
         return list(work_in(environment, database)(heads, context.get_context()))
 
 
 @contextmanager
-def _explained(symbol: str) -> Iterator[None]:
+def explained(symbol: str) -> Iterator[None]:
     """Explain why Alembic can't walk to a revision."""
     try:
         yield

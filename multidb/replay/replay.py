@@ -57,6 +57,13 @@ class ReplayRequest:
     kept: Path | None = None  # keep the scratch database; the file of one on SQLite
     for_revision: bool = False  # read as `dialect_of` takes it
 
+    @property
+    def url(self) -> URL:
+        """The URL of the scratch database."""
+        if self.scratch is not None:
+            return self.scratch.url
+        return self.database.url.set(database=str(self.kept or connections.IN_MEMORY))
+
 
 class Replays(AbstractContextManager["Replays"]):
     """Scratch databases on as many servers as needed, and the replays in them."""
@@ -99,12 +106,16 @@ class Replays(AbstractContextManager["Replays"]):
             database, [position], scratch, nowhere, kept=self._folder / f"{database.name}.db", for_revision=True
         )
 
+    def request_copy(self, database: Database, position: Position, driver: Driver, live: Schema) -> ReplayRequest:
+        """As `request`, of one position, and keeps the scratch database, for `open`."""
+        request = self.request(database, [position], driver, live)
+        return replace(request, kept=self._folder / f"{database.name}.db")
+
     def open(self, request: ReplayRequest) -> Connection:
         """A connection to a scratch database that was kept, to migrate it further. `close` it before the next one."""
         if request.scratch is None:
-            url = request.database.url.set(database=str(request.kept))
-            return connections.around(url, lambda: connections.open_to_migrate(str(request.kept)))
-        return connections.connect(request.scratch.url)
+            return connections.around(request.url, lambda: connections.open_to_migrate(str(request.kept)))
+        return connections.connect(request.url)
 
     @cached_property
     def _folder(self) -> Path:
@@ -163,7 +174,7 @@ class _Observer:
             self.schemas[position] = self._read(connection)
 
     def _read(self, connection: Connection) -> Schema:
-        live = None if self._request.kept else self._request.live
+        live = None if self._request.for_revision else self._request.live
         return self._dialect(connection).read(connection, live)
 
     def _dialect(self, connection: Connection) -> Dialect:
@@ -264,7 +275,7 @@ def _empty_database(request: ReplayRequest) -> Iterator[Probe]:
     if request.scratch is None:
         if request.kept:
             request.kept.write_bytes(b"")
-        created = nullcontext(database.url.set(database=str(request.kept or connections.IN_MEMORY)))
+        created = nullcontext(request.url)
     else:
         setup, schema = Setup.of(database, request.live), database.version_table.schema
         created = request.scratch.created(setup, schema, is_kept=request.kept is not None)

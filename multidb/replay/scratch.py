@@ -126,10 +126,10 @@ class Scratch:
                     _execute(driver, f"ALTER DATABASE {self.name} SET search_path FROM CURRENT")
                 yield self.url
             except BaseException:
-                _drop(control, self.name)
+                _drop(control, self.server, self.name)
                 raise
             if not is_kept:
-                _drop(control, self.name)
+                _drop(control, self.server, self.name)
 
 
 class ScratchServer:
@@ -181,7 +181,7 @@ class ScratchServer:
 
     def _drop(self, which: str) -> None:
         for name in _query(self._driver, which):
-            _drop(self._driver, name)
+            _drop(self._driver, self._server, name)
 
 
 def server_for(configuration: Configuration, database: Database, driver: Driver) -> URL:
@@ -254,7 +254,13 @@ def _private(root: Path, major: int | None) -> URL:
     return make_url(server.variables[ADMIN_VARIABLE]).set(drivername="postgresql+psycopg2")
 
 
-def _drop(driver: Driver, name: str) -> None:
+def _drop(driver: Driver, server: URL, name: str) -> None:
+    """Drop a scratch database, and the transaction that a killed rehearsal has left prepared in it."""
+    prepared = _query(driver, "SELECT gid FROM pg_prepared_xacts WHERE database = %s", [name])
+    if prepared:
+        with closing(connections.open_to_read(server.set(database=name))) as inside:
+            for gid in prepared:
+                _execute(inside, f"ROLLBACK PREPARED {literal(gid)}")
     _execute(driver, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 

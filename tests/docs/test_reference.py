@@ -12,6 +12,7 @@ from alembic.config import CommandLine
 
 from multidb.config import reader, settings
 from multidb.database import journal
+from multidb.rehearsal.rules import all_rules
 from tests.support.pages import Page
 from tests.support.project import ROOT
 
@@ -66,6 +67,13 @@ def test_the_everyday_commands_of_the_readme_can_be_typed() -> None:
 @pytest.mark.parametrize("name", ["upgrade", "downgrade", "stamp", "current", "check", "history", "revision", "merge"])
 def test_alembics_commands_have_a_section(name: str) -> None:
     assert COMMANDS.section(f"alembic {name}")
+
+
+def test_every_rule_of_plan_has_its_section_with_its_severity() -> None:
+    page = Page.named("docs/plan-rules.md")
+    assert re.findall(r"^## (.*)$", page.text, re.MULTILINE) == [rule.id for rule in all_rules()]
+    for rule in all_rules():
+        assert f"Severity: {rule.severity}." in page.section(rule.id)
 
 
 def test_every_setting_is_on_the_configuration_page_with_its_default() -> None:

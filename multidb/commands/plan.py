@@ -1,0 +1,38 @@
+"""`plan`: rehearse the pending revisions in copies of the live schemas, and judge what they would do there.
+
+Nothing in the databases is changed. Exit code 0: fine, or nothing is pending; 2: findings at or above the bar of
+`policy:`; 1: a database can't be read, or its revisions can't be rehearsed.
+"""
+
+import argparse
+import json
+
+from multidb.commands.support.command import Command, add_databases, add_json
+from multidb.errors import ExitCode
+from multidb.rehearsal import formats
+from multidb.rehearsal.planning import Destination, planned
+from multidb.replay.replay import Replays
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_databases(parser)
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--to", metavar="REVISION", default="heads", help="plan the way up to a revision (default: heads)")
+    way.add_argument("--down", metavar="REVISION", help="plan the way down to a revision, such as -1 or base")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="print each statement, and what was observed of it"
+    )
+    parser.add_argument("--format", choices=formats.FORMATS, default="text", help="default: text")
+    add_json(parser)
+
+
+def run(command: Command) -> ExitCode:
+    options = command.options
+    destination = Destination(options.down or options.to, is_down=options.down is not None)
+    with command.environment() as environment, Replays(environment) as replays:
+        release = planned(environment, replays, destination)
+    if options.json:
+        print(json.dumps(formats.as_json(release), indent=2))
+    else:
+        print(formats.rendered(release, options.format, is_verbose=options.verbose))
+    return release.code

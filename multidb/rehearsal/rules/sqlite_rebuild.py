@@ -1,0 +1,19 @@
+"""Batch mode rebuilds a large table of an SQLite file, in which nobody else can write until the commit."""
+
+from collections.abc import Iterator
+
+from multidb.config.policy import Severity
+from multidb.rehearsal.finding import Case, Finding, Rule
+
+
+def find(case: Case) -> Iterator[Finding]:
+    for change in case.observed.changes:
+        if change.what == "rebuilt" and case.is_large(change.table):
+            sentence = (
+                f"{change.table} is rebuilt{case.size_text(change.table)}, and no other process can write meanwhile"
+            )
+            advice = "stop the service for the run, or let it wait for the lock"
+            yield Finding("sqlite-rebuild", case.name, change.revision, change.place, change.table, sentence, advice)
+
+
+RULE = Rule("sqlite-rebuild", Severity.NOTE, find)

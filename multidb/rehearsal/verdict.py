@@ -1,0 +1,119 @@
+"""The verdict: the findings of all rules, weighed by the policy, with what the revisions' own files accept."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from multidb.config.policy import Policy, Severity
+from multidb.errors import ExitCode, exit_code_of, reason_of
+from multidb.rehearsal.acknowledgement import expired
+from multidb.rehearsal.finding import Case, Finding
+from multidb.rehearsal.live import Weights
+from multidb.rehearsal.observation import Acknowledgement, Observed
+from multidb.rehearsal.rules import all_rules
+from multidb.rehearsal.rules.support import long_work
+
+UNUSED, EXPIRED = "accepted-unused", "accepted-expired"
+"""The rules about acknowledgements, which have no file of their own: no revision can accept them."""
+
+
+@dataclass(frozen=True)
+class DatabasePlan:
+    """The plan of one database.
+
+    Attributes:
+        before: the revisions that it is at; `after`: where the plan leads.
+        failure: why it can't be rehearsed.
+    """
+
+    database: str
+    before: Sequence[str] = ()
+    after: Sequence[str] = ()
+    observed: Observed | None = None
+    weights: Weights = field(default_factory=Weights)
+    policy: Policy = field(default_factory=Policy)
+    findings: Sequence[Finding] = ()
+    failure: Exception | None = None
+
+    @property
+    def error(self) -> str | None:
+        return reason_of(self.failure) if self.failure else None
+
+    @property
+    def counting(self) -> list[Finding]:
+        """The findings that end `plan` with exit code 2."""
+        return [each for each in self.findings if each.accepted is None and each.severity >= self.policy.bar]
+
+    @property
+    def code(self) -> ExitCode:
+        if self.failure:
+            return exit_code_of(self.failure)
+        return ExitCode.FOUND if self.counting else ExitCode.OK
+
+
+def judged(plans: Sequence[DatabasePlan], today: date) -> list[DatabasePlan]:
+    """The plans with their findings, the most severe first."""
+    cases = {plan.database: _case(plan) for plan in plans if plan.observed is not None}
+    long = {
+        name: [work for statement, work in long_work(case) if not statement.outside] for name, case in cases.items()
+    }
+    found = []
+    for plan in plans:
+        case = cases.get(plan.database)
+        if case is None:
+            found.append(plan)
+            continue
+        elsewhere = [work for name, each in long.items() if name != plan.database for work in each]
+        found.append(replace(plan, findings=_findings(replace(case, long_elsewhere=elsewhere), today)))
+    return found
+
+
+def _case(plan: DatabasePlan) -> Case:
+    assert plan.observed is not None
+    return Case(plan.observed, plan.weights, plan.policy)
+
+
+def _findings(case: Case, today: date) -> list[Finding]:
+    entries = [each for found in case.observed.acknowledged.values() for each in found]
+    over = expired(entries, today)
+    used: set[Acknowledgement] = set()
+    found: list[Finding] = []
+    for rule in all_rules():
+        severity = case.policy.severity(rule.id, rule.severity)
+        for each in rule.find(case):
+            accepted = _accepted(case.observed.acknowledged, each)
+            used.update(accepted)
+            if severity is not Severity.OFF:
+                valid = next((one for one in accepted if one not in over), None)
+                found.append(replace(each.at(severity), accepted=valid))
+    found += _about_acknowledgements(case, [each for each in entries if each not in used], over)
+    return sorted(dict.fromkeys(found), key=lambda each: (each.accepted is not None, -each.severity))
+
+
+def _accepted(entries: Mapping[str, Sequence[Acknowledgement]], finding: Finding) -> list[Acknowledgement]:
+    return [
+        each
+        for each in entries.get(finding.revision, ())
+        if each.rule == finding.rule and each.subject in ("", finding.subject)
+    ]
+
+
+def _about_acknowledgements(
+    case: Case, unused: Sequence[Acknowledgement], over: Sequence[Acknowledgement]
+) -> Iterator[Finding]:
+    if case.observed.failure is not None:
+        return  # the revisions after the failure were not rehearsed
+    known = [rule.id for rule in all_rules()]
+    revisions = {each: revision for revision, found in case.observed.acknowledged.items() for each in found}
+    for each in unused:
+        what = " ".join(filter(None, (each.rule, each.subject)))
+        why = "matches nothing" if each.rule in known else "names no rule"
+        sentence, advice = f"accepted: {what!r} {why}", "remove it, or correct its name"
+        yield Finding(UNUSED, case.name, revisions[each], each.place, what, sentence, advice, severity=Severity.ERROR)
+    for each in over:
+        if each not in unused:
+            sentence = f"accepted: {each.rule} held until {each.until}"
+            advice = "do what the finding says, or give another date"
+            yield Finding(
+                EXPIRED, case.name, revisions[each], each.place, each.rule, sentence, advice, severity=Severity.WARNING
+            )
