@@ -30,7 +30,7 @@ def run(command: Command) -> ExitCode:
     options = command.options
     destination = Destination(options.down or options.to, is_down=options.down is not None)
     with command.environment() as environment, Replays(environment) as replays:
-        release = planned(environment, replays, destination)
+        release = planned(environment, replays, command.databases, destination)
     if options.json:
         print(json.dumps(formats.as_json(release), indent=2))
     else:

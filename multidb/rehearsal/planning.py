@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from multidb.config.configuration import Database
 from multidb.database.probe import Probe, probing
 from multidb.errors import ExitCode, MigrationError, reason_of
 from multidb.planning import alembic_internals, planner
@@ -53,15 +54,18 @@ class ReleasePlan:
         return ExitCode.most_severe([*codes, ExitCode.FOUND if self.is_refused else ExitCode.OK])
 
 
-def planned(environment: Environment, replays: Replays, destination: Destination) -> ReleasePlan:
-    """Plan what the databases of the environment would do; one that can't be planned does not stop the others.
+def planned(
+    environment: Environment, replays: Replays, databases: Sequence[Database], destination: Destination
+) -> ReleasePlan:
+    """Plan what databases would do; one that can't be planned does not stop the others.
 
     Raises:
         ConfigError: the policy names a rule that there is not.
     """
     rules = [rule.id for rule in all_rules()]
-    policies = {name: environment.configuration.policy_of(name, rules) for name in environment.selected}
-    with probing(environment.databases, environment.settings.wait, busy_wait=environment.settings.busy_wait) as probes:
+    names = [database.name for database in databases]
+    policies = {name: environment.configuration.policy_of(name, rules) for name in names}
+    with probing(databases, environment.settings.wait, busy_wait=environment.settings.busy_wait) as probes:
         found: dict[str, DatabasePlan] = {}
         work: list[tuple[Plan, Snapshot, Probe]] = []
         for probe, live in zip(probes, snapshot.read_all(probes, environment.settings.lock_wait), strict=True):
@@ -84,7 +88,7 @@ def planned(environment: Environment, replays: Replays, destination: Destination
         for plan, live, probe in work:
             name = plan.database.name
             found[name] = _weighed(found[name], rehearsals[name], plan, live, probe)
-    ordered = [found[database.name] for database in environment.databases]
+    ordered = [found[database.name] for database in databases]
     text = refusal or (promise.text if promise else "")
     return ReleasePlan(judged(ordered, datetime.now(UTC).date()), text, bool(refusal))
 
