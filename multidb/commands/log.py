@@ -29,7 +29,8 @@ def run(command: Command) -> ExitCode:
         return ExitCode.OK
     for each in runs:
         words = [each["started_at"][:19] + "Z", each["run"], each["release"] or "-", f"`{each['command']}`"]
-        print("  ".join([*words, f"by {each['who']} on {each['host']}", each["state"]]))
+        plan = each["plan"] and f"plan {each['plan'][:12]}"
+        print("  ".join(filter(None, [*words, f"by {each['who']} on {each['host']}", plan, each["state"]])))
         lines = [
             (f"    {row['database']}", _movement(row), f"{row['seconds'] or 0:.2f} s", row["state"])
             for row in each["databases"]
@@ -56,6 +57,7 @@ def _runs(journals: Journals) -> Iterable[dict[str, Any]]:
         yield {key: getattr(row, key) for key in _OF_RUN} | {
             "state": _state(found, set(journals)),
             "ended": ended,
+            "plan": next((each.details["plan"] for each in newest_first if each.details.get("plan")), None),
             "databases": [_row(name, each) for name, each in found],
         }
 

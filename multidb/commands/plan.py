@@ -6,11 +6,13 @@ Nothing in the databases is changed. Exit code 0: fine, or nothing is pending; 2
 
 import argparse
 import json
+import sys
+from pathlib import Path
 
 from multidb.commands.support.command import Command, add_databases, add_json
-from multidb.errors import ExitCode
-from multidb.rehearsal import formats
-from multidb.rehearsal.planning import Destination, planned
+from multidb.errors import ExitCode, MigrationError
+from multidb.rehearsal import approval, formats
+from multidb.rehearsal.planning import Destination, ReleasePlan, planned
 from multidb.replay.replay import Replays
 
 
@@ -23,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-v", "--verbose", action="store_true", help="print each statement, and what was observed of it"
     )
     parser.add_argument("--format", choices=formats.FORMATS, default="text", help="default: text")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the plan to approve, for alembic -x plan=FILE")
     add_json(parser)
 
 
@@ -35,4 +38,14 @@ def run(command: Command) -> ExitCode:
         print(json.dumps(formats.as_json(release), indent=2))
     else:
         print(formats.rendered(release, options.format, is_verbose=options.verbose))
+    if options.out is not None:
+        _write(options.out, release)
     return release.code
+
+
+def _write(path: Path, release: ReleasePlan) -> None:
+    failed = [plan.database for plan in release.databases if plan.failure]
+    if failed:
+        raise MigrationError(f"{path} is not written: {', '.join(failed)} could not be planned")
+    digest = approval.write(path, {plan.database: plan.approval for plan in release.databases if plan.approval})
+    print(f"{path}: plan {digest[:12]}", file=sys.stderr)

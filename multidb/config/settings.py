@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from multidb.errors import ConfigError, nearest
@@ -65,13 +66,14 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "protected": _flag,
     "release": _release,
     "allow": _one_of("downgrade"),
+    "plan": Path,
 }
 OF_ALL = (
     "two_phase", "jobs", "wait", "lock_wait", "lock_timeout", "lock_retries", "lock_hold", "statement_timeout",
     "check_drift",
 )  # fmt: skip
 OF_ONE = ("lock_timeout", "statement_timeout", "protected")
-OF_A_RUN = (*OF_ALL, "release", "allow")
+OF_A_RUN = (*OF_ALL, "release", "allow", "plan")
 # Fastest with a local server, and nearly so with a server 5 ms away: see bench/README.md.
 DEFAULT_JOBS = 3
 BUSY_WAIT = 15.0
@@ -107,6 +109,7 @@ class Settings:
     check_drift: bool = False
     release: str | None = None
     allow: str | None = None
+    plan: Path | None = None  # the approved plan
     given: Mapping[str, Any] | None = None
 
     @property

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 GID = "multidb:"
 _WHOLE = re.compile(rf"{GID}(\d{{8}}-\d{{6}}-[0-9a-f]{{6}}\.\d+):([a-z][a-z0-9_]*):([a-z][a-z0-9_]*)")
@@ -30,6 +31,7 @@ class Run:
     id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
     who: str = field(default_factory=_user)
     host: str = field(default_factory=socket.gethostname)
+    details: Mapping[str, Any] = field(default_factory=dict)  # what the journals report of it besides
 
 
 @dataclass(frozen=True)

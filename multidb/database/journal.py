@@ -156,6 +156,7 @@ def row_of(run: Run, attempt: Attempt, before: Iterable[str]) -> dict[str, Any]:
         "host": run.host,
         "versions": _versions(),
         "two_phase": attempt.two_phase,
+        "details": json.dumps(run.details),
     }
 
 
@@ -240,7 +241,8 @@ def end(
         details = json.loads(found.details or "{}") | {"ended": ended}
         update(connection, database, found.attempt, {"details": json.dumps(details)})
     elif inserts:
-        row = {**row, "started_at": ended["at"], "details": json.dumps({"ended": ended})}
+        details = json.loads(row.get("details", "{}")) | {"ended": ended}
+        row = {**row, "started_at": ended["at"], "details": json.dumps(details)}
         insert(connection, database, row, exists=bool(there))
 
 

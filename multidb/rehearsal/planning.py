@@ -11,6 +11,7 @@ from multidb.planning import alembic_internals, planner
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan, Step, files_of
 from multidb.rehearsal.acknowledgement import acknowledgements
+from multidb.rehearsal.approval import entry_of
 from multidb.rehearsal.live import weigh
 from multidb.rehearsal.observation import Acknowledgement
 from multidb.rehearsal.rehearse import Rehearsal, rehearse
@@ -87,7 +88,10 @@ def planned(
         rehearsals = rehearse(environment, replays, work, prepared)
         for plan, live, probe in work:
             name = plan.database.name
-            found[name] = _weighed(found[name], rehearsals[name], plan, live, probe)
+            try:
+                found[name] = _weighed(found[name], rehearsals[name], plan, live, probe)
+            except Exception as error:  # shown in the database's line; the others have theirs
+                found[name] = replace(found[name], failure=error)
     ordered = [found[database.name] for database in databases]
     text = refusal or (promise.text if promise else "")
     return ReleasePlan(judged(ordered, datetime.now(UTC).date()), text, bool(refusal))
@@ -124,7 +128,7 @@ def _weighed(
     found: DatabasePlan, rehearsal: Rehearsal | MigrationError, plan: Plan, live: Snapshot, probe: Probe
 ) -> DatabasePlan:
     if isinstance(rehearsal, MigrationError):
-        return replace(found, failure=rehearsal)
+        raise rehearsal
     pending = []
     if rehearsal.after is not None:
         pending = differences(rehearsal.after, live.schema, "the new revision", live.database.ignored)
@@ -132,7 +136,8 @@ def _weighed(
     observed = replace(rehearsal.observed, acknowledged=_acknowledged(plan))
     not_copied = [f"{kind} {name}" for kind, name in sorted(weights.without_kind - rehearsal.without_kind)]
     observed = replace(observed, not_copied=(*observed.not_copied, *not_copied))
-    return replace(found, after=observed.after, observed=observed, weights=weights)
+    approval = entry_of(plan, observed.after, live.schema, found.policy)
+    return replace(found, after=observed.after, observed=observed, weights=weights, approval=approval)
 
 
 def _acknowledged(plan: Plan) -> dict[str, list[Acknowledgement]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 from multidb.config.policy import Policy, Severity
 from multidb.errors import ExitCode, exit_code_of, reason_of
@@ -34,6 +35,7 @@ class DatabasePlan:
     policy: Policy = field(default_factory=Policy)
     findings: Sequence[Finding] = ()
     failure: Exception | None = None
+    approval: Mapping[str, Any] = field(default_factory=dict)  # the entry of an approved plan
 
     @property
     def error(self) -> str | None:

@@ -319,7 +319,7 @@ class Participant:
         row = journal.row_of(self._run, attempt, self._before)
         if attempt.nontransactional:
             self._find_earlier_attempt(attempt)
-            details = {"invalid_indexes": self._invalid_before}
+            details = {**self._run.details, "invalid_indexes": self._invalid_before}
             row |= self._applying(attempt) | {"details": json.dumps(details)}
         with self._rolled_back_on_failure():
             self.session.connection.begin()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
+from typing import TYPE_CHECKING
 
 from multidb.commands.support.run_report import RunReport
 from multidb.database.attempt import Attempt, Run
@@ -36,6 +37,9 @@ from multidb.release.locking import PLANNING_ATTEMPTS, lock_and_plan
 from multidb.release.participant import FailureKind, Migrate, Participant, ParticipantError
 from multidb.signals import Interrupted, Interruption
 
+if TYPE_CHECKING:
+    from multidb.rehearsal.approval import Approval
+
 _LONGEST_PAUSE = 30.0  # seconds between two attempts
 
 
@@ -49,12 +53,13 @@ def run(environment: Environment, migrate: Migrate) -> None:
     """
     request = environment.request
     typed = request.targets.typed if request.targets else shlex.join([request.command, *request.symbols])
-    described = Run(typed, environment.settings.release)
+    approval = _approval(environment)
+    described = Run(typed, environment.settings.release, details={"plan": approval.digest} if approval else {})
     interruption, attempts = Interruption(), count(1)
     with interruption.handling(is_last=is_command_line(environment.config)):
         for _ in range(PLANNING_ATTEMPTS):
             try:
-                _run_once(environment, migrate, described, interruption, attempts)
+                _run_once(environment, migrate, described, interruption, attempts, approval)
             except Interrupted as error:
                 raise MigrationError(f"interrupted by {interruption.received}; no database was changed") from error
             except ParticipantError as error:
@@ -74,13 +79,34 @@ def _log_foreign(results: Mapping[str, ProbeResult]) -> None:
                 log.info("%s", text)
 
 
+def _approval(environment: Environment) -> "Approval | None":
+    """The approved plan of `-x plan=`, if it is given."""
+    if environment.settings.plan is None:
+        return None
+    from multidb.rehearsal.approval import Approval  # imports the schema room, which most runs don't need
+
+    return Approval.read(environment.settings.plan)
+
+
+def _check_approved(environment: Environment, approval: "Approval | None", plans: Sequence[Plan] | None = None) -> None:
+    """Refuse a run that is not what was approved; as `Approval.check` takes its arguments."""
+    if approval is not None:
+        approval.check(environment, plans)
+
+
 def _run_once(
-    environment: Environment, migrate: Migrate, run: Run, interruption: Interruption, attempts: Iterator[int]
+    environment: Environment,
+    migrate: Migrate,
+    run: Run,
+    interruption: Interruption,
+    attempts: Iterator[int],
+    approval: "Approval | None",
 ) -> None:
     settings = environment.settings
     with ExitStack() as opened:
         with interruption.interruptible():
             environment.check_branches()
+            _check_approved(environment, approval)
             probes = opened.enter_context(probing(environment.databases, settings.wait, run.id, busy_wait=0))
             locked = lock_and_plan(environment, probes)
         _log_foreign(locked.results)
@@ -92,6 +118,8 @@ def _run_once(
         _check_places(locked.plans, locked.results)
         plans = sorted(locked.plans, key=lock_order)
         with ending.reported(run, plans, attempts):
+            with interruption.interruptible():
+                _check_approved(environment, approval, locked.plans)
             if settings.check_drift and environment.request.command not in ("stamp", "adopt"):
                 _check_drift(environment, locked.plans, interruption)
             promise = guarantee(locked.plans, locked.results, settings.two_phase)
