@@ -1,6 +1,7 @@
 """The proof of a revision file: it is run in a scratch database, up, down and up again, and what it makes is read."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -38,15 +39,21 @@ class Flaw:
         return [*self.sentences, *(f"    {text}" for text in dict.fromkeys(texts))]
 
 
-def flaws_of(workspace: Workspace, module: ModuleType, comparison: Comparison) -> list[Flaw]:
+def flaws_of(
+    workspace: Workspace, module: ModuleType, comparison: Comparison, observing: AbstractContextManager[None]
+) -> list[Flaw]:
     """Run a revision file in a workspace that is at the revision before it.
 
     `upgrade()` has to make the schema that is wanted, and `downgrade()` that of the branch.
+
+    Args:
+        observing: the context in which `upgrade()` runs for the first time.
     """
     found: list[Flaw] = []
     up, down = (comparison.wanted, comparison.others), (comparison.base, ())
     for function, (schema, others) in {"upgrade": up, "downgrade": down, "upgrade, once more": up}.items():
-        flaw = _flaw(workspace, function, getattr(module, function.partition(",")[0]), schema, others)
+        with observing if function == "upgrade" else nullcontext():
+            flaw = _flaw(workspace, function, getattr(module, function.partition(",")[0]), schema, others)
         if flaw is not None:
             found.append(flaw)
             if flaw.reason:

@@ -1,7 +1,8 @@
 """Write the revision that leads from a branch to its models, and prove it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,13 @@ from multidb.autogenerate.models import metadata_of
 from multidb.autogenerate.operations import Names, Operation, has_other_default, operations_for
 from multidb.autogenerate.proof import Flaw, flaws_of, flaws_on_branch
 from multidb.autogenerate.workspace import Workspace
+from multidb.database import connections
 from multidb.errors import MigrationError
 from multidb.planning import alembic_internals
 from multidb.planning.environment import Environment
+from multidb.planning.revision_files import place_of
+from multidb.rehearsal.observation import effects
+from multidb.rehearsal.observer import Observer
 from multidb.replay.replay import Replays
 from multidb.schema.changes import Change
 from multidb.schema.objects import Sides
@@ -29,15 +34,20 @@ from multidb.schema.objects import Sides
 
 @dataclass(frozen=True)
 class Written:
-    """A revision file, and what is wrong with it: nothing if it is proved."""
+    """A revision file, and what is wrong with it: nothing if it is proved.
+
+    `observed` has what `upgrade()` did to the tables that were there before, by the line of the file.
+    """
 
     revision: str
     path: Path
     flaws: Sequence[Flaw]
+    observed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         if not self.flaws:
-            return [f"{self.revision}: upgrade makes what the models say, downgrade leads back"]
+            effects = [f"    {place}: {', '.join(facts)}" for place, facts in self.observed.items()]
+            return [*effects, f"{self.revision}: upgrade makes what the models say, downgrade leads back"]
         lines = [f"    {line}" for flaw in self.flaws for line in flaw.lines]
         return [f"{self.revision}: written, not proved", *lines]
 
@@ -55,13 +65,14 @@ def write(environment: Environment, replays: Replays, comparison: Comparison, ar
     [script] = list(own.generate_scripts())
     assert script is not None
     flaws: list[Flaw] = []
-    comparison.work(environment, replays, partial(_prove, comparison, script, flaws))
+    observed: dict[str, Sequence[str]] = {}
+    comparison.work(environment, replays, partial(_prove, comparison, script, flaws, observed))
     if comparison.of_branch:
         comparison.of_branch.work(environment, replays, partial(_prove_on_branch, comparison.of_branch, script, flaws))
     path = Path(script.path)
     if flaws:
         _say_at_its_top(path, flaws)
-    return Written(script.revision, path, flaws)
+    return Written(script.revision, path, flaws, observed)
 
 
 def rename(
@@ -157,9 +168,26 @@ def _finder(
 
 
 def _prove(
-    comparison: Comparison, script: Script, flaws: list[Flaw], workspace: Workspace, _heads: tuple[str, ...]
+    comparison: Comparison,
+    script: Script,
+    flaws: list[Flaw],
+    observed: dict[str, Sequence[str]],
+    workspace: Workspace,
+    _heads: tuple[str, ...],
 ) -> None:
-    flaws += flaws_of(workspace, script.module, comparison)
+    if workspace.database.is_sqlite:  # whose locks are of the whole file
+        flaws += flaws_of(workspace, script.module, comparison, nullcontext())
+        return
+    driver = connections.driver_of(workspace.connection)
+    places = {place_of(script.path): script.revision}
+    observer = Observer(workspace.database, driver, comparison.here.default_schema, places)
+    watching = observer.stage(workspace.connection, 0, outside=False)
+    flaws += flaws_of(workspace, script.module, comparison, watching)
+    for each in observer.statements:
+        found = effects(each)
+        if found:
+            line = each.place.rpartition("/")[2]
+            observed[line] = list(dict.fromkeys([*observed.get(line, ()), *found]))
 
 
 def _prove_on_branch(

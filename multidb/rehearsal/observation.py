@@ -231,3 +231,11 @@ class Acknowledgement:
     reason: str
     until: str  # an ISO date after which it no longer holds; empty for none
     place: str
+
+
+def effects(statement: Statement) -> list[str]:
+    """What a statement does to tables that were there before, in a few words: `rewrites users`."""
+    tables = [oid for oid in statement.rewritten if statement.first.relations[oid].is_table]
+    found = [f"rewrites {statement.name(oid)}" for oid in tables]
+    found += [f"reads all of {statement.name(oid)}" for oid in statement.scanned if oid not in tables]
+    return [*found, *(f"blocks {BLOCKED[mode]} of {statement.name(oid)}" for oid, mode in statement.acquired.items())]

@@ -147,3 +147,20 @@ def test_from_live_writes_what_leads_from_the_live_database_to_the_models(unwrit
     assert unwritten.done("check").out == CLEAN
     unwritten.done("downgrade", "auth_db@-1")
     assert unwritten.rows("auth_db", "SELECT code, by_hand FROM posts") == [("1", None)]
+
+
+def test_what_the_revision_does_to_tables_that_are_there_is_said(checkout: Project, postgres: Postgres) -> None:
+    """New tables have no rows, and nothing is said of them."""
+    checkout.variables |= postgres.scratch
+    checkout.edit(
+        "models/auth.py",
+        "full_name: Mapped[str | None] = mapped_column(String(255))",
+        "full_name: Mapped[str | None] = mapped_column(String(200), index=True)",
+    )
+    out = checkout.done("-x", "db=auth_db", "revision", "--autogenerate", "-m", "shorter").out
+    effects = [line.strip() for line in out.splitlines() if ".py:" in line]
+    assert [line.partition(": ")[2] for line in effects] == [
+        "rewrites users, blocks reads and writes of users",
+        "reads all of users",
+    ]
+    assert all(line.startswith("auth_0002_shorter.py:") for line in effects)
