@@ -128,6 +128,7 @@ def test_a_pull_request_shows_its_sql_and_goes_up_down_and_up(repository: Projec
     steps = re.findall(r"^== (.*)", done[-1][1].err, re.MULTILINE)
     assert [step.partition(" at ")[0] for step in steps] == [
         "empty databases: up", "empty databases: down", "empty databases: up again", "databases with rows, as they are",
+        "databases with rows: plan",
         "databases with rows: up", "databases with rows: down", "databases with rows: up again",
     ]  # fmt: skip
     assert done[-1][1].out.count(": no drift") == len(NAMES)
@@ -147,6 +148,7 @@ def test_a_pull_request_shows_its_sql_and_goes_up_down_and_up(repository: Projec
         (
             f'{ADD}; op.execute("SELECT 1 / (1000 - count(*)) FROM users")',
             TAKE,
+            "databases with rows: plan",
             "databases with rows: up",
             "division by",
         ),
@@ -207,8 +209,20 @@ def test_a_release_that_fails_fails_the_job(production: Project) -> None:
     production.add_revision("auth_db", 2, "1 / 0")
     done = run(production, "github-release.yml")
     assert done[-1][1].code == 1
-    assert "upgrade heads" in done[-1][0]
+    assert "deploy/ci/release" in done[-1][0]
     assert "ZeroDivisionError" in done[-1][1].err
+
+
+def test_a_release_with_a_scratch_server_is_planned_first(production: Project, platform: Postgres) -> None:
+    production.variables |= platform.scratch
+    done = run(production, "gitlab-release.yml")
+    assert set(codes(done)) == {0}, done
+    assert "plan.json: plan " in done[-2][1].err
+    assert "  plan " in production.multidb("log", "auth_db").out
+    production.add_revision("auth_db", 2, "1 / 0")
+    done = run(production, "github-release.yml")
+    assert "error fails (observed)" in done[-1][1].out
+    assert done[-1][1].code == 2
 
 
 @pytest.mark.parametrize("missing", ["DATABASE_SERVER_URL", "INVESTMENT_DB_URL"])
