@@ -148,7 +148,6 @@ def test_a_pull_request_shows_its_sql_and_goes_up_down_and_up(repository: Projec
         (
             f'{ADD}; op.execute("SELECT 1 / (1000 - count(*)) FROM users")',
             TAKE,
-            "databases with rows: plan",
             "databases with rows: up",
             "division by",
         ),
