@@ -32,6 +32,7 @@ from multidb.schema.sqlite.catalog import NAME, folded, quoted, unquoted
 from multidb.schema.sqlite.definition import ConstraintDefinition
 from multidb.schema.sqlite.uses import LostUses, Uses
 
+_IS_THERE = "SELECT 1 FROM sqlite_master WHERE type IN ('index', 'trigger') AND name = ? COLLATE NOCASE"
 _CREATE = re.compile(rf"\s*CREATE\s+(?:UNIQUE\s+)?(INDEX|TRIGGER)\s+({NAME})", re.IGNORECASE)
 
 
@@ -116,8 +117,10 @@ class _Batches:
         """
         match = _CREATE.match(statement)
         name = unquoted(match[2]) if match else ""
-        if match and folded(name) in self._kept:
-            self._kept.remove(folded(name))
+        if not match or folded(name) not in self._kept:
+            return
+        self._kept.remove(folded(name))
+        if connection.exec_driver_sql(_IS_THERE, (name,)).first():  # not dropped since, itself or with its table
             log.info("%s %s is replaced, which the batch had kept", match[1].lower(), name)
             connection.exec_driver_sql(f"DROP {match[1]} {quoted(name)}")
 

@@ -95,7 +95,7 @@ def changes(wanted: Schema, live: Schema, replaced: Collection[Key] = ()) -> lis
     # SQLite renames no index: one is dropped before its table is made anew, and the other created afterwards.
     match = match_objects(wanted, live, pairs_columns=False, pairs_others=live.dialect != "sqlite")
     gone = [each for each in match.extra.values() if not _is_part(each, match.extra)]
-    first = [each for each in gone if isinstance(each, _USERS) and not each.is_inline]
+    first = [each for each in gone if _goes_first(each, live)]
     left = _without(match.live, first)
     sides = Sides(wanted, left, "the model", keeps_extra=False, replaced=replaced)
     found = [_dropped(each, _first_ranks(each, sides), sides) for each in first]
@@ -128,7 +128,9 @@ def _dropped(each: SchemaObject, statements: Sequence[Statement], sides: Sides) 
 
 
 def _first_ranks(each: SchemaObject, sides: Sides) -> list[Statement]:
-    return [replace(statement, rank=(Stage.DETACH, -_LAST_OID - each.oid)) for statement in each.drop(sides)]
+    # A generated column after the indexes and constraints of it.
+    place = each.position - _LAST_OID if isinstance(each, Column) else -_LAST_OID - each.oid
+    return [replace(statement, rank=(Stage.DETACH, place)) for statement in each.drop(sides)]
 
 
 def _created(missing: Mapping[Key, SchemaObject], sides: Sides) -> Iterator[Change]:
@@ -143,10 +145,20 @@ def _created(missing: Mapping[Key, SchemaObject], sides: Sides) -> Iterator[Chan
         yield Change(each.key, None, each, (), statements, sentences)
 
 
+def _goes_first(each: SchemaObject, live: Schema) -> bool:
+    """Whether an object goes before anything else is changed: what it uses may be made anew, and it must not be."""
+    if isinstance(each, Column):
+        return live.dialect != "sqlite" and each.generated is not None
+    return isinstance(each, _USERS) and not each.is_inline
+
+
 def _rest(gone: Sequence[SchemaObject], extra: Mapping[Key, SchemaObject], sides: Sides) -> Iterator[Change]:
     """What is dropped after everything else, each kind before those that it uses."""
     for each in gone:
-        if isinstance(each, _USERS) and not each.is_inline:
+        if _goes_first(each, sides.live):
+            continue
+        if sides.live.dialect == "sqlite" and each.is_inline:  # goes when its table is made anew
+            yield _dropped(each, each.drop(sides), sides)
             continue
         column = _owning_column(each, sides)
         if column is not None:

@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.schema import CreateSchema
 
 from multidb.schema.postgresql.expression import settled
-from tests.support import harder_versions, versions, versions_on_sqlite
+from tests.support import harder_versions, harder_versions_on_sqlite, versions, versions_on_sqlite
 from tests.support.project import Postgres, Project, unique
 from tests.support.written import CLEAN, NOTHING, last_revision, write_revision
 
@@ -71,9 +71,10 @@ def dump_of_models(project: Project, postgres: Postgres, models: str) -> list[st
         postgres.drop(name)
 
 
-def test_a_revision_on_sqlite_makes_what_create_all_makes_and_leads_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", [versions_on_sqlite, harder_versions_on_sqlite], ids=["versions", "harder_versions"])
+def test_a_revision_on_sqlite_makes_what_create_all_makes_and_leads_back(tmp_path: Path, module: object) -> None:
     project = Project.copied(tmp_path / "checkout", {}, ["investment_db"])
-    models = text_of(versions_on_sqlite)
+    models = text_of(module)
     (project.root / "migrations/versions/investment_db/investment_0001_initial.py").unlink()
     for number, text in enumerate((models, second(models)), 1):
         project.write("models/investment.py", text)

@@ -77,6 +77,17 @@ table(
 )
 table("renamed", Column("a", Enum("x", "y", name=v("renamed_old", "renamed_new")), server_default=v("x", "y")))
 
+left = ENUM(*v(("x", "y"), ("x",)), name="left_state")
+table("left", Column("a", v(ARRAY(left), DateTime), server_default=text(v("'{x}'", "now()"))), Column("b", left))
+
+# Columns that become generated ones, and that go while what they use changes
+table(
+    "made",
+    Column("n", Integer),
+    Column("m", Integer, *v([], [Computed("n * 2", persisted=True)]), server_default=v("7", None)),
+)
+table("gone", Column("n", v(BigInteger, Integer)), *v([Column("m", Text, Computed("n::text", persisted=True))], []))
+
 # Identities and sequences
 Table("identity_a", Base.metadata, Column("id", *v([Integer], [BigInteger, Identity(always=True)]), primary_key=True))
 Table("identity_b", Base.metadata, Column("id", *v([BigInteger, Identity(always=True)], [Integer]), primary_key=True))

@@ -90,7 +90,10 @@ class Column(PostgresqlObject, kinds.Column):
     def as_changed(self, live: Self, attribute: str, sides: Sides) -> Iterator[Difference]:
         replaced_by_identity = attribute == "default" and self.identity
         part_of_identity = attribute == "identity_options" and not (self.identity and live.identity)
-        part_of_generated = attribute == "virtual" and self.generated != live.generated
+        # A column that becomes a generated one, or was a virtual one, is made anew, with all else that it is to be.
+        is_replaced = (self.generated and not live.generated) or (live.virtual and not self.generated)
+        is_made_anew = is_replaced and attribute not in ("generated", "type")
+        part_of_generated = (attribute == "virtual" and self.generated != live.generated) or is_made_anew
         part_of_not_null = attribute == "not_null_valid" and self.not_null != live.not_null
         if not (replaced_by_identity or part_of_identity or part_of_generated or part_of_not_null):
             is_cast = attribute == "type" and not self.generated
@@ -110,7 +113,7 @@ class Column(PostgresqlObject, kinds.Column):
             made = self.ranked(*self._made_anew(live)) + self.create_dependents(sides.wanted, sides)
             return detached([live.address], sides).around(made)
         alter = f"ALTER TABLE {live.table} ALTER COLUMN {live.identifier}"
-        plain = [f"{alter} DROP EXPRESSION IF EXISTS"] if live.generated else []
+        plain = self._without_expression(live, alter)
         if attribute == "generated":
             return self.ranked(*plain)
         # PostgreSQL builds the index of a key again; of all others the text may not fit the new type.
@@ -127,7 +130,8 @@ class Column(PostgresqlObject, kinds.Column):
             case "generated":
                 return self._made_anew(live)
             case "default":
-                return [f"{alter} SET DEFAULT {self.default}" if self.default else f"{alter} DROP DEFAULT"]
+                set_default = f"SET DEFAULT {self.default}" if self.default else "DROP DEFAULT"
+                return [*self._without_expression(live, alter), f"{alter} {set_default}"]
             case "identity" if not self.identity:
                 return [f"{alter} DROP IDENTITY IF EXISTS"]
             case "identity" if live.identity:
@@ -147,6 +151,10 @@ class Column(PostgresqlObject, kinds.Column):
             f"{set_sequence(sequence, self.table, self.identifier)} HAVING max({self.identifier}) >= {self._least}"
         )
         return [f"{set_options} RESTART", continued]
+
+    def _without_expression(self, live: Self, alter: str) -> list[str]:
+        """What makes a generated column a plain one, before it can have a default."""
+        return [f"{alter} DROP EXPRESSION IF EXISTS"] if live.generated and not self.generated else []
 
     @property
     def _least(self) -> int:

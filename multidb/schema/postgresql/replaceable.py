@@ -51,7 +51,10 @@ class ReplaceableType(OwnedObject):
 
 
 def _new_default(column: Column, sides: Sides) -> str | None:
+    """The default with the new type; none where the column is to get another type, and then its default."""
     wanted = sides.wanted.objects.get(column.key)
+    if isinstance(wanted, Column) and wanted.base_type != column.base_type:
+        return None
     default = wanted.default if isinstance(wanted, Column) else None
     return default or column.default if sides.keeps_extra else default
 

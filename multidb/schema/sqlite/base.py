@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from sqlalchemy import Connection, RowMapping
 
-from multidb.schema.difference import Statement
+from multidb.schema.difference import Stage, Statement
 from multidb.schema.objects import SchemaObject, Sides
 from multidb.schema.sqlite.catalog import SHARED, one_line, quoted
 
@@ -33,6 +33,11 @@ class SqliteObject(SchemaObject):
 
     def with_column_renamed(self, old: re.Pattern[str], new: str) -> Self:
         return replace(super().with_column_renamed(old, new), sql=old.sub(lambda _: new, self.sql))
+
+    def recreate(self, live: Self, sides: Sides) -> list[Statement]:
+        # Dropped before its table may be rebuilt, which creates again only what stays.
+        dropped = [replace(each, rank=(Stage.DETACH, 0)) for each in live.drop(sides)]
+        return [*dropped, *self.create(sides)]
 
     def rebuild_table(self, sides: Sides) -> list[Statement]:
         """Rebuild the table that the object is part of."""

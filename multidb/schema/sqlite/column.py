@@ -46,6 +46,10 @@ class Column(SqliteObject, kinds.Column):
     def change(self, live: Self, attribute: str, sides: Sides) -> list[Statement]:
         return self.rebuild_table(sides)
 
+    def drop(self, sides: Sides) -> list[Statement]:
+        # ALTER TABLE refuses a column that constraints use, which go with the same rebuild.
+        return super().drop(sides) if sides.keeps_extra else self.rebuild_table(sides)
+
     def violations(self, live: Self | None = None, attribute: str = "") -> tuple[str, ...]:
         column = self.identifier
         if attribute == "generated" and self.generated:
