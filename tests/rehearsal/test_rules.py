@@ -5,10 +5,13 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.rehearsal.revisions import DANGEROUS, HARMLESS, ROWS, TABLES, Labelled
-from tests.support.project import Postgres, Project
+from tests.support.project import ROOT, Postgres, Project
+
+SCHEMA = json.loads((ROOT / "multidb/output.schema.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,9 @@ def _findings(project: Project, labelled: Labelled) -> list[dict[str, Any]]:
         result = project.multidb("plan", "--json")
     finally:
         path.unlink()
-    [plan] = json.loads(result.out)["databases"]
+    printed = json.loads(result.out)
+    jsonschema.validate(printed, SCHEMA | {"$ref": "#/$defs/plan"})
+    [plan] = printed["databases"]
     assert plan["error"] is None, plan
     counting = [each for each in plan["findings"] if each["severity"] in ("warning", "error")]
     assert result.code == (2 if counting else 0), result
