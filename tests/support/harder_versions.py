@@ -80,6 +80,8 @@ table("renamed", Column("a", Enum("x", "y", name=v("renamed_old", "renamed_new")
 left = ENUM(*v(("x", "y"), ("x",)), name="left_state")
 table("left", Column("a", v(ARRAY(left), DateTime), server_default=text(v("'{x}'", "now()"))), Column("b", left))
 
+table(v("early", "late"), Column("a", left))
+
 # Columns that become generated ones, and that go while what they use changes
 table(
     "made",

@@ -5,7 +5,7 @@ from dataclasses import field
 from typing import NamedTuple
 
 from multidb.database.quoting import quoted
-from multidb.schema.difference import Statement
+from multidb.schema.difference import Stage, Statement
 from multidb.schema.objects import Sides
 from multidb.schema.postgresql.base import OwnedObject
 from multidb.schema.postgresql.column import Column
@@ -45,7 +45,9 @@ class ReplaceableType(OwnedObject):
         old = (name, f"{self.qualifier}{name}")
         texts = replace_type(self.identifier, old, creation, columns.values(), self.word)
         owner = (statement.text for statement in self.set_owner(sides))
-        replaced = self.ranked(*texts, *owner) + self.create_dependents(sides.live, sides)
+        # Before any table is created: one that has the type would keep the old one.
+        replaced = [Statement((Stage.CREATE, 0), text) for text in (*texts, *owner)]
+        replaced += self.create_dependents(sides.live, sides)
         changed = [self.address, *(column.address for column in columns)]
         return detached(changed, sides, spared=("key",)).around(replaced)
 
