@@ -8,6 +8,10 @@ from tests.support import rows
 from tests.support.pages import Page, write
 from tests.support.project import Postgres, Project
 
+MANY_INVESTMENTS = """
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+    INSERT INTO investments SELECT i, 't', 's', 'i', '4 %', 5, NULL, 'key' FROM n
+"""
 PAGE = Page.named("docs/writing-revisions.md")
 RECIPES = re.findall(r"^### (.*)$", PAGE.section("Recipes"), re.MULTILINE)
 
@@ -20,8 +24,46 @@ WRONG = {
 }
 
 
+# Whose plan raises nothing on large tables; the others are for small ones, or drop something.
+SAFE = (
+    "Make a column NOT NULL, with a backfill in batches",
+    "Add an index without blocking writes",
+    "Add a foreign key without reading the table under its lock",
+    "Add a spatial index without blocking writes",
+    "Add an enum value",
+    "Change the type of a column by expand and contract",
+    "Change data on SQLite",
+)
+
+
+@pytest.fixture
+def recipes(request: pytest.FixtureRequest, recipe: str) -> Project:
+    """A checkout that has the database of a recipe."""
+    is_spatial = "spatial" in recipe
+    project: Project = request.getfixturevalue("migrated" if is_spatial else "few")
+    return project
+
+
+@pytest.mark.parametrize("recipe", SAFE)
+def test_the_plan_of_the_recipe_raises_nothing_on_large_tables(
+    recipes: Project, postgres: Postgres, recipe: str
+) -> None:
+    recipes.variables |= postgres.scratch
+    recipes.write("databases.yaml", f"policy: {{small: 500}}\n{(recipes.root / 'databases.yaml').read_text()}")
+    name, _ = _written(recipes, recipe)
+    if name == "investment_db":
+        recipes.rows(name, MANY_INVESTMENTS)
+    else:
+        rows.fill(recipes.variables[f"{name.upper()}_URL"])
+        recipes.rows(name, "ANALYZE")
+    result = recipes.multidb("plan", name)
+    assert result.code == 0, result
+    assert "-> " in result.out
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_recipe(few: Project, postgres: Postgres, recipe: str) -> None:
+def test_the_recipe(recipes: Project, postgres: Postgres, recipe: str) -> None:
+    few = recipes
     few.variables |= postgres.scratch
     name, last = _written(few, recipe)
     prefix = name.removesuffix("_db")

@@ -16,7 +16,7 @@ _CORRECTS = ("UPDATE", "DELETE", "MERGE", "DO", "WITH", "TRUNCATE")
 def find(case: Case) -> Iterator[Finding]:
     for each in case.weights.failing:
         cause = _cause(case, each)
-        if cause is not None and (_is_corrected(case, each, cause) or required(case, cause)):
+        if _is_corrected(case, each, cause) or (cause is not None and required(case, cause)):
             continue
         place, revision, text = (cause.place, cause.revision, cause.short) if cause else _last_move(case)
         sentence = f"{each.sentence}, and {count_of(each.rows, 'row')} would violate that: the run would fail"
@@ -37,8 +37,11 @@ def _cause(case: Case, failing: Failing) -> Statement | None:
     return None
 
 
-def _is_corrected(case: Case, failing: Failing, cause: Statement) -> bool:
+def _is_corrected(case: Case, failing: Failing, cause: Statement | None) -> bool:
     """Whether a statement before may correct the rows; the rehearsal has none."""
+    if cause is None:
+        changes = case.observed.changes
+        return any(each.table == failing.table and each.what == "written" for each in changes)
     before = case.observed.statements[: cause.number]
     written = [each for each in before if failing.table in map(each.name, each.written)]
     return any(verb(each) in _CORRECTS for each in written)
