@@ -47,14 +47,18 @@ def _database_json(plan: DatabasePlan) -> dict[str, Any]:
             for each in (observed.moves if observed else ())
         ],
         "findings": [_finding_json(each) for each in plan.findings],
-        "statements": [_statement_json(each) for each in (observed.statements if observed else ())],
+        "lock_windows": [
+            {"table": each.table, "mode": mode_text(each.mode), "blocks": BLOCKED[each.mode], "from": each.place}
+            for each in plan.lock_windows
+        ],
+        "statements": [_statement_json(each) for each in plan.statements],
         "sizes": {
             name: {"rows": size.rows, "bytes": size.bytes, "index_bytes": size.index_bytes}
             for name, size in plan.weights.sizes.items()
             if name in _touched(plan)
         },
-        "not_copied": list(observed.not_copied) if observed else [],
-        "not_observed": [*(observed.not_observed if observed else ()), *_not_counted(plan)],
+        "not_copied": plan.not_copied,
+        "not_observed": plan.not_observed,
     }
 
 
@@ -90,18 +94,12 @@ def _statement_json(statement: Statement) -> dict[str, Any]:
 
 
 def _touched(plan: DatabasePlan) -> set[str]:
-    if plan.observed is None:
-        return set()
     tables = {
         each.name(oid)
-        for each in plan.observed.statements
+        for each in plan.statements
         for oid in (*each.acquired, *each.scanned, *each.rewritten, *each.written)
     }
-    return tables | {each.table for each in plan.observed.changes}
-
-
-def _not_counted(plan: DatabasePlan) -> list[str]:
-    return [f"the rows that violate it were not counted in time: {each}" for each in plan.weights.not_counted]
+    return tables | {each.table for each in plan.changes}
 
 
 def facts(statement: Statement) -> list[str]:
@@ -132,13 +130,9 @@ def _text(release: ReleasePlan, *, is_verbose: bool) -> Iterator[str]:
         notes = [each for each in plan.findings if each.severity <= Severity.NOTE]
         if notes and not is_verbose:
             yield f"    {count_of(len(notes), 'note')}: --verbose prints them"
-        if plan.observed is not None:
-            for text in plan.observed.not_copied:
-                yield f"    not copied into the scratch database: {text}"
-            for text in (*plan.observed.not_observed, *_not_counted(plan)):
-                yield f"    not observed: {text}"
-            if is_verbose:
-                yield from _statement_lines(plan)
+        yield from _remarks(plan)
+        if is_verbose:
+            yield from _statement_lines(plan)
     if release.guarantee:
         yield f"the run: {'refused: ' if release.is_refused else ''}{release.guarantee}"
 
@@ -162,13 +156,23 @@ def _finding_lines(found: Finding) -> Iterator[str]:
     yield f"        instead: {found.advice}"
 
 
+def _remarks(plan: DatabasePlan) -> Iterator[str]:
+    """How long tables are locked, and what the rehearsal could not do."""
+    for each in plan.lock_windows:
+        blocked = f"blocks {BLOCKED[each.mode]} of {each.table}"
+        yield f"    {blocked} from {each.place} to the commit of all databases"
+    for text in plan.not_copied:
+        yield f"    not copied into the scratch database: {text}"
+    for text in plan.not_observed:
+        yield f"    not observed: {text}"
+
+
 def _statement_lines(plan: DatabasePlan) -> Iterator[str]:
-    assert plan.observed is not None
-    for each in plan.observed.statements:
+    for each in plan.statements:
         yield f"    {each.place}: {each.short}"
         for fact in facts(each):
             yield f"        {fact}"
-    for change in plan.observed.changes:
+    for change in plan.changes:
         yield f"    {change.place}: {change.table}: {' '.join(filter(None, (change.what, change.detail)))}"
 
 
@@ -186,9 +190,9 @@ def _markdown(release: ReleasePlan) -> str:
     for plan in rows:
         for each in plan.findings:
             lines += _markdown_finding(plan, each)
-        for text in (*(plan.observed.not_copied if plan.observed else ()),):
+        for text in plan.not_copied:
             lines.append(f"- `{plan.database}`: not copied into the scratch database: {_escaped(text)}")
-        for text in (*(plan.observed.not_observed if plan.observed else ()), *_not_counted(plan)):
+        for text in plan.not_observed:
             lines.append(f"- `{plan.database}`: not observed: {_escaped(text)}")
     if release.guarantee:
         lines += ["", f"The run: {'refused: ' if release.is_refused else ''}{_escaped(release.guarantee)}"]

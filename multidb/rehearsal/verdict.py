@@ -3,19 +3,27 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from multidb.config.policy import Policy, Severity
 from multidb.errors import ExitCode, exit_code_of, reason_of
 from multidb.rehearsal.acknowledgement import expired
 from multidb.rehearsal.finding import Case, Finding
 from multidb.rehearsal.live import Weights
-from multidb.rehearsal.observation import Acknowledgement, Observed
+from multidb.rehearsal.observation import Acknowledgement, Observed, Statement, TableChange, strongest
 from multidb.rehearsal.rules import all_rules
 from multidb.rehearsal.rules.support import long_work
 
 UNUSED, EXPIRED = "accepted-unused", "accepted-expired"
 """The rules about acknowledgements, which have no file of their own: no revision can accept them."""
+
+
+class LockWindow(NamedTuple):
+    """A table that is locked from a statement on to the commit of all databases, and the strongest mode."""
+
+    table: str
+    mode: str
+    place: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,37 @@ class DatabasePlan:
     @property
     def error(self) -> str | None:
         return reason_of(self.failure) if self.failure else None
+
+    @property
+    def statements(self) -> Sequence[Statement]:
+        return self.observed.statements if self.observed else ()
+
+    @property
+    def changes(self) -> Sequence[TableChange]:
+        """What the revisions did to the tables of a database on SQLite."""
+        return self.observed.changes if self.observed else ()
+
+    @property
+    def not_copied(self) -> list[str]:
+        return list(self.observed.not_copied) if self.observed else []
+
+    @property
+    def not_observed(self) -> list[str]:
+        missed = self.observed.not_observed if self.observed else ()
+        uncounted = [f"the rows that violate it were not counted in time: {each}" for each in self.weights.not_counted]
+        return [*missed, *uncounted]
+
+    @property
+    def lock_windows(self) -> list[LockWindow]:
+        """The tables with rows that are locked against readers or writers until all databases have committed."""
+        found: dict[str, LockWindow] = {}
+        for statement in self.statements:
+            for oid, mode in statement.acquired.items():
+                table = statement.name(oid)
+                if not statement.outside and _case(self).has_rows(table):
+                    window = found.setdefault(table, LockWindow(table, mode, statement.place))
+                    found[table] = window._replace(mode=strongest(iter((window.mode, mode))) or mode)
+        return list(found.values())
 
     @property
     def counting(self) -> list[Finding]:

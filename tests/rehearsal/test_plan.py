@@ -50,6 +50,8 @@ def test_a_finding_has_its_line_its_size_and_the_safe_way(planned: Project) -> N
     )
     assert lines[3] == f"        {LONG}"
     assert lines[4].startswith("        instead: expand and contract")
+    place = "migrations/versions/auth_db/auth_0002_by_hand.py:13"
+    assert lines[5] == f"    blocks reads and writes of users from {place} to the commit of all databases"
     assert lines[-1] == "the run: one database, in a transaction of its own"
 
 
