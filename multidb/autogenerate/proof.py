@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 from multidb.autogenerate.comparison import Comparison, sentences
@@ -10,6 +10,11 @@ from multidb.autogenerate.workspace import Workspace
 from multidb.errors import reason_of
 from multidb.schema.changes import Change, changes, with_texts_of
 from multidb.schema.objects import Key, Schema
+
+_INHERITED = """
+    SELECT attname FROM pg_catalog.pg_attribute
+    WHERE attrelid = pg_catalog.to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND NOT attislocal ORDER BY attnum
+"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ def flaws_of(
         observing: the context in which `upgrade()` runs for the first time.
     """
     found: list[Flaw] = []
+    inherited = _lost_inheritance(workspace, comparison)
     up, down = (comparison.wanted, comparison.others), (comparison.base, ())
     for function, (schema, others) in {"upgrade": up, "downgrade": down, "upgrade, once more": up}.items():
         with observing if function == "upgrade" else nullcontext():
@@ -58,6 +64,7 @@ def flaws_of(
             found.append(flaw)
             if flaw.reason:
                 break
+    found += [Flaw("downgrade", "", inherited)] if inherited else []
     return [each for each in found if each.function in ("upgrade", "downgrade") or len(found) == 1]
 
 
@@ -77,3 +84,22 @@ def _flaw(
         return Flaw(function, reason_of(error))
     left = changes(wanted, with_texts_of(wanted, workspace.read(), others))
     return Flaw(function, "", left) if left else None
+
+
+def _lost_inheritance(workspace: Workspace, comparison: Comparison) -> list[Change]:
+    """The tables that stop inheriting: PostgreSQL can't make a column of theirs an inherited one again.
+
+    The schemas do not tell such a column apart. https://www.postgresql.org/docs/current/sql-altertable.html: NO INHERIT
+    """
+    found = []
+    for change in comparison.changes:
+        old, new = getattr(change.old, "inherits", ()), getattr(change.new, "inherits", ())
+        if change.old is None or change.new is None or set(old) <= set(new):
+            continue
+        inherited = workspace.connection.exec_driver_sql(_INHERITED, (change.old.identifier,)).scalars().all()
+        if inherited:
+            what = (
+                f"{', '.join(inherited)} of {change.old.label} as its own: no statement makes a column inherited again"
+            )
+            found.append(replace(change, statements=(), sentences=(what,)))
+    return found

@@ -165,3 +165,16 @@ def test_what_the_revision_does_to_tables_that_are_there_is_said(checkout: Proje
         "reads all of users",
     ]
     assert all(line.startswith("auth_0002_shorter.py:") for line in effects)
+
+
+def test_a_table_that_stops_inheriting_is_not_proved(unwritten: Project) -> None:
+    """Its columns stay its own when it inherits again."""
+    models = HEAD + 'table("par", Column("b", Integer))\n'
+    child = 'Table("chi", Base.metadata, Column("c", Integer), *v([], [Column("id", Integer), Column("b", Integer)])'
+    child += ', **v({"postgresql_inherits": "par"}, {}))\n'
+    write_revision(unwritten, models + child)
+    unwritten.write("models/auth.py", second(models + child))
+    result = unwritten.alembic("revision", "--autogenerate", "-m", "x")
+    assert result.found.startswith("error: auth_db: written, not proved")
+    said = "downgrade() leaves: id, b of table chi as its own: no statement makes a column inherited again"
+    assert said in [line.strip() for line in result.out.splitlines()], result
