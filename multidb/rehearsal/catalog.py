@@ -123,6 +123,11 @@ class Catalog:
     scans: Mapping[int, int]  # by table, how often it was read from its first row to its last
     lock_timeout: str = "0"
 
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What statements change of the relations."""
+        return self.relations, self.columns, self.constraints
+
     def name(self, oid: int) -> str:
         found = self.relations.get(oid)
         return found.name if found else ""

@@ -36,7 +36,7 @@ class Observer:
 
     def __init__(self, database: Database, driver: Driver, default_schema: str, revisions: Mapping[str, str]) -> None:
         self.statements: list[Statement] = []
-        self.missed: list[str] = []  # the statements outside a transaction whose locks no second session saw
+        self.missed: list[str] = []  # what could not be looked at
         self._database, self._driver, self._default_schema = database, driver, default_schema
         self._revisions = revisions
         self._stage, self._outside = 0, False
@@ -62,11 +62,13 @@ class Observer:
             for name, function in listeners:
                 event.remove(connection.engine, name, function)
             self._unwatch()
+        self._note_unseen(self._read(), "at the end")
 
     def _before(self, *_arguments: Any) -> None:
         if not self._is_current:
-            self._last = self._read()
-            self._is_current = True
+            found = self._read()
+            self._note_unseen(found, f"before {current_revision_line() or 'the revision was recorded'}")
+            self._last, self._is_current = found, True
         if self._outside:
             self._watcher = _Watcher(self._database, self._driver.info.backend_pid, self._last)
         self._began = time.monotonic()
@@ -83,8 +85,14 @@ class Observer:
         own = len(self.statements), revision, place, text, seconds, self._stage, self._outside
         statement = Statement(*own, before=self._last, after=found, first=self.first, watched=watched)
         if self._outside and not watched and _changes_relations(statement):
-            self.missed.append(f"{place}: {statement.short}")
+            self.missed.append(f"the locks of {place}: {statement.short}")
         self.statements.append(statement)
+        self._last = found
+
+    def _note_unseen(self, found: Catalog, when: str) -> None:
+        """Note that something has changed by what was no statement of SQLAlchemy's."""
+        if found.shape != self._last.shape:
+            self.missed.append(f"what a cursor of the driver has changed {when}")
         self._last = found
 
     def _failed(self, _context: Any) -> None:

@@ -133,7 +133,7 @@ class _Rehearsing:
             except ParticipantError as error:
                 failure = self._failure(error)
         if not plan.database.is_sqlite:
-            self._not_observed += [f"locks of {each}" for each in self._observer.missed]
+            self._not_observed += self._observer.missed
             observed = replace(observed, statements=self._observer.statements)
         else:
             observed = replace(observed, changes=self._observer.changes)

@@ -251,3 +251,11 @@ def _writes(postgres: Postgres, name: str) -> list[tuple[object, ...]]:
     """What the server's statistics say of written rows."""
     postgres.as_admin("SELECT pg_stat_force_next_flush()", name)
     return postgres.as_admin("SELECT sum(n_tup_ins), sum(n_tup_upd), sum(n_tup_del) FROM pg_stat_user_tables", name)
+
+
+def test_what_a_cursor_of_the_driver_does_is_not_passed_over_in_silence(planned: Project) -> None:
+    planned.add_revision(
+        "auth_db", 2, "op.get_bind().connection.cursor().execute('ALTER TABLE users ADD COLUMN nick text')"
+    )
+    out = planned.multidb("plan", "auth_db").out
+    assert "    not observed: what a cursor of the driver has changed" in out
