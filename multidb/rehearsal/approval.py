@@ -51,10 +51,14 @@ def fingerprints(schema: Schema, database: Database) -> dict[str, str]:
 
 
 def write(path: Path, databases: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write an approved plan. Returns its digest."""
+    """Write an approved plan. Returns its digest. MigrationError if the file can't be written."""
     content = {"multidb": "plan", "form": _FORM, "databases": databases}
     digest = _digest(content)
-    path.write_text(json.dumps(content | {"digest": digest}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    text = json.dumps(content | {"digest": digest}, indent=2, sort_keys=True)
+    try:
+        path.write_text(f"{text}\n", encoding="utf-8")
+    except OSError as error:
+        raise MigrationError(f"{path} can't be written: {error.strerror}") from error
     return digest
 
 

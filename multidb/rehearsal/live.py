@@ -70,7 +70,11 @@ class Size:
 
     @property
     def text(self) -> str:
-        rows = f"about {self.rows:,} rows" if self.rows is not None else "a number of rows that was never estimated"
+        rows = (
+            f"about {self.rows:,} {'row' if self.rows == 1 else 'rows'}"
+            if self.rows is not None
+            else "a number of rows that was never estimated"
+        )
         return f"{rows}, {bytes_text(self.bytes)}"
 
 

@@ -7,6 +7,7 @@ from threading import Event, Thread
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 from sqlalchemy import Connection, event
 
 from multidb.config.configuration import Database
@@ -42,6 +43,7 @@ class Observer:
         self._stage, self._outside = 0, False
         self.first = self._last = self._read()
         self._is_current = False  # whether nothing has happened since the last look
+        self._is_aborted = False  # whether the statement began in a failed transaction
         self._began = 0.0
         self._watcher: _Watcher | None = None
 
@@ -65,6 +67,9 @@ class Observer:
         self._note_unseen(self._read(), "at the end")
 
     def _before(self, *_arguments: Any) -> None:
+        self._is_aborted = self._driver.info.transaction_status == TRANSACTION_STATUS_INERROR
+        if self._is_aborted:  # and only a ROLLBACK TO SAVEPOINT can follow
+            return
         if not self._is_current:
             found = self._read()
             self._note_unseen(found, f"before {current_revision_line() or 'the revision was recorded'}")
@@ -77,7 +82,7 @@ class Observer:
         seconds = time.monotonic() - self._began
         watched = self._unwatch()
         place = current_revision_line()
-        if place is None:  # a statement of Alembic's, or of the run
+        if place is None or self._is_aborted:  # a statement of Alembic's, or of the run
             self._is_current = False
             return
         found = self._read()
@@ -104,7 +109,7 @@ class Observer:
         return watcher.end() if watcher is not None else None
 
     def _read(self) -> Catalog:
-        outside = self._outside or self._driver.info.transaction_status == 0
+        outside = self._outside or self._driver.info.transaction_status == TRANSACTION_STATUS_IDLE
         return catalog.read(self._driver, self._database.version_table, self._default_schema, outside=outside)
 
 

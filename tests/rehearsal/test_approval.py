@@ -87,3 +87,8 @@ def test_a_plan_of_a_database_that_failed_is_not_written(approved: Project) -> N
     result = approved.multidb("plan", "--out", "other.json")
     assert result.error == "error: other.json is not written: user_db could not be planned"
     assert not Path(approved.root / "other.json").exists()
+
+
+def test_a_file_that_cannot_be_written_is_one_line(approved: Project) -> None:
+    result = approved.multidb("plan", "--out", "nowhere/plan.json")
+    assert result.error == "error: nowhere/plan.json can't be written: No such file or directory"

@@ -259,3 +259,18 @@ def test_what_a_cursor_of_the_driver_does_is_not_passed_over_in_silence(planned:
     )
     out = planned.multidb("plan", "auth_db").out
     assert "    not observed: what a cursor of the driver has changed" in out
+
+
+def test_an_error_that_a_revision_catches_is_no_failure(planned: Project) -> None:
+    planned.add_revision(
+        "auth_db",
+        2,
+        """try:
+        with op.get_bind().begin_nested():
+            op.execute("ALTER TABLE users ADD COLUMN email text")
+    except sa.exc.ProgrammingError:
+        op.execute("ALTER TABLE users ADD COLUMN nick text")""",
+    )
+    result = planned.multidb("plan", "auth_db")
+    assert result.code == 0, result
+    assert "not observed" not in result.out
