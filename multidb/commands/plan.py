@@ -21,9 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--to", metavar="REVISION", default="heads", help="plan the way up to a revision (default: heads)")
     way.add_argument("--down", metavar="REVISION", help="plan the way down to a revision, such as -1 or base")
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="print each statement, and what was observed of it"
-    )
+    # Alembic's Config would log more by an option that is called `verbose`.
+    every_statement = "print each statement, and what was observed of it"
+    parser.add_argument("-v", "--verbose", action="store_true", dest="is_verbose", help=every_statement)
     parser.add_argument("--format", choices=formats.FORMATS, default="text", help="default: text")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the plan to approve, for alembic -x plan=FILE")
     add_json(parser)
@@ -37,7 +37,7 @@ def run(command: Command) -> ExitCode:
     if options.json:
         print(json.dumps(formats.as_json(release), indent=2))
     else:
-        print(formats.rendered(release, options.format, is_verbose=options.verbose))
+        print(formats.rendered(release, options.format, is_verbose=options.is_verbose))
     if options.out is not None:
         _write(options.out, release)
     return release.code

@@ -57,7 +57,9 @@ def test_a_finding_has_its_line_its_size_and_the_safe_way(planned: Project) -> N
 
 def test_verbose_shows_what_was_observed_of_each_statement(planned: Project) -> None:
     planned.add_revision("auth_db", 2, f"op.execute({LONG!r})\n    op.execute('COMMENT ON TABLE users IS NULL')")
-    out = planned.multidb("plan", "-v", "auth_db").out
+    result = planned.multidb("plan", "-v", "auth_db")
+    assert result.err == ""
+    out = result.out
     assert "locks users (ACCESS EXCLUSIVE: blocks reads and writes)\n" in out
     assert "rewrites users\n" in out
     assert "rewrites users_pkey\n" in out
