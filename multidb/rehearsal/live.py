@@ -24,7 +24,11 @@ _COUNTING_TIME = 3.0  # seconds for each count of rows that would make a revisio
 _OLD = 60.0  # seconds after which a transaction is one that holds up a run
 
 _SIZES = """
-    SELECT s.nspname, c.relname, c.relkind, c.reltuples::bigint, pg_catalog.pg_relation_size(c.oid),
+    SELECT s.nspname, c.relname, c.relkind, c.reltuples::bigint,
+           CASE c.relkind WHEN 'p' THEN (
+               SELECT coalesce(sum(pg_catalog.pg_relation_size(p.relid)), 0)::bigint
+               FROM pg_catalog.pg_partition_tree(c.oid) p WHERE p.isleaf
+           ) ELSE pg_catalog.pg_relation_size(c.oid) END,
            (SELECT t.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
             WHERE i.indexrelid = c.oid),
            (SELECT i.indisvalid FROM pg_catalog.pg_index i WHERE i.indexrelid = c.oid)

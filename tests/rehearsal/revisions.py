@@ -16,6 +16,7 @@ TABLES = """
     CREATE TABLE settings (id int PRIMARY KEY, name text, value int);
     CREATE TABLE empty (id int, name text);
     CREATE TABLE years (year int NOT NULL, note text) PARTITION BY LIST (year);
+    CREATE TABLE years_2025 PARTITION OF years FOR VALUES IN (2025);
     CREATE TABLE years_2026 (year int NOT NULL, note text);
     CREATE VIEW order_codes AS SELECT id, code FROM orders;
 """
@@ -26,6 +27,7 @@ ROWS = """
     SELECT n, n, n, 'note ' || n, 'c' || n FROM generate_series(1, 20000) n;
     INSERT INTO checked SELECT generate_series(1, 20000);
     INSERT INTO settings SELECT n, 'name', n FROM generate_series(1, 100) n;
+    INSERT INTO years SELECT 2025, 'note' FROM generate_series(1, 20000);
     INSERT INTO years_2026 SELECT 2026, 'note' FROM generate_series(1, 20000);
     ANALYZE
 """
@@ -83,6 +85,7 @@ DANGEROUS = {
     "an index outside a transaction, but not CONCURRENTLY": Labelled(
         'op.create_index("ix_orders_price", "orders", ["price"])', frozenset(["index-blocking"]), outside=True
     ),
+    "an index of a partitioned table": _sql("CREATE INDEX ON years (year)", rules="index-blocking"),
     "a unique constraint": Labelled(
         'op.create_unique_constraint("orders_code_key", "orders", ["code"])', frozenset(["index-constraint"])
     ),
