@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from multidb.config.configuration import Database
 from multidb.database import connections
@@ -17,6 +17,7 @@ from multidb.database.quoting import quoted
 from multidb.errors import current_revision_line
 from multidb.rehearsal import catalog
 from multidb.rehearsal.catalog import Catalog
+from multidb.rehearsal.listening import listening
 from multidb.rehearsal.observation import Statement
 
 _LOCK_TIMEOUT = "2s"  # for the session that makes statements wait; nothing else uses the scratch database
@@ -51,18 +52,15 @@ class Observer:
     def stage(self, connection: Connection, number: int, *, outside: bool) -> Iterator[None]:
         """Observe the statements of one stage of the plan."""
         self._stage, self._outside, self._is_current = number, outside, False
-        listeners = [
-            ("before_cursor_execute", self._before),
-            ("after_cursor_execute", self._after),
-            ("handle_error", self._failed),
-        ]
-        for name, function in listeners:
-            event.listen(connection.engine, name, function)
+        listeners = {
+            "before_cursor_execute": self._before,
+            "after_cursor_execute": self._after,
+            "handle_error": self._failed,
+        }
         try:
-            yield
+            with listening(connection.engine, listeners):
+                yield
         finally:
-            for name, function in listeners:
-                event.remove(connection.engine, name, function)
             self._unwatch()
         self._note_unseen(self._read(), "at the end")
 

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from multidb.database import connections
 from multidb.database.quoting import quoted
 from multidb.errors import current_revision_line
+from multidb.rehearsal.listening import listening
 from multidb.rehearsal.observation import TableChange
 
 _WRITES = re.compile(
@@ -56,14 +57,8 @@ class Observer:
                 return
             self._note(place, text, state, _state(connections.driver_of(connection)), rebuilt)
 
-        listeners = [("before_cursor_execute", before), ("after_cursor_execute", after)]
-        for name, function in listeners:
-            event.listen(connection.engine, name, function)
-        try:
+        with listening(connection.engine, {"before_cursor_execute": before, "after_cursor_execute": after}):
             yield
-        finally:
-            for name, function in listeners:
-                event.remove(connection.engine, name, function)
         for table, place in rebuilt.items():
             self._add(place, table, "dropped")
 
