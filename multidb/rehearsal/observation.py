@@ -1,7 +1,7 @@
 """What was observed of each statement of the pending revisions, as data that the rules read."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from multidb.config.configuration import Database
@@ -41,7 +41,6 @@ class Statement:
     revision: str
     place: str  # the line of the file: `migrations/versions/auth_db/auth_0002_x.py:17`
     text: str
-    seconds: float  # on tables without rows
     stage: int
     outside: bool  # outside a transaction: its locks end with it
     before: Catalog
@@ -186,7 +185,6 @@ class Move:
     place: str
     is_upgrade: bool
     outside: bool
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -217,9 +215,6 @@ class Observed:
                 found = []
         if found:
             yield found
-
-    def with_failure(self, failure: Failure) -> "Observed":
-        return replace(self, failure=failure)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Observes each statement of the revisions that run in a scratch database on PostgreSQL."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
@@ -45,7 +44,6 @@ class Observer:
         self.first = self._last = self._read()
         self._is_current = False  # whether nothing has happened since the last look
         self._is_aborted = False  # whether the statement began in a failed transaction
-        self._began = 0.0
         self._watcher: _Watcher | None = None
 
     @contextmanager
@@ -74,10 +72,8 @@ class Observer:
             self._last, self._is_current = found, True
         if self._outside:
             self._watcher = _Watcher(self._database, self._driver.info.backend_pid, self._last)
-        self._began = time.monotonic()
 
     def _after(self, _connection: Connection, _cursor: object, text: str, *_arguments: Any) -> None:
-        seconds = time.monotonic() - self._began
         watched = self._unwatch()
         place = current_revision_line()
         if place is None or self._is_aborted:  # a statement of Alembic's, or of the run
@@ -85,7 +81,7 @@ class Observer:
             return
         found = self._read()
         revision = self._revisions.get(place.rpartition(":")[0], "")
-        own = len(self.statements), revision, place, text, seconds, self._stage, self._outside
+        own = len(self.statements), revision, place, text, self._stage, self._outside
         statement = Statement(*own, before=self._last, after=found, first=self.first, watched=watched)
         if self._outside and not watched and _changes_relations(statement):
             self.missed.append(f"the locks of {place}: {statement.short}")

@@ -172,7 +172,7 @@ class _Rehearsing:
             for each in stage.steps:
                 if runs_file(each) and each.revision.revision in (step.up_revision_id, *step.down_revision_ids):
                     place = place_of(each.revision.path)
-                    return Move(each.revision.revision, place, bool(each.is_upgrade), stage.nontransactional, 0.0)
+                    return Move(each.revision.revision, place, bool(each.is_upgrade), stage.nontransactional)
         raise AssertionError(step)
 
     def _failure(self, error: ParticipantError) -> Failure:
