@@ -9,9 +9,10 @@ import json
 import sys
 from pathlib import Path
 
+from multidb.commands.support import plan_formats
 from multidb.commands.support.command import Command, add_databases, add_json
 from multidb.errors import ExitCode, MigrationError
-from multidb.rehearsal import approval, formats
+from multidb.rehearsal import approval
 from multidb.rehearsal.planning import Destination, ReleasePlan, planned
 from multidb.replay.replay import Replays
 
@@ -24,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     # Alembic's Config would log more by an option that is called `verbose`.
     every_statement = "print each statement, and what was observed of it"
     parser.add_argument("-v", "--verbose", action="store_true", dest="is_verbose", help=every_statement)
-    parser.add_argument("--format", choices=formats.FORMATS, default="text", help="default: text")
+    parser.add_argument("--format", choices=plan_formats.FORMATS, default="text", help="default: text")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the plan to approve, for alembic -x plan=FILE")
     add_json(parser)
 
@@ -35,9 +36,9 @@ def run(command: Command) -> ExitCode:
     with command.environment() as environment, Replays(environment) as replays:
         release = planned(environment, replays, command.databases, destination)
     if options.json:
-        print(json.dumps(formats.as_json(release), indent=2))
+        print(json.dumps(plan_formats.as_json(release), indent=2))
     else:
-        print(formats.rendered(release, options.format, is_verbose=options.is_verbose))
+        print(plan_formats.rendered(release, options.format, is_verbose=options.is_verbose))
     if options.out is not None:
         _write(options.out, release)
     return release.code
