@@ -169,6 +169,50 @@ def test_an_old_transaction_in_the_way_is_named(planned: Project) -> None:
         assert f"users is locked by pid {session.info.backend_pid} of neighbor" in out
 
 
+def test_concurrently_waits_for_an_old_transaction_that_is_named(planned: Project) -> None:
+    planned.edit("multidb/rehearsal/live.py", "_OLD = 60.0", "_OLD = 0.0")
+    path = planned.add_revision("auth_db", 2, "op.execute('CREATE INDEX CONCURRENTLY late ON users (full_name)')")
+    path.write_text(f"outside_transaction = True\n{path.read_text()}")
+    with closing(psycopg2.connect(planned.variables["AUTH_DB_URL"])) as session:
+        session.cursor().execute("SELECT 1")
+        out = planned.multidb("plan", "auth_db").out
+        assert f"CONCURRENTLY waits for pid {session.info.backend_pid} of neighbor" in out
+
+
+def test_an_invalid_index_that_the_revision_would_keep_is_found(planned: Project) -> None:
+    with closing(psycopg2.connect(planned.variables["AUTH_DB_URL"])) as session:
+        session.autocommit = True
+        with pytest.raises(psycopg2.errors.UniqueViolation):
+            session.cursor().execute("CREATE UNIQUE INDEX CONCURRENTLY late ON users (password_hash)")
+    planned.add_revision("auth_db", 2, "op.execute('CREATE INDEX IF NOT EXISTS late ON users (password_hash)')")
+    result = planned.multidb("plan", "auth_db")
+    assert "warning index-invalid-left (predicted)" in result.out
+    assert result.code == 2
+
+
+def test_several_large_tables_that_are_locked_together_are_a_note(planned: Project) -> None:
+    planned.rows("auth_db", "CREATE TABLE second AS SELECT * FROM users")
+    planned.rows("auth_db", "ANALYZE second")
+    add = [f"op.execute('ALTER TABLE {table} ADD COLUMN nick text')" for table in ("users", "second")]
+    planned.add_revision("auth_db", 2, "\n    ".join(add))
+    result = planned.multidb("plan", "-v", "auth_db")
+    assert result.code == 0
+    assert "users and second are locked against reads and writes at the same time" in result.out
+
+
+def test_a_rebuilt_table_on_sqlite_and_a_revision_without_a_statement_are_notes(planned: Project) -> None:
+    whole = (planned.root / "databases.yaml").read_text()
+    planned.write("databases.yaml", f"policy: {{small: 1}}\n{whole}")
+    batch = "with op.batch_alter_table('investments') as batch:\n        "
+    batch += "batch.alter_column('partner', existing_type=sa.String(255), type_=sa.String(99))"
+    planned.add_revision("investment_db", 2, batch)
+    planned.add_revision("auth_db", 2, "pass")
+    planned.rows("investment_db", "INSERT INTO investments VALUES ('1', 't', 's', 'i', '4 %', 5, NULL, 'key')")
+    out = planned.multidb("plan", "-v", "auth_db", "investment_db").out
+    assert "note sqlite-rebuild (observed)" in out
+    assert "note nothing-changed (observed)" in out
+
+
 def test_a_finding_is_accepted_in_the_file_of_the_revision(planned: Project) -> None:
     path = planned.add_revision("auth_db", 2, f"op.execute({LONG!r})")
     text = path.read_text()
