@@ -60,10 +60,16 @@ class Observer:
                 yield
         finally:
             self._unwatch()
-        self._note_unseen(self._read(), "at the end")
+        if not self._has_failed:
+            self._note_unseen(self._read(), "at the end")
+
+    @property
+    def _has_failed(self) -> bool:
+        """Whether the transaction has failed, and executes no statement until it is rolled back."""
+        return bool(self._driver.info.transaction_status == TRANSACTION_STATUS_INERROR)
 
     def _before(self, *_arguments: Any) -> None:
-        self._is_aborted = self._driver.info.transaction_status == TRANSACTION_STATUS_INERROR
+        self._is_aborted = self._has_failed
         if self._is_aborted:  # and only a ROLLBACK TO SAVEPOINT can follow
             return
         if not self._is_current:
