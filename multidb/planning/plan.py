@@ -44,8 +44,13 @@ class Plan:
     first: Callable[[Connection], None] | None = None  # called in the transaction before the first step
 
     @property
+    def steps(self) -> list[Step]:
+        """The steps of all stages, in order."""
+        return [step for stage in self.stages for step in stage.steps]
+
+    @property
     def revision_count(self) -> int:
-        return sum(len(stage.steps) for stage in self.stages)
+        return len(self.steps)
 
     def purges(self, number: int) -> bool:
         """Whether `alembic_version` is emptied before a stage."""

@@ -28,13 +28,12 @@ _NAMED = 3  # objects in a message
 
 def entry_of(plan: Plan, after: Sequence[str], live: Schema, policy: Policy) -> dict[str, Any]:
     """What an approved plan says of one database; `after` is where the plan leads."""
-    steps = [step for stage in plan.stages for step in stage.steps]
     return {
         "before": sorted(plan.before),
         "after": sorted(after),
         "revisions": [
             {"revision": revision, "upgrade": upgrade, "sha256": path and journal.digest(path)}
-            for revision, path, upgrade in files_of(steps)
+            for revision, path, upgrade in files_of(plan.steps)
         ],
         "schema": fingerprints(live, plan.database),
         "policy": _digest(_policy_values(policy)),
@@ -159,9 +158,8 @@ class Approval:
             if name not in self.databases:
                 yield MigrationError(f"{self.path.name} does not have its pending revisions: plan again", name)
                 continue
-            steps = [step for stage in plan.stages for step in stage.steps]
             wanted = [(each["revision"], each["upgrade"]) for each in self.databases[name]["revisions"]]
-            found = [(revision, upgrade) for revision, _, upgrade in files_of(steps)]
+            found = [(revision, upgrade) for revision, _, upgrade in files_of(plan.steps)]
             if found != wanted:
                 approved, now = ", ".join(each for each, _ in wanted), ", ".join(each for each, _ in found)
                 yield MigrationError(f"{self.path.name} has {approved}, and this run {now}: plan again", name)

@@ -4,7 +4,7 @@ Beside the schema, which the reader of `schema` reads once for each revision, th
 is stored, how often it was scanned, and which oid it has whatever its name is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ _READ = """
         WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
     ), relations AS (
         SELECT c.oid, s.nspname, c.relname, c.relkind, pg_catalog.pg_relation_filenode(c.oid) AS filenode,
-               c.relpersistence, i.indrelid, i.indkey, i.indisunique, i.indisvalid, c.relispartition,
+               c.relpersistence, i.indrelid, i.indkey, i.indisvalid, c.relispartition,
                (SELECT h.inhparent FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid LIMIT 1) AS parent
         FROM pg_catalog.pg_class c JOIN schemas s ON s.oid = c.relnamespace
         LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
@@ -32,7 +32,7 @@ _READ = """
         )
     )
     SELECT (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
-                oid::bigint, nspname, relname, relkind, filenode::bigint, relpersistence, indrelid::bigint, indisunique,
+                oid::bigint, nspname, relname, relkind, filenode::bigint, relpersistence, indrelid::bigint,
                 indisvalid, relispartition, parent::bigint, indkey::int2[]))
             FROM relations),
            (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
@@ -71,7 +71,6 @@ class Relation:
     filenode: int | None  # the file that holds it; a rewrite gives it another one
     persistence: str
     table: int | None  # of an index, its table
-    is_unique: bool
     is_valid: bool
     is_partition: bool
     parent: int | None  # of a partition or an inheriting table
@@ -136,12 +135,6 @@ class Catalog:
     def tables(self) -> dict[int, Relation]:
         return {oid: each for oid, each in self.relations.items() if each.is_table}
 
-    def columns_of(self, table: int) -> list[Column]:
-        return [each for each in self.columns.values() if each.table == table]
-
-    def column_names(self, table: int, numbers: Iterable[int]) -> list[str]:
-        return [self.columns[table, number].name for number in numbers if (table, number) in self.columns]
-
 
 def read(driver: Driver, version_table: VersionTable, default_schema: str, *, outside: bool = False) -> Catalog:
     """Read the catalogs by a session on PostgreSQL, in whatever transaction it has.
@@ -175,9 +168,9 @@ def read(driver: Driver, version_table: VersionTable, default_schema: str, *, ou
 
 
 def _relation(row: Sequence[Any], default_schema: str) -> Relation:
-    oid, schema, name, kind, filenode, persistence, table, is_unique, is_valid, is_partition, parent, columns = row
+    oid, schema, name, kind, filenode, persistence, table, is_valid, is_partition, parent, columns = row
     prefix = "" if schema == default_schema else f"{schema}."
-    own = kind, filenode, persistence, table, bool(is_unique), is_valid is not False, is_partition, parent
+    own = kind, filenode, persistence, table, is_valid is not False, is_partition, parent
     keys = tuple(columns or ())
     return Relation(oid, f"{prefix}{name}", *own, keys)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from multidb.config.policy import Policy, Severity
 from multidb.rehearsal.live import Size, Weights
-from multidb.rehearsal.observation import Acknowledgement, Observed, Statement
+from multidb.rehearsal.observation import Acknowledgement, Observed, Statement, TableChange
 
 OBSERVED, PREDICTED = "observed", "predicted"
 
@@ -66,7 +66,7 @@ class Case:
         return self.observed.database.name
 
     def size(self, table: str) -> Size | None:
-        return self.weights.size(table)
+        return self.weights.sizes.get(table)
 
     def has_rows(self, table: str) -> bool:
         """Whether a table may have rows: one that is not in the live database has none."""
@@ -89,9 +89,10 @@ class Case:
             if self.is_large(name):
                 yield oid, name
 
-    def finding(self, rule: str, statement: Statement, subject: str, sentence: str, advice: str) -> Finding:
-        place = statement.place
-        return Finding(rule, self.name, statement.revision, place, subject, sentence, advice, statement.short)
+    def finding(
+        self, rule: str, at: Statement | TableChange, subject: str, sentence: str, advice: str, basis: str = OBSERVED
+    ) -> Finding:
+        return Finding(rule, self.name, at.revision, at.place, subject, sentence, advice, at.short, basis)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,10 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import psycopg2
 
 from multidb.config.configuration import Database
-from multidb.database import connections
 from multidb.database.connections import Driver
 from multidb.database.quoting import quoted
 from multidb.rehearsal.copy import without_kind
@@ -39,17 +34,18 @@ _SIZES = """
 _SESSIONS = """
     SELECT a.pid, a.usename, coalesce(a.application_name, ''), a.state,
            extract(epoch FROM pg_catalog.now() - a.xact_start)::float8, a.backend_type,
-           a.query LIKE '%%to prevent wraparound%%',
            ARRAY(SELECT DISTINCT c.relname::text FROM pg_catalog.pg_locks l
                  JOIN pg_catalog.pg_class c ON c.oid = l.relation
                  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                 WHERE l.pid = a.pid AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relkind <> 'i')
+                 WHERE l.pid = a.pid AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+                   AND c.relkind <> 'i'),
+           a.query LIKE '%to prevent wraparound%'
     FROM pg_catalog.pg_stat_activity a
     WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()
       AND a.xact_start IS NOT NULL
     UNION ALL
     SELECT NULL, p.owner, p.gid, 'prepared', extract(epoch FROM pg_catalog.now() - p.prepared)::float8, 'prepared',
-           false, '{}'::text[]
+           '{}'::text[], false
     FROM pg_catalog.pg_prepared_xacts p WHERE p.database = pg_catalog.current_database()
 """
 
@@ -92,7 +88,6 @@ class Session:
     state: str
     seconds: float  # since its transaction began
     kind: str
-    is_against_wraparound: bool
     tables: Sequence[str]  # that it has locked
 
     @property
@@ -116,15 +111,11 @@ class Weights:
     """A live database, as far as it decides what a revision costs there."""
 
     sizes: Mapping[str, Size] = field(default_factory=dict)  # by table, as `Statement.name` names it
-    index_sizes: Mapping[str, int] = field(default_factory=dict)  # bytes
     invalid_indexes: frozenset[str] = frozenset()
     sessions: Sequence[Session] = ()
     failing: Sequence[Failing] = ()
     not_counted: Sequence[str] = ()  # the sentences of rows that were not counted in time
     without_kind: frozenset[tuple[str, str]] = frozenset()
-
-    def size(self, table: str) -> Size | None:
-        return self.sizes.get(table)
 
 
 def weigh(database: Database, driver: Driver, default_schema: str, pending: Sequence[Difference]) -> Weights:
@@ -139,7 +130,6 @@ def weigh(database: Database, driver: Driver, default_schema: str, pending: Sequ
     if isinstance(driver, sqlite3.Connection):
         return _of_sqlite(database, driver, pending)
     sizes: dict[str, Size] = {}
-    index_sizes: dict[str, int] = {}
     invalid: set[str] = set()
     of_tables: dict[str, int] = {}
     with driver.cursor() as cursor:
@@ -147,17 +137,16 @@ def weigh(database: Database, driver: Driver, default_schema: str, pending: Sequ
         for schema, name, kind, rows, size, table, is_valid in cursor.fetchall():
             prefix = "" if schema == default_schema else f"{schema}."
             if kind in ("i", "I"):
-                index_sizes[f"{prefix}{name}"] = size
                 of_tables[f"{prefix}{table}"] = of_tables.get(f"{prefix}{table}", 0) + size
                 if not is_valid and kind == "i":
                     invalid.add(f"{prefix}{name}")
             else:
                 sizes[f"{prefix}{name}"] = Size(rows if rows >= 0 else None, size)
         cursor.execute(_SESSIONS)
-        sessions = [Session(*row) for row in cursor.fetchall() if (row[4] or 0) >= _OLD or row[6]]
+        sessions = [Session(*own) for *own, is_urgent in cursor.fetchall() if is_urgent or (own[4] or 0) >= _OLD]
     found = {name: Size(each.rows, each.bytes, of_tables.get(name, 0)) for name, each in sizes.items()}
     failing, not_counted = _failing(database, driver, pending, list(found))
-    return Weights(found, index_sizes, frozenset(invalid), sessions, failing, not_counted, without_kind(driver))
+    return Weights(found, frozenset(invalid), sessions, failing, not_counted, without_kind(driver))
 
 
 def _failing(
@@ -168,37 +157,16 @@ def _failing(
     missed: list[str] = []
     with reading(database, driver) as connection:
         for each in pending:
-            rows = _counted(connection, each.violations) if each.violations else 0
-            if rows == -1:
+            try:
+                rows = count_rows(connection, each.violations, _COUNTING_TIME)
+            except TimeoutError:
                 missed.append(each.sentence)
-            elif rows:
+                continue
+            if rows:
                 # A difference is named `users.email.type`, and a table may have dots, too.
                 own = [table for table in tables if f"{each.name}.".startswith(f"{table}.")]
                 found.append(Failing(each.sentence, max(own, key=len, default=""), rows))
     return found, missed
-
-
-def _counted(connection: Any, statements: Sequence[str]) -> int:
-    """The number of rows; 0 where the columns are not there yet, -1 where it takes too long."""
-    driver = connections.driver_of(connection)
-    if isinstance(driver, sqlite3.Connection):
-        return count_rows(connection, statements) or 0
-    try:
-        with driver.cursor() as cursor:
-            cursor.execute("SAVEPOINT multidb_weighing")
-            cursor.execute(f"SET LOCAL statement_timeout = {_COUNTING_TIME * 1000:.0f}")
-            try:
-                for statement in statements:
-                    cursor.execute(statement)
-                row = cursor.fetchone()
-                return int(row[0]) if row else 0
-            except psycopg2.errors.QueryCanceled:
-                return -1
-            except psycopg2.Error:  # what it counts by is not there before the revisions
-                return 0
-    finally:
-        with suppress(psycopg2.Error), driver.cursor() as cursor:
-            cursor.execute("ROLLBACK TO SAVEPOINT multidb_weighing")
 
 
 def _of_sqlite(database: Database, driver: sqlite3.Connection, pending: Sequence[Difference]) -> Weights:

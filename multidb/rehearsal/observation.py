@@ -1,8 +1,9 @@
 """What was observed of each statement of the pending revisions, as data that the rules read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 from multidb.config.configuration import Database
 from multidb.output import shortened
@@ -19,7 +20,7 @@ BLOCKED = {
 _MODES = list(BLOCKED)
 
 
-def strongest(modes: Iterator[str]) -> str | None:
+def strongest(modes: Iterable[str]) -> str | None:
     """The strongest of the modes that block reads or writes; None if none of them does."""
     return min((mode for mode in modes if mode in BLOCKED), key=_MODES.index, default=None)
 
@@ -63,15 +64,18 @@ class Statement:
     @cached_property
     def acquired(self) -> dict[int, str]:
         """The tables of which the statement acquired a lock that blocks, each with the strongest mode."""
-        new = self.watched or frozenset() if self.outside else self.after.locks - self.before.locks
-        tables = {oid for oid, _ in new if self.is_old(oid)}
-        found = {oid: strongest(mode for each, mode in new if each == oid) for oid in tables}
-        return {oid: mode for oid, mode in found.items() if mode is not None}
+        return self._blocking(self._seen if self.outside else self.after.locks - self.before.locks)
 
     @cached_property
     def held(self) -> dict[int, str]:
         """The tables that are locked when the statement runs, each with the strongest mode that blocks."""
-        locks = self.watched or frozenset() if self.outside else self.after.locks
+        return self._blocking(self._seen if self.outside else self.after.locks)
+
+    @property
+    def _seen(self) -> frozenset[tuple[int, str]]:
+        return self.watched or frozenset()
+
+    def _blocking(self, locks: frozenset[tuple[int, str]]) -> dict[int, str]:
         tables = {oid for oid, _ in locks if self.is_old(oid)}
         found = {oid: strongest(mode for each, mode in locks if each == oid) for oid in tables}
         return {oid: mode for oid, mode in found.items() if mode is not None}
@@ -108,7 +112,7 @@ class Statement:
     def written(self) -> list[int]:
         """The tables whose rows the statement may have inserted, updated or deleted."""
         locks = self.after.locks - (frozenset() if self.outside else self.before.locks)
-        found = {oid for oid, mode in locks | (self.watched or frozenset()) if mode == "RowExclusiveLock"}
+        found = {oid for oid, mode in locks | self._seen if mode == "RowExclusiveLock"}
         return sorted(oid for oid in found if self.is_old(oid))
 
     @cached_property
@@ -175,6 +179,7 @@ class TableChange:
     table: str
     what: str  # `rebuilt`, `dropped`, `column dropped`, `index created`, `written`
     detail: str = ""
+    short: ClassVar[str] = ""  # no statement alone makes the change
 
 
 @dataclass(frozen=True)
@@ -201,6 +206,11 @@ class Observed:
     not_copied: Sequence[str] = ()  # what the live schema has and the scratch database does not
     not_observed: Sequence[str] = ()  # what could not be looked at, and why
     acknowledged: Mapping[str, Sequence["Acknowledgement"]] = field(default_factory=dict)  # by revision
+
+    @property
+    def last(self) -> Catalog:
+        """The catalogs after the last statement; there has to be one."""
+        return self.statements[-1].after
 
     def transactions(self) -> Iterator[list[Statement]]:
         """The statements of each transaction; one outside of any is a transaction of its own."""

@@ -141,5 +141,4 @@ def _weighed(
 
 
 def _acknowledged(plan: Plan) -> dict[str, list[Acknowledgement]]:
-    steps = [step for stage in plan.stages for step in stage.steps]
-    return {revision: acknowledgements(path) for revision, path, _ in files_of(steps) if path is not None}
+    return {revision: acknowledgements(path) for revision, path, _ in files_of(plan.steps) if path is not None}

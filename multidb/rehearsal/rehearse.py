@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alembic import context
-from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection
 
 from multidb import logs
@@ -20,7 +19,7 @@ from multidb.database.attempt import Attempt, Run
 from multidb.database.probe import Probe, probing
 from multidb.errors import MigrationError, reason_of
 from multidb.planning.environment import Environment
-from multidb.planning.plan import Plan, runs_file
+from multidb.planning.plan import Plan
 from multidb.planning.processes import map_in_processes
 from multidb.planning.revision_files import place_of
 from multidb.rehearsal import sqlite
@@ -109,13 +108,13 @@ class _Rehearsing:
         self, environment: Environment, probe: Probe, plan: Plan, live: Snapshot, *, is_prepared: bool
     ) -> None:
         self._environment, self._plan, self._is_prepared = environment, plan, is_prepared
-        self._run, self._moves = Run("rehearsal"), list[Move]()
+        self._run, self._applied = Run("rehearsal"), 0  # the number of steps that were applied
         result = probe.result()
         driver = None if plan.database.is_sqlite else probe.take_connection()
         self._participant = Participant(plan, result, driver, self._migrate, self._run, environment.settings)
         self._not_observed: list[str] = []
         self._slots = result.free_slots if not plan.database.is_sqlite else 0
-        places = {place_of(step.revision.path): step.revision.revision for stage in plan.stages for step in stage.steps}
+        places = {place_of(step.revision.path): step.revision.revision for step in plan.steps}
         if plan.database.is_sqlite:
             self._observer: Any = sqlite.Observer(places)
         else:
@@ -123,8 +122,7 @@ class _Rehearsing:
 
     def run(self) -> Observed:
         plan = self._plan
-        last = [step for stage in plan.stages for step in stage.steps][-1:]
-        observed = Observed(plan.database, plan.before, tuple(last[0].to_revisions) if last else plan.before)
+        observed = Observed(plan.database, plan.before, tuple(plan.steps[-1].to_revisions))
         failure = None
         with closing(self._participant):
             try:
@@ -137,7 +135,7 @@ class _Rehearsing:
             observed = replace(observed, statements=self._observer.statements)
         else:
             observed = replace(observed, changes=self._observer.changes)
-        return replace(observed, moves=self._moves, failure=failure, not_observed=self._not_observed)
+        return replace(observed, moves=self._moves(), failure=failure, not_observed=self._not_observed)
 
     def _perform(self, number: int) -> None:
         """Run one stage as a run does, up to its commit."""
@@ -160,23 +158,24 @@ class _Rehearsing:
     def _migrate(self, database: Database, connection: Connection, **options: Any) -> None:
         note = options.pop("on_version_apply")
 
-        def applied(heads: set[str], step: MigrationInfo, **rest: Any) -> None:
-            note(heads=heads, step=step, **rest)
-            self._moves.append(self._move(step))
+        def applied(**applied: Any) -> None:
+            note(**applied)
+            self._applied += 1
 
         self._environment.configure_migration(database, connection, on_version_apply=applied, **options)
         context.run_migrations()
 
-    def _move(self, step: MigrationInfo) -> Move:
-        for stage in self._plan.stages:
-            for each in stage.steps:
-                if runs_file(each) and each.revision.revision in (step.up_revision_id, *step.down_revision_ids):
-                    place = place_of(each.revision.path)
-                    return Move(each.revision.revision, place, bool(each.is_upgrade), stage.nontransactional)
-        raise AssertionError(step)
+    def _moves(self) -> list[Move]:
+        """The revisions that were applied."""
+        found = [
+            Move(step.revision.revision, place_of(step.revision.path), bool(step.is_upgrade), stage.nontransactional)
+            for stage in self._plan.stages
+            for step in stage.steps
+        ]
+        return found[: self._applied]
 
     def _failure(self, error: ParticipantError) -> Failure:
         """The failure with its revision: the one after the last that was applied."""
-        steps = [step for stage in self._plan.stages for step in stage.steps]
-        step = steps[min(len(self._moves), len(steps) - 1)]
+        steps = self._plan.steps
+        step = steps[min(self._applied, len(steps) - 1)]
         return Failure(step.revision.revision, place_of(step.revision.path), reason_of(error))

@@ -77,7 +77,7 @@ class DatabasePlan:
                 table = statement.name(oid)
                 if not statement.outside and _case(self).has_rows(table):
                     window = found.setdefault(table, LockWindow(table, mode, statement.place))
-                    found[table] = window._replace(mode=strongest(iter((window.mode, mode))) or mode)
+                    found[table] = window._replace(mode=strongest((window.mode, mode)) or mode)
         return list(found.values())
 
     @property

@@ -164,7 +164,7 @@ class Participant:
 
     def _begin(self, operation: Operation, attempt: Attempt) -> None:
         if operation is Operation.LOAD:
-            load(step.revision for stage in self.plan.stages for step in stage.steps if runs_file(step))
+            load(step.revision for step in self.plan.steps if runs_file(step))
         elif operation is Operation.WAIT:
             self.session.wait_for_writers()
         else:

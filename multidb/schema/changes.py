@@ -146,7 +146,7 @@ def _created(missing: Mapping[Key, SchemaObject], sides: Sides) -> Iterator[Chan
 
 
 def _goes_first(each: SchemaObject, live: Schema) -> bool:
-    """Whether an object goes before anything else is changed: what it uses may be made anew, and it must not be."""
+    """Whether an object goes before anything else is changed: what it uses may be recreated, and it must not be."""
     if isinstance(each, Column):
         return live.dialect != "sqlite" and each.generated is not None
     return isinstance(each, _USERS) and not each.is_inline
@@ -157,7 +157,7 @@ def _rest(gone: Sequence[SchemaObject], extra: Mapping[Key, SchemaObject], sides
     for each in gone:
         if _goes_first(each, sides.live):
             continue
-        if sides.live.dialect == "sqlite" and each.is_inline:  # goes when its table is made anew
+        if sides.live.dialect == "sqlite" and each.is_inline:  # goes when its table is rebuilt
             yield _dropped(each, each.drop(sides), sides)
             continue
         column = _owning_column(each, sides)

@@ -141,25 +141,32 @@ def _begin(connection: Connection) -> None:
         cursor.execute(_READ_ONLY)
 
 
-def count_rows(connection: Connection, statements: Sequence[str]) -> int | None:
+def count_rows(connection: Connection, statements: Sequence[str], seconds: float = 0.0) -> int | None:
     """Count rows; None without statements, or if one fails: they may need an object that is missing.
 
     Args:
         connection: in a transaction, which it leaves as it was.
         statements: the last one returns the number.
+        seconds: that each statement may take on PostgreSQL; 0 leaves that to the session.
+
+    Raises:
+        TimeoutError: a statement took longer than `seconds`.
     """
     if not statements:
         return None
-    driver = connection.connection.driver_connection
-    assert driver is not None
+    driver = connections.driver_of(connection)
     cursor = driver.cursor()
     cursor.execute("SAVEPOINT multidb_counting")
     try:
+        if seconds and not isinstance(driver, sqlite3.Connection):
+            cursor.execute(f"SET LOCAL statement_timeout = {seconds * 1000:.0f}")
         for statement in statements:
             cursor.execute(statement)
         row = cursor.fetchone()
         return int(row[0]) if row else None
-    except (psycopg2.Error, sqlite3.Error):
+    except (psycopg2.Error, sqlite3.Error) as error:
+        if seconds and isinstance(error, psycopg2.errors.QueryCanceled):
+            raise TimeoutError from error
         return None
     finally:
         cursor.execute("ROLLBACK TO SAVEPOINT multidb_counting")

@@ -6,10 +6,13 @@ from typing import Any
 
 import psycopg2
 import pytest
+from sqlalchemy.engine import make_url
 
 from multidb.config.configuration import VersionTable
+from multidb.database import connections
 from multidb.rehearsal import catalog
 from multidb.rehearsal.observation import BLOCKED, strongest
+from multidb.schema.snapshot import count_rows
 from tests.support.project import Postgres, unique
 
 TABLES = """
@@ -72,3 +75,14 @@ def _is_blocked(service: Any, statement: str) -> bool:
     finally:
         service.rollback()
     return False
+
+
+def test_rows_that_take_too_long_to_count_are_given_up_and_the_transaction_goes_on(
+    spare: str, postgres: Postgres
+) -> None:
+    with closing(connections.connect(make_url(postgres.url(spare)))) as connection, connection.begin():
+        with pytest.raises(TimeoutError):
+            count_rows(connection, ["SELECT pg_sleep(60)"], seconds=0.05)
+        assert count_rows(connection, ["SELECT count(*) FROM nowhere"], seconds=0.05) is None
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "0"
+        assert count_rows(connection, ["SELECT pg_sleep(0.2)", "SELECT 7"]) == 7

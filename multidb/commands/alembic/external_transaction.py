@@ -41,7 +41,7 @@ def run(environment: Environment, connection: Connection, migrate: Migrate) -> N
     for plan in planner.plans(environment, [result], may_downgrade=True):
         _check_stages(plan)
         with environment.working_on(database.name), _kept_open(connection), batch_mode_in(database):
-            load(step.revision for stage in plan.stages for step in stage.steps if runs_file(step))
+            load(step.revision for step in plan.steps if runs_file(step))
             for number in range(len(plan.stages)):
                 migrate(database, connection, work=plan.work_of(number, heads), purge=plan.purges(number))
 

@@ -159,7 +159,7 @@ def _check_places(plans: Sequence[Plan], results: Mapping[str, ProbeResult]) -> 
 
     Where no revision is run, the search path does not matter.
     """
-    running = [plan for plan in plans if any(runs_file(step) for stage in plan.stages for step in stage.steps)]
+    running = [plan for plan in plans if any(map(runs_file, plan.steps))]
     places = {plan.database.name: place for plan in running if (place := results[plan.database.name].place)}
     errors = [MigrationError(place.obstacle, name) for name, place in places.items() if place.obstacle]
     if errors:

@@ -30,8 +30,7 @@ def find(case: Case) -> Iterator[Finding]:
                     f"blocks {BLOCKED[mode]} until the commit"
                 )
                 advice = f"change the rows in batches, in {OUTSIDE}"
-                own = statement.place, table, sentence, advice, statement.short, PREDICTED
-                yield Finding("backfill-in-ddl", case.name, statement.revision, *own)
+                yield case.finding("backfill-in-ddl", statement, table, sentence, advice, PREDICTED)
 
 
 RULE = Rule("backfill-in-ddl", Severity.ERROR, find)

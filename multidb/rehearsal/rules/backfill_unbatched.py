@@ -18,8 +18,7 @@ def find(case: Case) -> Iterator[Finding]:
                 continue  # which backfill-in-ddl reports
             sentence = f"it may change as many rows as {table} has{case.size_text(table)}, in one transaction"
             advice = f"change the rows in batches, in {OUTSIDE}"
-            own = statement.place, table, sentence, advice, statement.short, PREDICTED
-            yield Finding("backfill-unbatched", case.name, statement.revision, *own)
+            yield case.finding("backfill-unbatched", statement, table, sentence, advice, PREDICTED)
 
 
 RULE = Rule("backfill-unbatched", Severity.WARNING, find)

@@ -23,7 +23,7 @@ def find(case: Case) -> Iterator[Finding]:
         if change.what == "column dropped" and case.has_rows(change.table):
             subject = f"{change.table}.{change.detail}"
             sentence = f"{subject} goes with its rows' values{case.size_text(change.table)}"
-            yield Finding("drop-column", case.name, change.revision, change.place, subject, sentence, _ADVICE)
+            yield case.finding("drop-column", change, subject, sentence, _ADVICE)
 
 
 RULE = Rule("drop-column", Severity.WARNING, find)

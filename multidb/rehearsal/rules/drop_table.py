@@ -26,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
     for change in case.observed.changes:
         if change.what == "dropped" and case.has_rows(change.table):
             sentence = f"{change.table} goes with its rows{case.size_text(change.table)}"
-            yield Finding("drop-table", case.name, change.revision, change.place, change.table, sentence, _ADVICE)
+            yield case.finding("drop-table", change, change.table, sentence, _ADVICE)
 
 
 RULE = Rule("drop-table", Severity.WARNING, find)

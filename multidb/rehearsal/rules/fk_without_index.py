@@ -7,10 +7,8 @@ from multidb.rehearsal.finding import Case, Finding, Rule
 
 
 def find(case: Case) -> Iterator[Finding]:
-    if not case.observed.statements:
-        return
-    last = case.observed.statements[-1].after
     for statement in case.observed.statements:
+        last = case.observed.last
         for key in statement.new_constraints:
             if key.type != "f" or key.oid not in last.constraints or not case.is_large(statement.name(key.table)):
                 continue

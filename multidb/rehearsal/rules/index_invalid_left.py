@@ -17,8 +17,7 @@ def find(case: Case) -> Iterator[Finding]:
             if re.search(rf"\b{re.escape(index.rpartition('.')[2])}\b", statement.text):
                 sentence = f"an invalid index {index} is there already, and IF NOT EXISTS would keep it"
                 advice = f"DROP INDEX CONCURRENTLY {index} before the run"
-                own = statement.place, index, sentence, advice, statement.short, PREDICTED
-                yield Finding("index-invalid-left", case.name, statement.revision, *own)
+                yield case.finding("index-invalid-left", statement, index, sentence, advice, PREDICTED)
 
 
 RULE = Rule("index-invalid-left", Severity.WARNING, find)

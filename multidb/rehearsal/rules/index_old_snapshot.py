@@ -15,10 +15,7 @@ def find(case: Case) -> Iterator[Finding]:
             oldest = max(case.weights.sessions, key=lambda session: session.seconds)
             sentence = f"CONCURRENTLY waits for {oldest.text}"
             advice = "let the transaction end, or end the session, before the run"
-            place, text = statement.place, statement.short
-            yield Finding(
-                "index-old-snapshot", case.name, statement.revision, place, "", sentence, advice, text, PREDICTED
-            )
+            yield case.finding("index-old-snapshot", statement, "", sentence, advice, PREDICTED)
 
 
 RULE = Rule("index-old-snapshot", Severity.WARNING, find)

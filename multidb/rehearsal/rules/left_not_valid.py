@@ -7,10 +7,8 @@ from multidb.rehearsal.finding import Case, Finding, Rule
 
 
 def find(case: Case) -> Iterator[Finding]:
-    if not case.observed.statements:
-        return
-    last = case.observed.statements[-1].after
     for statement in case.observed.statements:
+        last = case.observed.last
         for each in statement.new_constraints:
             if each.table and each.oid in last.constraints and not last.constraints[each.oid].is_validated:
                 name = statement.name(each.table)

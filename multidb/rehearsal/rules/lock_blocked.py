@@ -16,10 +16,7 @@ def find(case: Case) -> Iterator[Finding]:
                     reported.add((table, session.text))
                     sentence = f"{table} is locked by {session.text}: the statement would wait for that"
                     advice = "let the transaction end, or end the session, before the run"
-                    place, text = statement.place, statement.short
-                    yield Finding(
-                        "lock-blocked", case.name, statement.revision, place, table, sentence, advice, text, PREDICTED
-                    )
+                    yield case.finding("lock-blocked", statement, table, sentence, advice, PREDICTED)
 
 
 RULE = Rule("lock-blocked", Severity.WARNING, find)

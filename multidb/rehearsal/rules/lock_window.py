@@ -20,10 +20,9 @@ def find(case: Case) -> Iterator[Finding]:
                 if oid in reported or not case.has_rows(name):
                     continue
                 later = [long[each.number] for each in transaction[place + 1 :] if each.number in long]
-                elsewhere = [each for each in case.long_elsewhere if each.database != case.name]
-                if later or elsewhere:
+                if later or case.long_elsewhere:
                     reported.add(oid)
-                    cause = later[0] if later else elsewhere[0]
+                    cause = later[0] if later else case.long_elsewhere[0]
                     where = f"{cause.place} of {cause.database}" if not later else cause.place
                     yield _finding(case, statement, name, mode, f"{where} {cause.text}")
 

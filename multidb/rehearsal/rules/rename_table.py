@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from multidb.config.policy import Severity
-from multidb.rehearsal.catalog import Relation
 from multidb.rehearsal.finding import Case, Finding, Rule
 
 
@@ -14,13 +13,9 @@ def find(case: Case) -> Iterator[Finding]:
             if old and old.name != new.name and statement.is_old(oid) and case.has_rows(statement.name(oid)):
                 sentence = f"{old.name} is called {new.name} from the commit on: services that use {old.name} fail"
                 advice = f"create a view {old.name} in the same revision, and drop it in a later release"
-                if new.kind != "m" and any(each.name == old.name for each in _last(case)):
+                if new.kind != "m" and any(each.name == old.name for each in case.observed.last.relations.values()):
                     continue  # a view or a new table takes the name
                 yield case.finding("rename-table", statement, old.name, sentence, advice)
-
-
-def _last(case: Case) -> list[Relation]:
-    return list(case.observed.statements[-1].after.relations.values())
 
 
 RULE = Rule("rename-table", Severity.WARNING, find)

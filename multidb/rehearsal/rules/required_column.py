@@ -21,8 +21,7 @@ def find(case: Case) -> Iterator[Finding]:
             size = case.size_text(table)
             sentence = f"{subject} is NOT NULL without a default, and {table} has rows{size}: the run fails"
             advice = "add the column nullable or with a server default, and make it NOT NULL when it is filled"
-            own = statement.place, subject, sentence, advice, statement.short, PREDICTED
-            yield Finding("required-column", case.name, statement.revision, *own)
+            yield case.finding("required-column", statement, subject, sentence, advice, PREDICTED)
 
 
 RULE = Rule("required-column", Severity.ERROR, find)

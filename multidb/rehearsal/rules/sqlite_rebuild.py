@@ -13,7 +13,7 @@ def find(case: Case) -> Iterator[Finding]:
                 f"{change.table} is rebuilt{case.size_text(change.table)}, and no other process can write meanwhile"
             )
             advice = "stop the service for the run, or let it wait for the lock"
-            yield Finding("sqlite-rebuild", case.name, change.revision, change.place, change.table, sentence, advice)
+            yield case.finding("sqlite-rebuild", change, change.table, sentence, advice)
 
 
 RULE = Rule("sqlite-rebuild", Severity.NOTE, find)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from multidb.rehearsal.catalog import Column
 from multidb.rehearsal.finding import Case, Finding, LongWork
+from multidb.rehearsal.live import bytes_text
 from multidb.rehearsal.observation import BLOCKED, Statement, mode_text
 
 OUTSIDE = "a revision of its own with `outside_transaction = True`"
@@ -24,13 +24,9 @@ def rewrites(case: Case) -> Iterator[tuple[Statement, int, str]]:
                     yield statement, oid, name
 
 
-def new_columns(statement: Statement, table: int) -> list[Column]:
-    return [each for each in statement.new_columns if each.table == table]
-
-
 def reason_of_rewrite(statement: Statement, table: int) -> str:
     """Which rule a rewritten table is for."""
-    added = new_columns(statement, table)
+    added = [each for each in statement.new_columns if each.table == table]
     if any(old.type != new.type for old, new in statement.changed_columns if new.table == table):
         return "rewrite-type"
     if any(each.generated == "s" for each in added):
@@ -49,16 +45,10 @@ def rewrite_findings(case: Case, rule: str, cause: str, advice: str) -> Iterator
     for statement, oid, name in rewrites(case):
         if reason_of_rewrite(statement, oid) == rule:
             size = case.size(name)
-            room = f"; that needs {_bytes(size.bytes + size.index_bytes)} of disk once more" if size else ""
+            room = f"; that needs {bytes_text(size.bytes + size.index_bytes)} of disk once more" if size else ""
             blocked = BLOCKED.get(statement.held.get(oid, "AccessExclusiveLock"), "writes")
             sentence = f"{cause} rewrites {name}{case.size_text(name)} and its indexes, and blocks {blocked}{room}"
             yield case.finding(rule, statement, name, sentence, advice)
-
-
-def _bytes(number: int) -> str:
-    from multidb.rehearsal.live import bytes_text
-
-    return bytes_text(number)
 
 
 def blocking_scans(case: Case) -> Iterator[tuple[Statement, int, str]]:

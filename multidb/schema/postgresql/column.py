@@ -90,10 +90,10 @@ class Column(PostgresqlObject, kinds.Column):
     def as_changed(self, live: Self, attribute: str, sides: Sides) -> Iterator[Difference]:
         replaced_by_identity = attribute == "default" and self.identity
         part_of_identity = attribute == "identity_options" and not (self.identity and live.identity)
-        # A column that becomes a generated one, or was a virtual one, is made anew, with all else that it is to be.
+        # A column that becomes a generated one, or was a virtual one, is recreated with all that it is to be.
         is_replaced = (self.generated and not live.generated) or (live.virtual and not self.generated)
-        is_made_anew = is_replaced and attribute not in ("generated", "type")
-        part_of_generated = (attribute == "virtual" and self.generated != live.generated) or is_made_anew
+        is_recreated = is_replaced and attribute not in ("generated", "type")
+        part_of_generated = (attribute == "virtual" and self.generated != live.generated) or is_recreated
         part_of_not_null = attribute == "not_null_valid" and self.not_null != live.not_null
         if not (replaced_by_identity or part_of_identity or part_of_generated or part_of_not_null):
             is_cast = attribute == "type" and not self.generated
