@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg2
 import pytest
-from sqlalchemy.engine import make_url
 
+from multidb.config import urls
 from multidb.config.configuration import VersionTable
 from multidb.database import connections
 from multidb.rehearsal import catalog
@@ -80,7 +80,7 @@ def _is_blocked(service: Any, statement: str) -> bool:
 def test_rows_that_take_too_long_to_count_are_given_up_and_the_transaction_goes_on(
     spare: str, postgres: Postgres
 ) -> None:
-    with closing(connections.connect(make_url(postgres.url(spare)))) as connection, connection.begin():
+    with closing(connections.connect(urls.parse(postgres.url(spare), "the test"))) as connection, connection.begin():
         with pytest.raises(TimeoutError):
             count_rows(connection, ["SELECT pg_sleep(60)"], seconds=0.05)
         assert count_rows(connection, ["SELECT count(*) FROM nowhere"], seconds=0.05) is None
