@@ -178,3 +178,14 @@ def test_a_table_that_stops_inheriting_is_not_proved(unwritten: Project) -> None
     assert result.found.startswith("error: auth_db: written, not proved")
     said = "downgrade() leaves: id, b of table chi as its own: no statement makes a column inherited again"
     assert said in [line.strip() for line in result.out.splitlines()], result
+
+
+def test_a_key_that_loses_a_column_goes_before_the_column_gets_a_type_without_an_order(unwritten: Project) -> None:
+    columns = 'Column("a", v(Integer, JSON)), Column("c", Integer), UniqueConstraint(*v("ca", "c"), name="uq")'
+    models = HEAD + f'table("posts", {columns})\n'
+    write_revision(unwritten, models)
+    write_revision(unwritten, second(models))
+    unwritten.done("upgrade", "heads")
+    assert unwritten.done("check").out == CLEAN
+    unwritten.done("downgrade", "auth_db@-1")
+    assert "no drift" in unwritten.multidb("drift").out

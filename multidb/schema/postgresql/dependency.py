@@ -69,7 +69,7 @@ def detached(changed: Iterable[Address], sides: Sides, spared: Collection[str] =
 
     def visit(address: Address, depth: int) -> None:
         for user in users.get(address, ()):
-            is_spared = depth == 1 and user.role in spared
+            is_spared = depth == 1 and user.role in spared and _stays(user, sides)
             if depths.get(user.address, 0) < depth and not is_spared:
                 depths[user.address] = depth
                 visit(user.address, depth + 1)
@@ -81,6 +81,11 @@ def detached(changed: Iterable[Address], sides: Sides, spared: Collection[str] =
         found.before.extend(replace(each, rank=(Stage.DETACH, -depth)) for each in objects[address].drop(sides))
         found.after.extend(_made_again(objects[address], depth, sides))
     return found
+
+
+def _stays(live: PostgresqlObject, sides: Sides) -> bool:
+    """Whether no change of its own drops an object: PostgreSQL can't build a key again that loses the column."""
+    return sides.wanted.objects.get(live.key, live) == live
 
 
 def _made_again(live: PostgresqlObject, depth: int, sides: Sides) -> list[Statement]:
