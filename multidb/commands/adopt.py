@@ -96,7 +96,7 @@ def _examine(environment: Environment, command: Command) -> dict[str, Identifica
 
 
 def _chosen(environment: Environment, symbols: Sequence[str], unknown: Mapping[str, Snapshot]) -> dict[str, Position]:
-    """The positions that `--at` names, by the names of the databases."""
+    """The positions that `--at` names, or the databases' own rows, by the names of the databases."""
     found: dict[str, Position] = {}
     for symbol in symbols:
         name, at, revision = symbol.partition("@")
@@ -110,6 +110,10 @@ def _chosen(environment: Environment, symbols: Sequence[str], unknown: Mapping[s
             raise MigrationError(f"--at {symbol}: it needs no adoption, or is not addressed", name)
         if found.setdefault(name, (revision,)) != (revision,):
             raise MigrationError(f"--at {symbol}: another revision is named, too: name one", name)
+    for name, live in unknown.items():
+        branch = environment.branch(name)
+        if live.heads and all(map(branch.stands_for, live.heads)):  # the row names a former id of the revision
+            found.setdefault(name, branch.standing(live.heads))
     return found
 
 
@@ -147,8 +151,10 @@ def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> st
     name, heads = live.database.name, live.heads
     holds = f"{live.database.version_table.name} holds"
     branch = environment.branch(name)
-    known = [head for head in heads if branch.knows(head)]
+    known = [head for head in heads if branch.stands_for(head)]
     if known and len(known) == len(heads):
+        if not all(map(branch.knows, heads)):
+            return None
         at = revisions_text(heads)
         return f"is at {at} of its branch already; `python -m multidb drift {name}` compares it with that"
     if known:
@@ -166,7 +172,7 @@ def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> st
                 f"{holds} {head}, which is {owner}'s: the URL leads to another database",
                 name,
             )
-    if heads:
+    if heads and not branch.replacements.keys() & set(heads):
         with snapshot.reading(live.database, probe.connection) as connection:
             rows = journal.rows(connection, probe.database)
         if journal.left_at(rows, heads):

@@ -70,7 +70,8 @@ def _obstacle(probe: Probe, branch: Branch, accepts_newer: bool) -> str | None:
     try:
         with in_database(name):
             result = probe.result()
-            heads = result.heads
+            is_known = all(map(branch.stands_for, result.heads))
+            heads = branch.standing(result.heads) if is_known else result.heads
     except MigrationError as error:
         # With a session open, the server is being restarted, or another process is at work in the database.
         passing = (psycopg2.OperationalError, sqlite3.OperationalError)
@@ -101,7 +102,7 @@ def _is_newer(probe: Probe, branch: Branch) -> bool:
     Numbered ids say so themselves; of others the journal does.
     """
     heads = probe.result().heads
-    unknown = [head for head in heads if not branch.knows(head)]
+    unknown = [head for head in heads if not branch.stands_for(head)]
     if not unknown:
         return False
     newest = max((branch.number_of(revision) or 0 for revision in branch.files), default=0)

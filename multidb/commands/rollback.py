@@ -20,6 +20,7 @@ from multidb.database.run_order import RunOrder
 from multidb.errors import ConfigError, ExitCode, MigrationError, in_database
 from multidb.output import columns, revisions_text
 from multidb.planning import planner, selection
+from multidb.planning.branches import Branch
 from multidb.planning.targets import Target, Targets
 from multidb.release import recovery
 from multidb.release.waiting import results_of
@@ -55,8 +56,8 @@ def run(command: Command) -> ExitCode:
                 f"{revisions_text(each.before)}: it was changed in another way since",
                 each.database,
             )
-    targets = {each.database: Target(each.before, _checked(each).after, stamp=each.is_stamp) for each in reversals}
     with command.environment() as environment:
+        targets = {each.database: _target(environment.branch(each.database), each) for each in reversals}
         planner.check_targets(environment, targets, results)
     lines = [
         (
@@ -222,15 +223,16 @@ def _check_whole(
     )
 
 
-def _checked(reversal: _Reversal) -> _Reversal:
-    """A reversal that is possible; MigrationError if its revisions would have to be run towards two heads."""
+def _target(branch: Branch, reversal: _Reversal) -> Target:
+    """Where a reversal leads; MigrationError if its revisions would have to be run towards two heads."""
     if len(reversal.after) > 1 and not reversal.is_stamp:
         raise MigrationError(
             f"it was at {revisions_text(reversal.after)}, which are two heads: go back by hand, "
             "with `alembic downgrade`",
             reversal.database,
         )
-    return reversal
+    after = reversal.after if reversal.is_stamp else branch.standing(reversal.after)
+    return Target(reversal.before, after, stamp=reversal.is_stamp)
 
 
 def _confirmed() -> bool:

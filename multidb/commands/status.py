@@ -127,10 +127,10 @@ def _status(command: Command, probe: Probe, known: _Known) -> _Status:
         status.in_doubt = [_in_doubt(command.configuration, database, prepared, known) for prepared in result.in_doubt]
         status.revision = sorted(result.heads)
         if not status.in_doubt:
-            branch.check_known(result.heads)
-            status.pending = 0
+            heads = branch.standing(result.heads)
+            status.revision, status.pending = sorted(heads), 0
             if status.revision != status.head:
-                pending = branch.revision_map.iterate_revisions("heads", result.heads, implicit_base=True)
+                pending = branch.revision_map.iterate_revisions("heads", heads, implicit_base=True)
                 status.pending = sum(1 for _ in pending)
         with connections.around(database.url, lambda: probe.connection) as connection:
             rows = running.marked(

@@ -38,7 +38,8 @@ def _problems(branch: Branch, rows: Iterable[JournalRow]) -> Iterator[str]:
     for revision, sha256 in applied(rows, branch).items():
         file = branch.files.get(revision)
         if file is None:
-            yield f"{revision}: applied, and has no file"
+            if revision not in branch.replacements:
+                yield f"{revision}: applied, and has no file"
         elif sha256 is not None and journal.digest(Path(file.path)) != sha256:
             yield f"{revision}: applied, and its file has changed since: {file.place}"
 
@@ -50,7 +51,7 @@ def applied(rows: Iterable[JournalRow], branch: Branch) -> dict[str, str | None]
         if not row.is_committed:
             continue
         if row.is_stamp:  # a stamp replaces the list of the applied revisions
-            kept = branch.ancestors(revision for revision in row.after if branch.knows(revision))
+            kept = branch.ancestors(branch.known(row.after))
             found = {revision: sha256 for revision, sha256 in found.items() if revision in kept}
             continue
         for each in row.revisions:

@@ -102,20 +102,52 @@ class Branch:
         found = tuple(revisions)
         return {each.revision for each in self.revision_map.iterate_revisions(found, "base")} if found else set()
 
-    def check_known(self, heads: Iterable[str]) -> None:
-        """Raise MigrationError if a revision in the database's `alembic_version` is none of the branch."""
-        for head in heads:
-            if not self.knows(head):
-                raise MigrationError(
-                    f"alembic_version holds {head!r}, which is no revision of this branch: a newer checkout migrated "
-                    f"the database, or another project did: then run `python -m multidb adopt {self.database}`",
-                    self.database,
-                )
+    @cached_property
+    def replacements(self) -> dict[str, RevisionFile]:
+        """By the id of each former file, the file that `replaces` it."""
+        return {revision: file for file in self.files.values() for revision in file.replaces}
 
-    def check_at_head(self, heads: Iterable[str]) -> None:
+    def standing(self, recorded: Iterable[str]) -> tuple[str, ...]:
+        """The revisions at which a database is, by the rows of its `alembic_version`.
+
+        A row may have the id of a former file. Of the ids that a file replaces, only the last has the file's schema.
+
+        Raises:
+            MigrationError: a row has no revision of the branch.
+        """
+        return tuple(dict.fromkeys(map(self._standing, recorded)))
+
+    def known(self, recorded: Iterable[str]) -> tuple[str, ...]:
+        """The same, without the rows that have no revision of the branch."""
+        return self.standing(revision for revision in recorded if self.stands_for(revision))
+
+    def stands_for(self, recorded: str) -> bool:
+        """Whether the branch has a revision for a row of `alembic_version`."""
+        replacement = self.replacements.get(recorded)
+        return self.knows(recorded) or (replacement is not None and replacement.replaces[-1] == recorded)
+
+    def _standing(self, recorded: str) -> str:
+        if self.knows(recorded):
+            return recorded
+        replacement = self.replacements.get(recorded)
+        if replacement is None:
+            raise MigrationError(
+                f"alembic_version holds {recorded!r}, which is no revision of this branch: a newer checkout migrated "
+                f"the database, or another project did: then run `python -m multidb adopt {self.database}`",
+                self.database,
+            )
+        if not self.stands_for(recorded):
+            raise MigrationError(
+                f"alembic_version holds {recorded!r}, which {replacement.place} replaces, but only after "
+                f"{replacement.replaces[-1]!r}: upgrade the database to that with the former files, or run "
+                f"`python -m multidb adopt {self.database}`, which finds the revision by the schema",
+                self.database,
+            )
+        return replacement.revision
+
+    def check_at_head(self, recorded: Iterable[str]) -> None:
         """Raise MigrationError if the database's `alembic_version` holds anything but the head of the branch."""
-        heads = list(heads)
-        self.check_known(heads)
+        heads = self.standing(recorded)
         if set(heads) != set(self.heads):
             place = f"at {revisions_text(heads)}, not at its head {revisions_text(self.heads)}"
             raise MigrationError(f"{place}: run `alembic upgrade {self.database}@head` first", self.database)
@@ -298,9 +330,22 @@ def _problems(files: Mapping[str, RevisionFile], heads: Sequence[str], database:
                     f"{file.place}: {file.revision} is the branch's first revision, or should follow one: "
                     f'give it `branch_labels = ("{database}",)`, or a down_revision'
                 )
+    yield from _problems_of_replacements(files)
     circle = files.keys() - _reached(files, heads)
     if circle:
         yield f"{', '.join(files[revision].place for revision in sorted(circle))}: they follow each other in a circle"
+
+
+def _problems_of_replacements(files: Mapping[str, RevisionFile]) -> Iterator[str]:
+    """Ids that stand for two revisions."""
+    replacing: dict[str, RevisionFile] = {}
+    for file in files.values():
+        for revision in file.replaces:
+            if revision in files:
+                yield f"{file.place}: it replaces {revision!r}, which {files[revision].place} is: delete one"
+            other = replacing.setdefault(revision, file)
+            if other is not file:
+                yield f"{file.place}: it replaces {revision!r}, as {other.place} does: only one can"
 
 
 def _is_usual(file: RevisionFile, files: Mapping[str, RevisionFile]) -> bool:

@@ -144,19 +144,28 @@ def _check_files(steps: Iterable[Step]) -> None:
 
 def _plan(environment: Environment, branch: Branch, result: ProbeResult) -> Plan | None:
     """What a command of Alembic's does in a database, or None for nothing."""
-    request, heads = environment.request, result.heads
+    request = environment.request
     if request.command != "downgrade":
         for symbol in request.symbols:
             branch.check_destination(symbol)
-    if not request.purge:
-        branch.check_known(heads)
-    stages = stages_of(_steps(environment, result.database, () if request.purge else heads))
+    heads = () if request.purge else branch.standing(result.heads)
+    steps = _steps(environment, result.database, heads)
+    stages = stages_of(steps if request.purge else [*_renaming(environment, branch, result), *steps])
     if request.purge:
         recorded = {revision for stage in stages for step in stage.steps for revision in step.to_revisions}
-        if recorded == set(heads):
+        if recorded == set(result.heads):
             return None
         stages = stages or (Stage(()),)  # to base: the table is only emptied
-    return Plan(result.database, heads, stages, purge=request.purge) if stages else None
+    return Plan(result.database, result.heads, stages, purge=request.purge) if stages else None
+
+
+def _renaming(environment: Environment, branch: Branch, result: ProbeResult) -> list[Step]:
+    """The steps that record the revisions of the branch instead of those of former files, which they replace."""
+    return [
+        alembic_internals.replacing_step(environment.script, (recorded,), (revision,))
+        for recorded, revision in zip(result.heads, branch.standing(result.heads), strict=True)
+        if recorded != revision
+    ]
 
 
 def _plan_target(environment: Environment, branch: Branch, result: ProbeResult, target: Target) -> Plan | None:
@@ -166,10 +175,11 @@ def _plan_target(environment: Environment, branch: Branch, result: ProbeResult, 
             f"its revision changed from {revisions_text(target.before)} to {revisions_text(result.heads)} while "
             "planning: run again"
         )
-    if not target.purge:
-        branch.check_known(result.heads)
+    heads = () if target.purge else branch.standing(result.heads)
     with explained(revisions_text(target.revisions)):
-        stages = stages_of(_steps_to(environment, branch, () if target.purge else result.heads, target))
+        steps = _steps_to(environment, branch, heads, target)
+    renaming = [] if target.purge else _renaming(environment, branch, result)
+    stages = stages_of([*renaming, *steps])
     return Plan(result.database, result.heads, stages, purge=target.purge, first=target.first) if stages else None
 
 
@@ -224,10 +234,10 @@ def _is_at_the_end(environment: Environment, branch: Branch, result: ProbeResult
     steps, is_upgrade = int(relative[1]), command == "upgrade"
     if is_upgrade:
         branch.check_destination(symbols[0])
-    branch.check_known(result.heads)
+    heads = branch.standing(result.heads)
     if (steps > 0) is not is_upgrade:
         raise MigrationError(f"{command} {steps:+} is the wrong way: say {'+' if is_upgrade else '-'}N")
-    upper, lower = ("heads", result.heads) if is_upgrade else (result.heads, "base")
+    upper, lower = ("heads", heads) if is_upgrade else (heads, "base")
     left = sum(1 for _ in branch.revision_map.iterate_revisions(upper, lower, implicit_base=is_upgrade))
     if left and left < abs(steps):
         raise MigrationError(f"{steps:+} asks for {abs(steps)} steps, {left} left; no database was moved")
@@ -236,7 +246,7 @@ def _is_at_the_end(environment: Environment, branch: Branch, result: ProbeResult
 
 def goes_back(branch: Branch, plan: Plan) -> bool:
     """Whether a plan takes a revision back, or its record."""
-    return not set(filter(branch.knows, plan.before)) <= branch.ancestors(_after(plan))
+    return not set(branch.known(plan.before)) <= branch.ancestors(_after(plan))
 
 
 def _after(plan: Plan) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from multidb.planning import alembic_internals
 
 Result = TypeVar("Result")
 OUTSIDE_TRANSACTION = "outside_transaction"
-_NAMES = ("revision", "down_revision", "branch_labels", "depends_on", OUTSIDE_TRANSACTION)
+_NAMES = ("revision", "down_revision", "branch_labels", "depends_on", OUTSIDE_TRANSACTION, "replaces")
 _BYTES = {name: name.encode() for name in _NAMES}
 # Assignments of a plain value at the beginning of a line, which are all that the line has.
 _ASSIGNMENTS = {
@@ -54,6 +54,8 @@ class RevisionFile(NamedTuple):
     branch_labels: tuple[str, ...]
     depends_on: str | tuple[str, ...] | None
     outside_transaction: object  # as it is written; whether it is a truth value is checked where it matters
+    # The ids of former files that this one stands for, in their order: a database at the last of them is at this one.
+    replaces: tuple[str, ...]
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -99,6 +101,7 @@ class _Module(ModuleType):
         self._file, self.__file__ = file, file.path
         self.revision, self.down_revision, self.branch_labels = file.revision, file.down_revision, labels
         self.depends_on, self.outside_transaction = file.depends_on, file.outside_transaction
+        self.replaces = file.replaces
 
     def upgrade(self, **options: Any) -> None:
         self.imported.upgrade(**options)
@@ -215,8 +218,9 @@ def _plain_values(text: bytes) -> dict[str, Any] | None:
     usual = _USUAL.match(text, start)
     if usual:
         found = dict(zip(_NAMES, usual.groups(), strict=False))
-        if _BYTES[OUTSIDE_TRANSACTION] in text and (match := _line(text, OUTSIDE_TRANSACTION)):
-            found[OUTSIDE_TRANSACTION] = match[1]
+        for name in _NAMES[4:]:
+            if _BYTES[name] in text and (match := _line(text, name)):
+                found[name] = match[1]
     else:
         lines = {name: _line(text, name) for name in _NAMES}
         found = {name: match[1] for name, match in lines.items() if match}
@@ -257,13 +261,14 @@ def _normalised(path: str, values: dict[str, Any]) -> RevisionFile:
     """A file with its values as Alembic takes them. TypeError if one is not a text, nor several."""
     revision, labels = values["revision"], _as_tuple(values.get("branch_labels"))
     parents, dependencies = _as_tuple(values["down_revision"]), _as_tuple(values.get("depends_on"))
-    for each in (revision, *labels, *parents, *dependencies):
+    replaces = _as_tuple(values.get("replaces"))
+    for each in (revision, *labels, *parents, *dependencies, *replaces):
         if not isinstance(each, str):
             raise TypeError(f"{each!r} should be a text")
     outside = values.get(OUTSIDE_TRANSACTION, False)
     if not isinstance(outside, (bool, str, int, type(None))):
         outside = repr(outside)
-    return RevisionFile(path, revision, _as_scalar(parents), labels, _as_scalar(dependencies), outside)
+    return RevisionFile(path, revision, _as_scalar(parents), labels, _as_scalar(dependencies), outside, replaces)
 
 
 def _imported(paths: Sequence[str], database: str) -> list[RevisionFile | str]:

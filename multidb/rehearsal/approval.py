@@ -15,7 +15,7 @@ from multidb.errors import MigrationError, joined, reason_of
 from multidb.logs import log
 from multidb.output import count_of, revisions_text
 from multidb.planning.environment import Environment
-from multidb.planning.plan import Plan, files_of
+from multidb.planning.plan import Plan, files_of, runs_file
 from multidb.rehearsal.rules import all_rules
 from multidb.schema import snapshot
 from multidb.schema.objects import Schema, is_ignored
@@ -155,11 +155,14 @@ class Approval:
         """What the run would do otherwise than the plan."""
         for plan in plans:
             name = plan.database.name
+            # A revision that is recorded by its new id, before others run, is no change.
+            found = [(revision, upgrade) for revision, _, upgrade in files_of(filter(runs_file, plan.steps))]
+            if not found and name not in self.databases:
+                continue
             if name not in self.databases:
                 yield MigrationError(f"{self.path.name} does not have its pending revisions: plan again", name)
                 continue
             wanted = [(each["revision"], each["upgrade"]) for each in self.databases[name]["revisions"]]
-            found = [(revision, upgrade) for revision, _, upgrade in files_of(plan.steps)]
             if found != wanted:
                 approved, now = ", ".join(each for each, _ in wanted), ", ".join(each for each, _ in found)
                 yield MigrationError(f"{self.path.name} has {approved}, and this run {now}: plan again", name)

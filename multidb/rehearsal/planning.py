@@ -99,9 +99,9 @@ def planned(
 
 def _plan(environment: Environment, live: Snapshot, destination: Destination) -> Plan | None:
     with environment.working_on(live.database.name) as branch:
-        branch.check_known(live.heads)
-        stages = planner.stages_of(destination.steps(environment, live.heads))
-    return Plan(live.database, live.heads, stages) if stages else None
+        heads = branch.standing(live.heads)
+        stages = planner.stages_of(destination.steps(environment, heads))
+    return Plan(live.database, heads, stages) if stages else None
 
 
 def _guarantee(

@@ -73,8 +73,9 @@ def find_drift(
         else:
             drift.revision, live[drift.database] = list(each.heads), each
             try:
-                environment.branch(drift.database).check_known(each.heads)
-                requests.append(replays.request(probe.database, [each.heads], probe.connection, each.schema))
+                heads = environment.branch(drift.database).standing(each.heads)
+                drift.revision = list(heads)
+                requests.append(replays.request(probe.database, [heads], probe.connection, each.schema))
             except Exception as error:
                 drift.failure = error
     for name, schemas in replays.run(requests).items():
@@ -105,6 +106,6 @@ def check(environment: Environment, databases: Sequence[Database]) -> None:
 
 
 def _differences(live: Snapshot, schemas: Schemas) -> list[Difference]:
-    wanted = schemas[live.heads]
+    [(position, wanted)] = schemas.items()
     live.note_server_of(wanted)
-    return differences(wanted, live.schema, revisions_text(live.heads), live.database.ignored)
+    return differences(wanted, live.schema, revisions_text(position), live.database.ignored)

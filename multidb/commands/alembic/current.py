@@ -28,10 +28,10 @@ def run(environment: Environment) -> None:
         name = probe.database.name
         with closing(probe), failures.working_on(name) as branch:
             result = probe.result()
-            branch.check_known(result.heads)
-            details, is_satisfied = _details(environment, probe)
+            heads = branch.standing(result.heads)
+            details, is_satisfied = _details(environment, probe, heads)
             in_doubt = ", in doubt: see `python -m multidb status`" if result.in_doubt else ""
-            environment.config.print_stdout(f"{name:{NAME_WIDTH}} {_position(branch, result.heads)}{in_doubt}")
+            environment.config.print_stdout(f"{name:{NAME_WIDTH}} {_position(branch, heads)}{in_doubt}")
             for line in details:
                 environment.config.print_stdout(f"    {line}".rstrip())
             if not is_satisfied or (environment.option("check_heads") and not branch.files):
@@ -48,9 +48,8 @@ def _position(branch: Branch, heads: tuple[str, ...]) -> str:
     return f"{revisions_text(heads)}, the head is {', '.join(branch.heads)}"
 
 
-def _details(environment: Environment, probe: Probe) -> tuple[list[str], bool]:
+def _details(environment: Environment, probe: Probe, heads: tuple[str, ...]) -> tuple[list[str], bool]:
     """The lines that `current` itself prints beyond the revision (`-v`), and whether `--check-heads` is satisfied."""
-    heads = probe.result().heads
     try:
         with (
             captured_output(environment.config) as captured,

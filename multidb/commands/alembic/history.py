@@ -22,8 +22,7 @@ def run(environment: Environment) -> None:
     databases = environment.configuration.databases(names) if _shows_databases(environment) else []
     for probe in start_probes(databases):
         with closing(probe), failures.working_on(probe.database.name) as branch:
-            branch.check_known(probe.result().heads)
-            heads += probe.result().heads
+            heads += branch.standing(probe.result().heads)
     with showing(environment.script, environment.revisions.together(names)):
         environment.request.work(tuple(heads), context.get_context())
     failures.check("could not be read")
