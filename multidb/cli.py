@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -36,16 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, ModuleType]:
     """The options of a command line, and the command's module, the only one that is imported."""
-    names = [module.name for module in iter_modules(commands.__path__) if not module.ispkg]
+    # The module of a command whose name Python reserves has an underscore.
+    modules = {module.name.rstrip("_"): module.name for module in iter_modules(commands.__path__) if not module.ispkg}
     parser = argparse.ArgumentParser(prog="python -m multidb", add_help=False, usage="%(prog)s [OPTION…] COMMAND …")
-    parser.add_argument("-h", "--help", action=_Help, names=names)
+    parser.add_argument("-h", "--help", action=_Help, modules=modules)
     parser.add_argument("-f", "--file", type=Path, default=Path("databases.yaml"), help="default: databases.yaml")
     parser.add_argument("-x", action="append", default=[], metavar="KEY=VALUE", help="a setting, as alembic takes it")
     parser.add_argument("--raiseerr", action="store_true", help="show an error's traceback")
-    parser.add_argument("command", choices=names, metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("command", choices=list(modules), metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    module = import_module(f"{commands.__name__}.{options.command}")
+    module = import_module(f"{commands.__name__}.{modules[options.command]}")
     own = argparse.ArgumentParser(prog=f"python -m multidb {options.command}", description=_without_name(module))
     module.configure(own)
     return own.parse_args(options.rest, options), module
@@ -54,14 +55,14 @@ def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Module
 class _Help(argparse.Action):
     """Prints the options, and each command with the first line of its documentation."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, names: Sequence[str]) -> None:
+    def __init__(self, option_strings: Sequence[str], dest: str, modules: Mapping[str, str]) -> None:
         super().__init__(option_strings, dest, nargs=0, help="show this, or after a command its options")
-        self._names = names
+        self._modules = modules
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         lines = []
-        for name in self._names:
-            summary = _without_name(import_module(f"{commands.__name__}.{name}")).partition("\n")[0]
+        for name, module in self._modules.items():
+            summary = _without_name(import_module(f"{commands.__name__}.{module}")).partition("\n")[0]
             lines.append(f"  {name:10} {summary}")
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.epilog = "\n".join(["commands:", *lines])

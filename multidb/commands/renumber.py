@@ -4,7 +4,6 @@ Its name, its `revision` and its `down_revision` are changed: it follows the hea
 """
 
 import argparse
-import re
 from pathlib import Path
 
 from multidb.commands.support.command import Command
@@ -14,6 +13,7 @@ from multidb.errors import ExitCode, MigrationError, explain
 from multidb.logs import for_database, log
 from multidb.planning.branches import Branch, Revisions
 from multidb.planning.revision_files import RevisionFile, place_of, read_folder
+from multidb.planning.revision_text import RevisionText
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,24 +60,14 @@ def _check_not_applied(command: Command, name: str, file: RevisionFile, branch: 
 
 def _renumbered(path: Path, file: RevisionFile, revision: str, head: str | None) -> str:
     """Write the file under its new name, and return that as messages give it."""
-    text, old = path.read_text(encoding="utf-8"), re.escape(file.revision)
-    parent = "None" if head is None else f'"{head}"'
-    for pattern, replacement in (
-        (rf"^(revision\s*(?::[^=\n]+)?=\s*)(['\"]){old}\2", rf"\g<1>\g<2>{revision}\g<2>"),
-        (r"^(down_revision\s*(?::[^=\n]+)?=\s*)[^#\n]*?(\s*(?:#.*)?)$", rf"\g<1>{parent}\g<2>"),
-    ):
-        text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
-        if count != 1:
-            raise MigrationError(
-                f"{file.place} computes its ids: write `revision = …` and `down_revision = …` as texts, once"
-            )
-    text = re.sub(rf"^(Revision ID: *){old}$", rf"\g<1>{revision}", text, count=1, flags=re.MULTILINE)
-    text = re.sub(r"^(Revises: *).*$", rf"\g<1>{head or ''}", text, count=1, flags=re.MULTILINE)
+    text = RevisionText(file.path, path.read_bytes())
+    text.rename({file.revision: revision})
+    text.follow(head)
     new = path.with_name(path.name.replace(file.revision, revision, 1))
     if new != path and new.exists():
         raise MigrationError(f"there is a file {new.name} already")
     part = new.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
+    part.write_bytes(text.text)
     part.replace(new)
     if new != path:
         path.unlink()

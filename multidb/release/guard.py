@@ -41,6 +41,10 @@ class Mode(Enum):
     AUTOCOMMIT = auto()  # they are a revision's that runs outside a transaction
 
 
+class EndsTransactionError(MigrationError):
+    """A revision would end the transaction of the run."""
+
+
 class RevisionGuard:
     """Listens to the connections of an engine.
 
@@ -106,20 +110,20 @@ class RevisionGuard:
         if not self.is_main(connection):
             self.savepoints.commit(connection)
         elif self.mode is Mode.REVISION:
-            raise MigrationError(_ENDING)
+            raise EndsTransactionError(_ENDING)
 
     def _on_rollback(self, connection: Connection) -> None:
         if not self.is_main(connection):
             self.savepoints.rollback(connection, has_failed=self.has_failed)
         elif self.mode is Mode.REVISION:
-            raise MigrationError(_ENDING)
+            raise EndsTransactionError(_ENDING)
 
     def _check_options(self, connection: Connection | Engine, options: dict[str, Any]) -> None:
         """Refuse an isolation level, which would end the transaction."""
         if "isolation_level" not in options or self.mode is Mode.OWN:
             return
         if self.mode is Mode.REVISION:
-            raise MigrationError(
+            raise EndsTransactionError(
                 f"isolation_level = {options['isolation_level']!r} would end the transaction that all databases commit "
                 f"together: {_OUTSIDE}"
             )
@@ -131,7 +135,7 @@ class RevisionGuard:
         self._statement_began = time.monotonic()
         match = _ENDS_TRANSACTION.match(statement) if self.mode is Mode.REVISION else None
         if match:
-            raise MigrationError(
+            raise EndsTransactionError(
                 f"{match[1].upper()} in a revision would end the transaction of all databases: leave it out"
             )
         self.savepoints.note(connection, statement)

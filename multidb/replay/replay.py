@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 from alembic import context
 from alembic.runtime.migration import MigrationInfo
@@ -140,7 +140,17 @@ def positions_of(branch: Branch) -> list[Position]:
     return [(each.revision,) for each in reversed(list(branch.revision_map.iterate_revisions("heads", "base")))]
 
 
-class _Observer:
+class Observer(Protocol):
+    """Is told what a replay does."""
+
+    def note(self, _connection: Connection, _cursor: object, statement: str, *_parameters: object) -> None:
+        """A statement is going to be executed: the listener for SQLAlchemy's `before_cursor_execute`."""
+
+    def observe(self, heads: Iterable[str], connection: Connection, applied: Iterable[str] = ()) -> None:
+        """A revision was applied, which led to these heads; or none has been yet."""
+
+
+class _Reader:
     """Reads the scratch database after each revision, at the positions that the request wants."""
 
     def __init__(self, request: ReplayRequest) -> None:
@@ -205,25 +215,25 @@ def _schemas(environment: Environment, request: ReplayRequest) -> Schemas:
     return observer.schemas
 
 
-def _observed(environment: Environment, request: ReplayRequest) -> _Observer:
+def _observed(environment: Environment, request: ReplayRequest) -> _Reader:
     """Replay a branch through all positions; where it forks, one way after the other."""
-    observer, left = _Observer(request), list(request.positions)
+    observer, left = _Reader(request), list(request.positions)
     branch = environment.branch(request.database.name)
     while left:
         steps, passed = _way(environment, branch, left)
         with _in_scratch_database():
             try:
-                with _empty_database(request) as probe:
-                    _replay(environment, probe, stages_of(steps), observer)
+                with empty_database(request) as probe:
+                    run_stages(environment, probe, stages_of(steps), observer)
             except MigrationError:
                 # As several runs may have done it: a value that one adds to an enum, the next can use.
-                with _empty_database(request) as probe:
-                    _replay(environment, probe, [stage for step in steps for stage in stages_of([step])], observer)
+                with empty_database(request) as probe:
+                    run_stages(environment, probe, [stage for step in steps for stage in stages_of([step])], observer)
         left = [position for position in left if position not in passed]
     return observer
 
 
-def _replay(environment: Environment, probe: Probe, stages: Sequence[Stage], observer: _Observer) -> None:
+def run_stages(environment: Environment, probe: Probe, stages: Sequence[Stage], observer: Observer) -> None:
     """Run revisions in an empty database, by the code of any run."""
 
     def migrate(database: Database, connection: Connection, **options: Any) -> None:
@@ -268,7 +278,7 @@ def _way(environment: Environment, branch: Branch, positions: Iterable[Position]
 
 
 @contextmanager
-def _empty_database(request: ReplayRequest) -> Iterator[Probe]:
+def empty_database(request: ReplayRequest) -> Iterator[Probe]:
     """An empty database to replay a branch in, probed as any other."""
     database = request.database
     created: AbstractContextManager[URL]

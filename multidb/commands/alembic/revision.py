@@ -7,14 +7,14 @@ last database.
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from alembic.autogenerate import RevisionContext
 from sqlalchemy.exc import SAWarning
 
+from multidb.commands.support.new_files import removed_on_failure
 from multidb.errors import ExitCode, MigrationError
 from multidb.planning.branches import Branch, check_label
 from multidb.planning.environment import Environment
@@ -46,7 +46,7 @@ def _write_empty(environment: Environment, arguments: dict[str, Any]) -> None:
             "a new revision of which database? Add `-x db=NAME` in front of `revision`, or `--head NAME@head`: "
             + ", ".join(environment.configuration.names)
         )
-    with environment.working_on(environment.selected[0]) as branch, _removed_on_failure([branch.folder]):
+    with environment.working_on(environment.selected[0]) as branch, removed_on_failure([branch.folder]):
         list(
             RevisionContext(
                 environment.config, branch.directory, _placed(environment, branch, arguments)
@@ -97,7 +97,7 @@ def _write_for_models(environment: Environment, arguments: dict[str, Any]) -> No
                 f"({', '.join(names)}): leave it out, or name one database"
             )
         written: dict[str, Written] = {}
-        with _removed_on_failure([environment.branch(name).folder for name in names]):
+        with removed_on_failure([environment.branch(name).folder for name in names]):
             for comparison in changed:
                 name = comparison.database.name
                 with environment.working_on(name):
@@ -145,16 +145,3 @@ def _placed(environment: Environment, branch: Branch, arguments: dict[str, Any])
     elif not branch.directory.get_revisions(arguments["head"]):
         raise MigrationError(f"the branch has its first revision: use --head {name}@head", name)
     return placed
-
-
-@contextmanager
-def _removed_on_failure(folders: Sequence[Path]) -> Iterator[None]:
-    """Leave no revision behind when one of several can't be written."""
-    before = {path for folder in folders for path in folder.glob("*.py")}
-    try:
-        yield
-    except BaseException:
-        for folder in folders:
-            for path in set(folder.glob("*.py")) - before:
-                path.unlink()
-        raise
