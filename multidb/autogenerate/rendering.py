@@ -19,7 +19,7 @@ class StatementOp(ExecuteSQLOp):
 @renderers.dispatch_for(StatementOp)
 def _render_statement(autogen_context: Any, operation: StatementOp) -> str:
     prefix = autogen_context.opts["alembic_module_prefix"] or ""
-    return f"{prefix}execute({_literal(for_text(str(operation.sqltext)))})"
+    return f"{prefix}execute({literal_of(for_text(str(operation.sqltext)))})"
 
 
 @renderers.dispatch_for(RenameTableOp)
@@ -29,7 +29,7 @@ def _render_rename(autogen_context: Any, operation: RenameTableOp) -> str:
     return f"{prefix}rename_table({operation.table_name!r}, {operation.new_table_name!r}{schema})"
 
 
-def _literal(text: str) -> str:
+def literal_of(text: str) -> str:
     """A Python literal; of a text of several lines, one for each: Alembic indents the lines of a file."""
     lines = text.splitlines(keepends=True) or [""]
     if len(lines) == 1:

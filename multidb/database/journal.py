@@ -335,8 +335,13 @@ def applied(revision: str, path: Path | None, *, upgrade: bool) -> dict[str, Any
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file whose lines end with LF, whatever they end with in this checkout."""
-    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    """The SHA-256 of a revision's file, and of the SQL file of the same name that it may run.
+
+    Lines end with LF there, whatever they end with in this checkout.
+    """
+    dump = path.with_suffix(".sql")
+    text = path.read_bytes() + (dump.read_bytes() if dump.is_file() else b"")
+    return hashlib.sha256(text.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def _time(connection: Connection, seconds_ago: float = 0) -> tuple[str, str | None]:

@@ -30,9 +30,9 @@ class RevisionText:
             MigrationError: the file assigns the name more than once, or not a plain value.
         """
         found = self._assigned(name)
-        literal = _literal(value).encode()
+        text = literal(value).encode()
         if found is not None:
-            self._replace(*self._place(found.value), literal)
+            self._replace(*self._place(found.value), text)
             return
         there = self._assigned(after)
         if there is None:
@@ -40,7 +40,7 @@ class RevisionText:
         end = self.text.find(b"\n", self._place(there.value)[1])
         end = len(self.text) if end < 0 else end + 1
         newline = b"" if self.text[:end].endswith(b"\n") else b"\n"
-        self._replace(end, end, newline + name.encode() + b" = " + literal + b"\n")
+        self._replace(end, end, newline + name.encode() + b" = " + text + b"\n")
 
     def rename(self, renamed: Mapping[str, str]) -> None:
         """Give ids other names, wherever the header has them.
@@ -113,10 +113,10 @@ def _renamed_word(word: bytes, renamed: Mapping[str, str]) -> bytes:
     return renamed[old].encode() if old in renamed else word
 
 
-def _literal(value: str | Ids | bool | None) -> str:
+def literal(value: str | Ids | bool | None) -> str:
     """A value as Python has it, with double quotes as the files have them."""
     if value is None or isinstance(value, bool):
         return repr(value)
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+    return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"

@@ -20,7 +20,7 @@ from multidb.errors import MigrationError, joined
 from multidb.logs import for_database, log
 from multidb.planning import nontransactional, planner, selection
 from multidb.planning.environment import Environment
-from multidb.planning.plan import Work
+from multidb.planning.plan import Step, Work, around_revision, runs_file
 from multidb.planning.processes import map_in_processes
 
 # sqlite3 only prints what a PRAGMA finds; a CHECK that fails stops it, under -bail, before the COMMIT.
@@ -29,6 +29,8 @@ _SQLITE_CHECK = (
     'INSERT INTO temp.dangling SELECT "table" FROM pragma_foreign_key_check',
     "DROP TABLE temp.dangling",
 )
+# What may change the session, as the baselines of pg_dump do.
+_SETS = re.compile(r"^\s*SET\s|\bset_config\s*\(", re.IGNORECASE | re.MULTILINE)
 
 
 class SqlScript:
@@ -53,7 +55,7 @@ class SqlScript:
                     yield
                 self._line(*_SQLITE_CHECK, "COMMIT")
             else:
-                self._line("SET client_encoding = 'UTF8'", *self._timeouts())
+                self._line(*self._settings())
                 work = nontransactional.around(
                     planner.work_in(self.environment, self.database), self._leave_transaction, self._enter_transaction
                 )
@@ -71,10 +73,11 @@ class SqlScript:
                         self._line(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
                     yield
 
-    def _timeouts(self) -> list[str]:
+    def _settings(self) -> list[str]:
         """Limits as a run has them: a script that waits for a lock makes everything behind it wait, too."""
         statements = self.environment.settings.limits(self.database.options).statements
-        return [each for each in statements if not each.endswith("= 0")]  # which is a session's own default
+        limits = [each for each in statements if not each.endswith("= 0")]  # which is a session's own default
+        return ["SET client_encoding = 'UTF8'", *limits]
 
     def _guarded(self, work: Work) -> Work:
         """Alembic's work, behind a statement that stops the script where the database is at another revision."""
@@ -82,9 +85,23 @@ class SqlScript:
         def steps(heads: tuple[str, ...], migration_context: MigrationContext) -> Any:
             self._heads = heads
             self._guard()
-            return work(heads, migration_context)
+            return map(self._restoring, work(heads, migration_context))
 
         return steps
+
+    def _restoring(self, step: Step) -> Step:
+        """A step after which the session is as it was, if it may have changed that: for the record, and the next."""
+        began = 0
+
+        def begin() -> None:
+            nonlocal began
+            began = self.output.tell()
+
+        def restore() -> None:
+            if _SETS.search(self.output.getvalue()[began:]):
+                self._line("RESET ROLE", "RESET ALL", *self._settings())
+
+        return around_revision(step, begin, restore) if runs_file(step) else step
 
     def _note(self, heads: Iterable[str], **_: object) -> None:
         self._heads = tuple(heads)
