@@ -7,12 +7,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from multidb.schema.declared import declared
-from multidb.schema.difference import Stage, Statement
+from multidb.schema.difference import LAST_OID, Stage, Statement
 from multidb.schema.kinds import Column, Constraint, Defined, Index, Trigger, View
 from multidb.schema.matching import match_objects
 from multidb.schema.objects import Key, Schema, SchemaObject, Sides, is_ignored
 
-_LAST_OID = 2**32
 # What goes before anything else is changed, because nothing uses it but what goes, too.
 _USERS = (View, Trigger, Constraint, Index)
 # The order in which the rest goes, when everything else has been changed.
@@ -98,7 +97,7 @@ def changes(wanted: Schema, live: Schema, replaced: Collection[Key] = ()) -> lis
     first = [each for each in gone if _goes_first(each, live)]
     left = _without(match.live, first)
     sides = Sides(wanted, left, "the model", keeps_extra=False, replaced=replaced)
-    found = [_dropped(each, _first_ranks(each, sides), sides) for each in first]
+    found = [_dropped(each, each.drop_first(sides), sides) for each in first]
     found += _created(match.missing, sides)
     for old, new in match.renamed:
         sentence = f"{old.label} is called {new.own_name} in the model"
@@ -125,12 +124,6 @@ def _without(schema: Schema, objects: Iterable[SchemaObject]) -> Schema:
 
 def _dropped(each: SchemaObject, statements: Sequence[Statement], sides: Sides) -> Change:
     return Change(each.key, each, None, (), statements, [each.as_extra(sides).sentence])
-
-
-def _first_ranks(each: SchemaObject, sides: Sides) -> list[Statement]:
-    # A generated column after the indexes and constraints of it.
-    place = each.position - _LAST_OID if isinstance(each, Column) else -_LAST_OID - each.oid
-    return [replace(statement, rank=(Stage.DETACH, place)) for statement in each.drop(sides)]
 
 
 def _created(missing: Mapping[Key, SchemaObject], sides: Sides) -> Iterator[Change]:
@@ -171,9 +164,9 @@ def _rest(gone: Sequence[SchemaObject], extra: Mapping[Key, SchemaObject], sides
         texts = [statement.text for statement in each.drop(sides)]
         if each.kind == "schema":
             texts = texts[-1:]  # what is in it is dropped by itself
-        ranked = [Statement((Stage.DROP, place * _LAST_OID - each.oid), text) for text in texts]
+        ranked = [Statement((Stage.DROP, place * LAST_OID - each.oid), text) for text in texts]
         for key in _keys_before(each, gone, sides):
-            yield Change(key.key, key, None, (), _first_ranks(key, sides))
+            yield Change(key.key, key, None, (), key.drop_first(sides))
         yield _dropped(each, ranked, sides)
 
 

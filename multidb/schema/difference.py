@@ -14,6 +14,9 @@ class Severity(StrEnum):
 
 HARMLESS, RISKY, EXTRA = Severity
 
+LAST_OID = 2**32
+"""More than any oid of PostgreSQL."""
+
 
 class Stage(IntEnum):
     """The order in which the statements of several differences run."""

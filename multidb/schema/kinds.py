@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Self
 
 from multidb.output import shortened
-from multidb.schema.difference import EXTRA, HARMLESS, RISKY, Severity, Stage
-from multidb.schema.objects import SchemaObject
+from multidb.schema.difference import EXTRA, HARMLESS, LAST_OID, RISKY, Severity, Stage, Statement
+from multidb.schema.objects import SchemaObject, Sides
 from multidb.schema.violations import count_rows
 
 
@@ -28,6 +28,10 @@ class Column(SchemaObject):
     @property
     def summary(self) -> str:
         return f"{self.type}{' NOT NULL' if self.not_null else ''}"
+
+    def drop_first(self, sides: Sides) -> list[Statement]:
+        """A generated column, after the indexes and constraints of it that are dropped, too."""
+        return [replace(each, rank=(Stage.DETACH, self.position - LAST_OID)) for each in self.drop(sides)]
 
     def phrase(self, attribute: str) -> tuple[str, str]:
         if attribute == "not_null":

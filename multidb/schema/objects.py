@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 from multidb.output import shortened
-from multidb.schema.difference import EXTRA, RISKY, Difference, Severity, Stage, Statement
+from multidb.schema.difference import EXTRA, LAST_OID, RISKY, Difference, Severity, Stage, Statement
 
 OWNER = "@owner"
 """The owner of the database, or the migrating role if it is no superuser: their names differ between servers."""
@@ -171,6 +171,10 @@ class SchemaObject:
 
     def drop(self, sides: "Sides") -> list[Statement]:
         return self.ranked(self.drop_sql.format(self))
+
+    def drop_first(self, sides: "Sides") -> list[Statement]:
+        """Drop the object before anything else is changed."""
+        return [replace(each, rank=(Stage.DETACH, -LAST_OID - self.oid)) for each in self.drop(sides)]
 
     def rename(self, live: Self, sides: "Sides") -> list[Statement]:
         """Give the live object the name of this one."""

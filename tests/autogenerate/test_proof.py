@@ -189,3 +189,17 @@ def test_a_key_that_loses_a_column_goes_before_the_column_gets_a_type_without_an
     assert unwritten.done("check").out == CLEAN
     unwritten.done("downgrade", "auth_db@-1")
     assert "no drift" in unwritten.multidb("drift").out
+
+
+def test_what_uses_a_generated_column_that_goes_is_changed_and_not_dropped_twice(unwritten: Project) -> None:
+    """With a column, PostgreSQL drops the constraints and indexes of it."""
+    columns = 'Column("a", Text), Column("b", Integer), *v([Column("g", Text, Computed("a || \'x\'"))], [])'
+    uses = 'CheckConstraint(v("g <> \'\'", "a <> \'\'"), name="used"), Index("used_index", v("g", "a"))'
+    key = 'UniqueConstraint(*v("gb", "b"), name="used_key")'
+    models = HEAD + f'table("posts", {columns}, {uses}, {key})\n'.replace('"b", Integer', '"b", v(Integer, Text)')
+    write_revision(unwritten, models)
+    write_revision(unwritten, second(models))
+    unwritten.done("upgrade", "heads")
+    assert unwritten.done("check").out == CLEAN
+    unwritten.done("downgrade", "auth_db@-1")
+    assert "no drift" in unwritten.multidb("drift").out

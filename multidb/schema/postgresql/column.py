@@ -7,7 +7,7 @@ from typing import Self
 
 from multidb.database.quoting import literal, quoted
 from multidb.schema import kinds
-from multidb.schema.difference import Difference, Stage, Statement
+from multidb.schema.difference import LAST_OID, Difference, Stage, Statement
 from multidb.schema.objects import Address, Sides
 from multidb.schema.postgresql.base import PostgresqlObject, set_sequence
 from multidb.schema.postgresql.dependency import detached
@@ -121,6 +121,12 @@ class Column(PostgresqlObject, kinds.Column):
         spared = ("key",) if has_other_values else ("key", "constraint", "index")
         changed = self.ranked(*plain, *self._change_type(live, alter, sides))
         return detached([live.address], sides, spared).around(changed)
+
+    def drop_first(self, sides: Sides) -> list[Statement]:
+        """With the column, PostgreSQL drops the constraints and indexes of it, also those that only change."""
+        users = detached([self.address], sides)
+        before = [replace(each, rank=(Stage.DETACH, -LAST_OID)) for each in users.before]
+        return [*before, *super().drop_first(sides), *users.after]
 
     def alteration(self, live: Self, attribute: str) -> list[str]:
         alter = f"ALTER TABLE {live.table} ALTER COLUMN {live.identifier}"

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from multidb.schema.difference import Stage, Statement
+from multidb.schema.difference import LAST_OID, Stage, Statement
 from multidb.schema.objects import Address, Sides
 from multidb.schema.postgresql.base import PostgresqlObject
 
@@ -36,7 +36,6 @@ QUERY = """
 """
 # What uses an array type uses the type of its elements.
 ARRAYS = "SELECT typarray, oid FROM pg_type WHERE typarray <> 0 AND typtype IN ('e', 'd')"
-_LAST_OID = 2**32
 
 
 @dataclass(frozen=True)
@@ -93,10 +92,10 @@ def _made_again(live: PostgresqlObject, depth: int, sides: Sides) -> list[Statem
     made = wanted if isinstance(wanted, PostgresqlObject) else live
     created = made.create_alone(sides)
     if made is live:  # which nothing that is wanted uses
-        created = [replace(each, rank=(each.rank[0], _LAST_OID + depth)) for each in created]
+        created = [replace(each, rank=(each.rank[0], LAST_OID + depth)) for each in created]
     # A function comes after all columns that it may use, and before what may use it.
     created = [
-        replace(each, rank=(Stage.COLUMN, _LAST_OID)) if each.rank[0] == Stage.CREATE else each for each in created
+        replace(each, rank=(Stage.COLUMN, LAST_OID)) if each.rank[0] == Stage.CREATE else each for each in created
     ]
     inside = {each.key: each for side in (sides.live, sides.wanted) for each in side.dependents(live.key)}
     for each in inside.values():
