@@ -1,6 +1,6 @@
 """Measure whole processes in turn within one run, and print medians and ratios.
 
-    .venv/bin/python -m bench [--rounds N] [commands] [releases] [takeovers] [plans] [starts]
+    .venv/bin/python -m bench [--rounds N] [commands] [releases] [takeovers] [plans] [starts] [histories]
 
 Absolute times say more about the machine than about the project: quote the ratios.
 """
@@ -14,14 +14,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import commands, plans, releases, starts, takeovers
+from bench import commands, histories, plans, releases, starts, takeovers
 from bench.case import Case, Ratio
 from multidb.local.server import Server
 from tests.support.project import Postgres
 
 # The settings of a production server, except for the disk: on a shared machine its speed depends on the neighbours.
 SETTINGS = {"fsync": "off", "max_connections": "100"}
-GROUPS = {"commands": commands, "releases": releases, "takeovers": takeovers, "plans": plans, "starts": starts}
+GROUPS = {
+    "commands": commands,
+    "releases": releases,
+    "takeovers": takeovers,
+    "plans": plans,
+    "starts": starts,
+    "histories": histories,
+}
 
 
 def main() -> None:
