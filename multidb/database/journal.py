@@ -37,7 +37,7 @@ from multidb.errors import MigrationError, in_database
 NAME = places.JOURNAL
 # In words that both dialects have. The ids come from no sequence: in a database made from a template, a sequence was
 # seen to repeat a number after a crash, and only the holder of the database's lock writes here.
-_CREATE = f"""CREATE TABLE IF NOT EXISTS {NAME} (
+CREATE = f"""CREATE TABLE IF NOT EXISTS {NAME} (
     id INTEGER PRIMARY KEY,
     attempt TEXT NOT NULL UNIQUE, -- of the run: one more for each retry and each stage
     run TEXT NOT NULL,
@@ -56,7 +56,7 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS {NAME} (
     two_phase BOOLEAN, -- of the attempt; NULL in a row of an older checkout
     details TEXT -- JSON: all that is only reported
 )"""
-_ADDED = {"two_phase": "BOOLEAN", "details": "TEXT"}
+ADDED = {"two_phase": "BOOLEAN", "details": "TEXT"}
 """The columns that the table did not have at first."""
 _TIME = """
     SELECT pg_catalog.to_char(
@@ -150,11 +150,11 @@ def row_of(run: Run, attempt: Attempt, before: Iterable[str]) -> dict[str, Any]:
         "state": BEGUN,
         "release": run.release,
         "command": run.command,
-        "before": _joined(before),
+        "before": joined(before),
         "participants": json.dumps(attempt.databases),
         "who": run.who,
         "host": run.host,
-        "versions": _versions(),
+        "versions": versions(),
         "two_phase": attempt.two_phase,
         "details": json.dumps(run.details),
     }
@@ -162,7 +162,7 @@ def row_of(run: Run, attempt: Attempt, before: Iterable[str]) -> dict[str, Any]:
 
 def committed(after: Iterable[str], seconds: float) -> dict[str, Any]:
     """The columns that a row gets in the transaction that it describes, beside those of `applying`."""
-    return {"state": COMMITTED, "after": _joined(after), "seconds": round(seconds, 3)}
+    return {"state": COMMITTED, "after": joined(after), "seconds": round(seconds, 3)}
 
 
 def applying(revisions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def applying(revisions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def missing_columns(there: Collection[str]) -> list[str]:
     """The columns that a table lacks which has these; none where there is no table."""
-    return [column for column in _ADDED if column not in there] if there else []
+    return [column for column in ADDED if column not in there] if there else []
 
 
 def add_columns(connection: Connection, database: Database, missing: Iterable[str]) -> None:
@@ -182,7 +182,7 @@ def add_columns(connection: Connection, database: Database, missing: Iterable[st
     """
     _enter(connection, database)
     for column in missing:
-        connection.exec_driver_sql(f"ALTER TABLE {NAME} ADD COLUMN {column} {_ADDED[column]}")
+        connection.exec_driver_sql(f"ALTER TABLE {NAME} ADD COLUMN {column} {ADDED[column]}")
 
 
 def insert(connection: Connection, database: Database, row: Mapping[str, Any], *, exists: bool) -> None:
@@ -190,7 +190,7 @@ def insert(connection: Connection, database: Database, row: Mapping[str, Any], *
     place = _enter(connection, database)
     if not exists:
         schema = place.journal_schema if place is not None else None
-        connection.exec_driver_sql(_CREATE.replace(NAME, f"{quoted(schema)}.{NAME}", 1) if schema else _CREATE)
+        connection.exec_driver_sql(CREATE.replace(NAME, f"{quoted(schema)}.{NAME}", 1) if schema else CREATE)
     at, clock = _time(connection, row.get("seconds", 0))
     details = json.loads(row.get("details", "{}")) | {"clock": clock}
     row = {"started_at": at, **row, "details": json.dumps(details)}
@@ -353,7 +353,7 @@ def _time(connection: Connection, seconds_ago: float = 0) -> tuple[str, str | No
     return at, connection.exec_driver_sql(_CLOCK).scalar() if is_allowed else None
 
 
-def _joined(revisions: Iterable[str]) -> str:
+def joined(revisions: Iterable[str]) -> str:
     """Revisions, comma-separated; a comma in an id is written as in a URL."""
     return ",".join(each.replace("%", "%25").replace(",", "%2C") for each in sorted(revisions))
 
@@ -375,7 +375,7 @@ def _row(columns: dict[str, Any]) -> JournalRow:
 
 
 @cache
-def _versions() -> str:
+def versions() -> str:
     modules = {module.__name__: vars(module)["__version__"] for module in (alembic, sqlalchemy, psycopg2)}
     modules["psycopg2"] = modules["psycopg2"].partition(" ")[0]  # build options follow the version
     return json.dumps({"python": platform.python_version()} | modules)

@@ -45,14 +45,16 @@ def command_name(work: Work) -> str:
     return work.__qualname__.partition(".")[0]
 
 
-def set_starting_revision(start: str | None) -> None:
+def set_starting_revision(start: tuple[str, ...] | None) -> None:
     """Set the one option that `configure` can set but not unset."""
     context.get_context().opts["starting_rev"] = start
 
 
-def upgrade_steps(script: ScriptDirectory, destination: str, heads: Heads) -> list[Step]:
+def upgrade_steps(script: ScriptDirectory, destination: str | Heads, heads: Heads) -> list[Step]:
     """The steps up to a revision: the private half of `alembic upgrade`."""
-    return list(script._upgrade_revs(destination, cast(str, heads)))  # takes what get_current_heads() returns
+    return list(
+        script._upgrade_revs(cast(str, destination), cast(str, heads))
+    )  # takes what get_current_heads() returns
 
 
 def downgrade_steps(script: ScriptDirectory, destination: str, heads: Heads) -> list[Step]:

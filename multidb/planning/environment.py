@@ -144,12 +144,14 @@ class Environment:
         """Set Alembic's context to read a database; not even `alembic_version` is created."""
         return self._configure(database, work, connection=connection, dont_mutate=True, **options)
 
-    def configure_script(self, database: Database, work: Work, output: TextIO, start: str, **options: Any) -> None:
-        """Set Alembic's context to write a database's SQL script, which starts from a revision."""
+    def configure_script(
+        self, database: Database, work: Work, output: TextIO, start: tuple[str, ...], **options: Any
+    ) -> None:
+        """Set Alembic's context to write a database's SQL script, which starts from these revisions."""
         self._configure(database, work, start, url=database.public_url, output_buffer=output, as_sql=True, **options)
 
     def _configure(
-        self, database: Database, work: Work | None, start: str | None = None, **options: Any
+        self, database: Database, work: Work | None, start: tuple[str, ...] | None = None, **options: Any
     ) -> MigrationContext:
         """Set Alembic's context. Options stay from one `configure` to the next, so each is given every time."""
         alembic_internals.set_starting_revision(start)

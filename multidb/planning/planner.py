@@ -76,7 +76,7 @@ def _planned(
     found: list[Plan] = []
     errors: list[MigrationError] = []
     for result in results:
-        if _is_at_head(environment, result):
+        if is_at_head(environment, result):
             continue
         try:
             with environment.working_on(result.database.name) as branch:
@@ -216,7 +216,7 @@ def explained(symbol: str) -> Iterator[None]:
         raise
 
 
-def _is_at_head(environment: Environment, result: ProbeResult) -> bool:
+def is_at_head(environment: Environment, result: ProbeResult) -> bool:
     """Whether `upgrade heads` finds nothing to do: the usual case, which needs no map of Alembic's."""
     request, name = environment.request, result.database.name
     if request.command != "upgrade" or request.symbols[0] not in ("heads", "head", f"{name}@heads", f"{name}@head"):

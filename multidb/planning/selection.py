@@ -13,7 +13,10 @@ from multidb.errors import MigrationError, nearest
 
 KNOWN_X = ("db", "sql_dir", "from", "rename", *settings.OF_A_RUN)
 _STEPS = re.compile(r"(.*?)([+-]\d+)?")
-_EVERYWHERE = frozenset({"", "head", "heads", "base", "current"})
+LIVE = "live"
+"""The start of a script that begins where each database is."""
+
+_EVERYWHERE = frozenset({"", "head", "heads", "base", "current", LIVE})
 
 
 Owners = Callable[[str], set[str]]

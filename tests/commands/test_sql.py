@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import catalog
 from tests.support.project import NAMES, ON_POSTGRESQL, Postgres, Project, query
+from tests.support.runs import MORE
 
 
 def _psql(project: Project, script: Path, url: str) -> None:
@@ -131,7 +132,8 @@ def test_a_revision_that_reads_rows_cannot_be_a_script(migrated: Project) -> Non
         "error: investment_db: migrations/versions/investment_db/investment_0002_by_hand.py:13: "
         "it reads rows, which --sql does not have: SELECT title FROM investments"
     )
-    assert not (migrated.root / "sql").exists()
+    scripts = sorted(path.name for path in (migrated.root / "sql").iterdir())
+    assert scripts == sorted(f"{name}.sql" for name in ON_POSTGRESQL)  # the others have theirs
 
 
 def test_scripts_go_down_and_up_again(migrated: Project) -> None:
@@ -155,11 +157,11 @@ def test_scripts_go_down_and_up_again(migrated: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected", "unexpected"),
     [
-        (["upgrade", "auth_0001:auth_0002"], "-- Running upgrade auth_0001 -> auth_0002", "CREATE TABLE"),
+        (["upgrade", "auth_0001:auth_0002"], "-- Running upgrade auth_0001 -> auth_0002", "CREATE TABLE users"),
         (["upgrade", "auth_db@base:auth_db@head"], "-- Running upgrade  -> auth_0001", "user_db"),
-        (["upgrade", "auth_0001:+1"], "-- Running upgrade auth_0001 -> auth_0002", "CREATE TABLE"),
+        (["upgrade", "auth_0001:+1"], "-- Running upgrade auth_0001 -> auth_0002", "CREATE TABLE users"),
         (["downgrade", "auth_0002:auth_0001"], "-- Running downgrade auth_0002 -> auth_0001", "DROP TABLE"),
-        (["stamp", "auth_0001:auth_0002"], "UPDATE alembic_version SET version_num='auth_0002'", "CREATE"),
+        (["stamp", "auth_0001:auth_0002"], "UPDATE alembic_version SET version_num='auth_0002'", "CREATE TABLE users"),
         (["-x", "db=auth_db", "stamp", "head"], "VALUES ('auth_0002');", "CREATE TABLE users"),
     ],
 )
@@ -231,3 +233,51 @@ def test_a_script_waits_for_locks_as_long_as_a_run_does(few: Project) -> None:
         other.cursor().execute("LOCK TABLE users IN ACCESS SHARE MODE")
         done = few.run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", script, few.variables["AUTH_DB_URL"])
     assert "canceling statement due to lock timeout" in done.err
+
+
+def test_a_script_is_a_run_of_its_own_that_can_be_rolled_back(few: Project) -> None:
+    for name in ("auth_db", "investment_db"):
+        few.add_revision(name, 2, MORE, 'op.drop_table("more")')
+    few.done("-x", "release=may", "upgrade", "live:heads", "--sql")
+    assert sorted(path.name for path in (few.root / "sql").iterdir()) == ["auth_db.sql", "investment_db.sql"]
+    _psql(few, few.root / "sql/auth_db.sql", few.variables["AUTH_DB_URL"])
+    _sqlite3(few, (few.root / "sql/investment_db.sql").read_text(), few.root / "investment.db")
+    runs = [line.split()[1:] for line in few.multidb("log").out.splitlines() if "--sql" in line]
+    assert len(runs) == 2, few.multidb("log").out
+    assert few.multidb("verify").code == 0
+    few.edit("migrations/versions/auth_db/auth_0002_by_hand.py", "by hand", "by a hand")
+    assert "auth_0002: applied, and its file has changed since" in few.multidb("verify").out
+    for name in ("auth_db", "investment_db"):
+        result = few.multidb("-x", f"db={name}", "rollback", "--yes")
+        assert result.code == 0, result
+    assert few.versions() == few.at(1)
+
+
+def test_a_script_that_is_cut_is_a_run_for_each_transaction(few: Project) -> None:
+    few.add_revision("auth_db", 2, MORE, 'op.drop_table("more")')
+    path = few.add_revision("auth_db", 3, 'op.execute("CREATE INDEX CONCURRENTLY ix ON more (x)")')
+    path.write_text(path.read_text().replace("depends_on = None", "depends_on = None\noutside_transaction = True"))
+    few.done("-x", "sql_dir=sql", "upgrade", "auth_0001:auth_db@head", "--sql")
+    _psql(few, few.root / "sql/auth_db.sql", few.variables["AUTH_DB_URL"])
+    after = "SELECT before, after, state FROM multidb_journal WHERE command LIKE '%--sql' ORDER BY id"
+    assert few.rows("auth_db", after) == [
+        ("auth_0001", "auth_0002", "committed"),
+        ("auth_0002", "auth_0003", "committed"),
+    ]
+
+
+def test_a_script_begins_where_each_database_is(few: Project) -> None:
+    few.add_revision("auth_db", 2, MORE, 'op.drop_table("more")')
+    few.add_revision("auth_db", 3, "pass")
+    few.done("upgrade", "auth_db@auth_0002")
+    out = few.done("-x", "db=auth_db", "upgrade", "live:heads", "--sql").out
+    assert "-- Running upgrade auth_0002 -> auth_0003" in out
+    assert "CREATE TABLE more" not in out
+    result = few.alembic("upgrade", "live:heads", "--sql")
+    assert "INFO  [user_db] nothing to do: it is at user_0001" in result.err
+    few.variables["USER_DB_URL"] = "postgresql://neighbor@127.0.0.1:1/user_db"
+    (few.root / "sql/auth_db.sql").unlink()
+    assert few.alembic("upgrade", "live:heads", "--sql").error.startswith("error: user_db: ")
+    assert [path.name for path in (few.root / "sql").iterdir()] == ["auth_db.sql"]
+    few.done("upgrade", "auth_db@head")
+    assert few.done("-x", "db=auth_db", "upgrade", "live:heads", "--sql").out == ""

@@ -121,7 +121,7 @@ def test_the_configuration_examples_can_be_read(tmp_path: Path) -> None:
 def test_every_column_of_the_journal_is_explained() -> None:
     section = Page.named("docs/how-it-works.md").section("The journal")
     shown = re.findall(r"`(\w+)`", "".join(_rows(section)))
-    assert shown == re.findall(r"^    (\w+) [A-Z]", journal._CREATE, re.MULTILINE)
+    assert shown == re.findall(r"^    (\w+) [A-Z]", journal.CREATE, re.MULTILINE)
 
 
 def test_every_variable_of_the_entrypoint_is_on_the_deployment_page_with_its_default() -> None:

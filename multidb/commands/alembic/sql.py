@@ -2,8 +2,9 @@
 
 import io
 import re
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,19 @@ from sqlalchemy import MetaData, Table
 
 from multidb.commands.support import script_guard, sqlite_recorder
 from multidb.commands.support.script_compiler import compile_for_script, finished
+from multidb.commands.support.script_journal import ScriptJournal
 from multidb.config.configuration import Database
+from multidb.database.probe import probing
 from multidb.database.quoting import quoted
 from multidb.errors import MigrationError, joined
 from multidb.logs import for_database, log
+from multidb.output import revisions_text
 from multidb.planning import nontransactional, planner, selection
+from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Step, Work, around_revision, runs_file
 from multidb.planning.processes import map_in_processes
+from multidb.planning.selection import LIVE
 
 # sqlite3 only prints what a PRAGMA finds; a CHECK that fails stops it, under -bail, before the COMMIT.
 _SQLITE_CHECK = (
@@ -34,26 +40,35 @@ _SETS = re.compile(r"^\s*SET\s|\bset_config\s*\(", re.IGNORECASE | re.MULTILINE)
 
 
 class SqlScript:
-    def __init__(self, environment: Environment, database: Database) -> None:
+    """The script of one database.
+
+    Args:
+        start: the revisions that the script begins at; none is the base.
+    """
+
+    def __init__(self, environment: Environment, database: Database, start: tuple[str, ...]) -> None:
         self.environment = environment
         self.database = database
         self.output = io.StringIO()
+        self._start = start
         self._heads: tuple[str, ...] = ()  # where the script is
+        request, release = environment.request, environment.settings.release
+        typed = shlex.join([request.command, *request.symbols, "--sql"])
+        self._journal = ScriptJournal(database, typed, release)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Alembic's context in this database, inside a transaction of the script."""
-        request = self.environment.request
-        start = (request.start or "base").rpartition("@")[2]
+        request, start = self.environment.request, self._start
         with self.environment.working_on(self.database.name) as branch:
             if request.command == "upgrade":
                 branch.check_destination(request.symbols[0])
             self.output.write(f"-- {self.database.name}: {request.command}\n\n")
             if self.database.is_sqlite:
                 self._line("PRAGMA foreign_keys = OFF", "BEGIN")
-                with sqlite_recorder.recorded(self.environment, self.database, start, self.output):
+                with sqlite_recorder.recorded(self.environment, self.database, start, self.output, self._journal):
                     yield
-                self._line(*_SQLITE_CHECK, "COMMIT")
+                self._line(*_SQLITE_CHECK, *self._journal.statements(), "COMMIT")
             else:
                 self._line(*self._settings())
                 work = nontransactional.around(
@@ -61,17 +76,18 @@ class SqlScript:
                 )
                 self.environment.configure_script(
                     self.database,
-                    work=self._guarded(work),
+                    work=self._guarded(self._journal.following(work)),
                     output=self.output,
-                    start=start,
+                    start=start or ("base",),
                     on_version_apply=self._note,
                 )
                 compile_for_script(context.get_context().dialect)
                 with context.begin_transaction():
                     schema = self.database.version_table.schema
-                    if schema is not None and start == "base":
+                    if schema is not None and not start:
                         self._line(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
                     yield
+                    self._line(*self._journal.statements())
 
     def _settings(self) -> list[str]:
         """Limits as a run has them: a script that waits for a lock makes everything behind it wait, too."""
@@ -105,11 +121,13 @@ class SqlScript:
 
     def _note(self, heads: Iterable[str], **_: object) -> None:
         self._heads = tuple(heads)
+        self._journal.note(self._heads)
 
     def _guard(self) -> None:
         self._line(script_guard.on_postgresql(self.database, self._version_table, self._heads))
 
     def _leave_transaction(self) -> None:
+        self._line(*self._journal.statements())
         implementation = context.get_context().impl
         implementation.emit_commit()
         implementation.transactional_ddl = False  # so that an autocommit_block() writes nothing of its own
@@ -161,23 +179,57 @@ def write(environment: Environment, run_migrations: Callable[[], None]) -> None:
             run_migrations()
         return script.text
 
-    scripts = [SqlScript(environment, database) for database in environment.databases]
-    texts = [text_of(scripts[0])] if len(scripts) == 1 else _texts(map_in_processes(text_of, scripts, 1))
+    starts, errors = _starts(environment)
+    scripts = [SqlScript(environment, each, starts[each.name]) for each in environment.databases if each.name in starts]
     folder = selection.option(environment.x_arguments, "sql_dir")
-    if len(scripts) == 1 and folder is None:
-        output = environment.config.output_buffer or sys.stdout
-        if isinstance(output, io.TextIOWrapper):
-            output.reconfigure(encoding="utf-8")  # whatever the locale: the script says so
-        output.write(texts[0])
-    else:
-        _write_files({script.database.name: text for script, text in zip(scripts, texts, strict=True)}, folder or "sql")
-
-
-def _texts(found: Sequence[str | MigrationError]) -> list[str]:
-    errors = [each for each in found if isinstance(each, MigrationError)]
-    if errors:
+    if len(environment.databases) == 1 and folder is None:
+        if errors:
+            raise joined(errors)
+        for text in map(text_of, scripts):
+            output = environment.config.output_buffer or sys.stdout
+            if isinstance(output, io.TextIOWrapper):
+                output.reconfigure(encoding="utf-8")  # whatever the locale: the script says so
+            output.write(text)
+        return
+    found = map_in_processes(text_of, scripts, 1)
+    errors += [each for each in found if isinstance(each, MigrationError)]
+    texts = {script.database.name: text for script, text in zip(scripts, found, strict=True) if isinstance(text, str)}
+    _write_files(texts, folder or "sql")
+    if errors:  # the other databases have their scripts
         raise joined(errors)
-    return [each for each in found if isinstance(each, str)]
+
+
+def _starts(environment: Environment) -> tuple[dict[str, tuple[str, ...]], list[MigrationError]]:
+    """Where the script of each database begins; none of one that is at its head, and errors of those not reached."""
+    start = (environment.request.start or "base").rpartition("@")[2]
+    if start != LIVE:
+        return {each.name: () if start == "base" else (start,) for each in environment.databases}, []
+    found: dict[str, tuple[str, ...]] = {}
+    errors: list[MigrationError] = []
+    with probing(environment.databases, environment.settings.wait) as probes:
+        for probe in probes:
+            try:
+                with environment.working_on(probe.database.name) as branch:
+                    heads = _recorded(branch, probe.result().heads)
+            except MigrationError as error:
+                errors.append(error)
+                continue
+            if planner.is_at_head(environment, probe.result()):
+                with for_database(probe.database.name):
+                    log.info("nothing to do: it is at %s", revisions_text(heads))
+            else:
+                found[probe.database.name] = heads
+    return found, errors
+
+
+def _recorded(branch: Branch, heads: tuple[str, ...]) -> tuple[str, ...]:
+    """The revisions that a database is at. MigrationError if a row has a former id of one, which no script replaces."""
+    standing = revisions_text(branch.standing(heads))
+    if not all(map(branch.knows, heads)):
+        raise MigrationError(
+            f"it is at {revisions_text(heads)}, a former id: `alembic upgrade {standing}` records the new one"
+        )
+    return heads
 
 
 def _write_files(texts: Mapping[str, str], folder: str) -> None:

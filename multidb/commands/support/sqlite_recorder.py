@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from multidb import logs
 from multidb.commands.support import script_guard
+from multidb.commands.support.script_journal import ScriptJournal
 from multidb.config.configuration import Database
 from multidb.database import connections
 from multidb.errors import MigrationError
@@ -65,25 +66,29 @@ class _RecordingCursor(sqlite3.Cursor):
 
 
 @contextmanager
-def recorded(environment: Environment, database: Database, start: str, output: TextIO) -> Iterator[None]:
+def recorded(
+    environment: Environment, database: Database, start: tuple[str, ...], output: TextIO, journal: ScriptJournal
+) -> Iterator[None]:
     """Alembic's context in an empty database in memory, whose changes are recorded; the database is not touched.
 
     Args:
-        start: the revision that the script starts from; `base` is an empty database.
+        start: the revisions that the script starts from; none is an empty database.
         output: where the SQL goes.
+        journal: follows the steps.
 
     Raises:
         MigrationError: a revision reads rows, which a script does not have.
     """
     recorder = sqlite3.connect(":memory:", isolation_level=None, factory=Recorder)
     with connections.around(database.url, lambda: recorder) as connection, batch_mode(is_script=True):
-        if start != "base":
+        if start:
             _replay(environment, database, connection, start)
         connection.begin()
         catalog = re.compile(_CATALOG.format(re.escape(database.version_table.name)), re.IGNORECASE)
         recorder.record = lambda statement: _write(statement, catalog, output)
 
         def end_transaction() -> None:
+            output.writelines(f"{each};\n\n" for each in journal.statements())
             recorder.cursor().execute("COMMIT")  # recorded, as every statement of a cursor
 
         def begin_transaction() -> None:
@@ -91,18 +96,18 @@ def recorded(environment: Environment, database: Database, start: str, output: T
             output.write("BEGIN;\n\n")
 
         own_work = planner.work_in(environment, database)
-        work = nontransactional.around(own_work, end_transaction, begin_transaction)
+        work = nontransactional.around(journal.following(own_work), end_transaction, begin_transaction)
 
         def guarded(heads: tuple[str, ...], migration_context: MigrationContext) -> Any:
             output.writelines(f"{each};\n\n" for each in script_guard.on_sqlite(database, heads))
             return work(heads, migration_context)
 
-        environment.configure_migration(database, connection, work=guarded)
+        environment.configure_migration(database, connection, work=guarded, on_version_apply=journal.note)
         yield
         recorder.record = None
 
 
-def _replay(environment: Environment, database: Database, connection: Connection, start: str) -> None:
+def _replay(environment: Environment, database: Database, connection: Connection, start: tuple[str, ...]) -> None:
     """Bring the database in memory to the revision that the script starts from."""
 
     def work(heads: tuple[str, ...], _context: object) -> list[Step]:
