@@ -203,3 +203,15 @@ def test_what_uses_a_generated_column_that_goes_is_changed_and_not_dropped_twice
     assert unwritten.done("check").out == CLEAN
     unwritten.done("downgrade", "auth_db@-1")
     assert "no drift" in unwritten.multidb("drift").out
+
+
+def test_all_columns_of_a_replaced_enum_get_the_new_type(unwritten: Project) -> None:
+    """Two columns that differ in their names only are two."""
+    kind = "ENUM(*v(['one', 'two'], ['one']), name='kind')"
+    models = HEAD + f'table("posts", Column("a", {kind}), Column("b", {kind}))\n'
+    write_revision(unwritten, models)
+    write_revision(unwritten, second(models))
+    unwritten.done("upgrade", "heads")
+    assert unwritten.done("check").out == CLEAN
+    unwritten.done("downgrade", "auth_db@-1")
+    assert "no drift" in unwritten.multidb("drift").out

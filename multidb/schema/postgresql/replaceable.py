@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from multidb.database.quoting import quoted
 from multidb.schema.difference import Stage, Statement
-from multidb.schema.objects import Sides
+from multidb.schema.objects import Address, Sides
 from multidb.schema.postgresql.base import OwnedObject
 from multidb.schema.postgresql.column import Column
 from multidb.schema.postgresql.dependency import detached
@@ -32,13 +32,13 @@ class ReplaceableType(OwnedObject):
 
     def replaced(self, creation: str, sides: Sides) -> list[Statement]:
         """Replace the live type, which this is, by that of a CREATE statement, in all columns."""
-        columns: dict[Column, ColumnOfType] = {}
+        columns: dict[Address, ColumnOfType] = {}
         for column in sides.live.of_kind(Column):
             base = column.base_type.removesuffix("[]")
             if base == self.identifier and not column.generated:  # which uses the type, and is made again
                 array = column.base_type.removeprefix(base)
                 default = _new_default(column, sides)
-                columns[column] = ColumnOfType(column.table, column.identifier, array, column.default, default)
+                columns[column.address] = ColumnOfType(column.table, column.identifier, array, column.default, default)
         # Of its own for each type: the same statement of two changes is run once.
         name = f"multidb_{self.raw_own_name}".encode()[:_LONGEST_NAME].decode(errors="ignore")
         name = name if name.islower() and name.isascii() and name.isidentifier() else quoted(name)
@@ -48,8 +48,7 @@ class ReplaceableType(OwnedObject):
         # Before any table is created: one that has the type would keep the old one.
         replaced = [Statement((Stage.CREATE, 0), text) for text in (*texts, *owner)]
         replaced += self.create_dependents(sides.live, sides)
-        changed = [self.address, *(column.address for column in columns)]
-        return detached(changed, sides, spared=("key",)).around(replaced)
+        return detached([self.address, *columns], sides, spared=("key",)).around(replaced)
 
 
 def _new_default(column: Column, sides: Sides) -> str | None:
