@@ -23,6 +23,7 @@ SERVER_VARIABLE = "DATABASE_SERVER_URL"
 ADMIN_VARIABLE = "DATABASE_ADMIN_URL"
 # The URL of the server for scratch databases; overrides `scratch` in the file.
 SCRATCH_VARIABLE = "SCRATCH_SERVER_URL"
+_PASSWORD_COMMAND = "PASSWORD_COMMAND"  # noqa: S105 - the end of a variable's name
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 # PostgreSQL's limit; two names fit into the 200 bytes of a prepared transaction's name.
 LONGEST_NAME = 63
@@ -52,6 +53,7 @@ class Database:
     ignored: tuple[str, ...] = ()
     version_table: VersionTable = DEFAULT_VERSION_TABLE
     naming_convention: Mapping[str, str] = field(default_factory=dict)  # of the revisions, as SQLAlchemy takes it
+    role: str | None = None  # that its sessions have from their start; None for that of the login
 
     @property
     def is_sqlite(self) -> bool:
@@ -82,6 +84,7 @@ class Entry:
     version_table: VersionTable = DEFAULT_VERSION_TABLE
     naming_convention: Mapping[str, str] = field(default_factory=dict)
     policy: PolicyEntry = field(default_factory=PolicyEntry)
+    role: Scalar | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Configuration:
     scratch: Scalar | None = None
     ignored: tuple[str, ...] = ()
     policy: PolicyEntry = field(default_factory=PolicyEntry)  # of all databases
+    role: Scalar | None = None  # of all databases on PostgreSQL
 
     @property
     def names(self) -> list[str]:
@@ -141,7 +145,7 @@ class Configuration:
             )
         ignored = (*self.ignored, *entry.ignored)
         options = entry.extensions, entry.options, ignored, entry.version_table, entry.naming_convention
-        return Database(name, url, entry.models, *options)
+        return Database(name, url, entry.models, *options, None if urls.is_sqlite(url) else self._role(entry))
 
     def policy_of(self, name: str, rules: Collection[str]) -> Policy:
         """The policy of a database's plans.
@@ -176,7 +180,27 @@ class Configuration:
             written = self.entries[name].url
             return written is not None and written.text.startswith("sqlite")
 
+    def _role(self, entry: Entry) -> str | None:
+        written = entry.role or self.role
+        return self._expanded(written) if written else None
+
     def _url(self, entry: Entry) -> URL:
+        """The URL of a database, with what its sessions need beside that."""
+        url = self._written_url(entry)
+        if urls.is_sqlite(url):
+            if entry.role:
+                where = f"{self.path.name}:{entry.role.line}: role"
+                raise ConfigError(f"{where}: {entry.name} is on SQLite, which has no roles: leave it out")
+            return url
+        command = self._override(f"{entry.name.upper()}_{_PASSWORD_COMMAND}") or self._override(
+            f"DATABASE_{_PASSWORD_COMMAND}"
+        )
+        if command:
+            url = url.update_query_dict({urls.PASSWORD_COMMAND: command[0]})
+        role = self._role(entry)
+        return urls.with_role(url, role) if role else url
+
+    def _written_url(self, entry: Entry) -> URL:
         override = self._override(variable(entry.name))
         if override:
             return self._parsed(*override)

@@ -22,8 +22,8 @@ from multidb.config.policy import PolicyEntry, Severity
 from multidb.errors import ConfigError, nearest
 
 _OF_ENTRY = {
-    "models", "url", "extensions", "drift", "version_table", "version_table_schema", "naming_convention", "policy",
-    *settings.OF_ONE,
+    "models", "url", "role", "extensions", "drift", "version_table", "version_table_schema", "naming_convention",
+    "policy", *settings.OF_ONE,
 }  # fmt: skip
 # https://docs.sqlalchemy.org/en/21/core/constraints.html#configuring-constraint-naming-conventions
 _CONSTRAINTS = {"ix", "uq", "ck", "fk", "pk"}
@@ -74,14 +74,15 @@ class _Reader:
             raise ConfigError(f"{self.path.name}: not YAML: {str(error).splitlines()[0]}") from error
         variables = variables_of(self.path.parent)
         self._values = Configuration(self.path, None, {}, variables)
-        top = self._mapping(root, "the file", {"server", "scratch", "drift", "policy", "databases", *settings.OF_ALL})
+        top = self._mapping(
+            root, "the file", {"server", "scratch", "drift", "policy", "role", "databases", *settings.OF_ALL}
+        )
         entries = self._entries(top.get("databases"))
         server = self._scalar(top["server"], "server") if "server" in top else None
         scratch = self._scalar(top["scratch"], "scratch") if "scratch" in top else None
         options = self._options(top, settings.OF_ALL)
-        return Configuration(
-            self.path, server, entries, variables, options, scratch, self._ignored(top), self._policy(top)
-        )
+        more = scratch, self._ignored(top), self._policy(top), self._role(top)
+        return Configuration(self.path, server, entries, variables, options, *more)
 
     def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
         if node is None:
@@ -111,6 +112,7 @@ class _Reader:
                 version_table=self._version_table(fields),
                 naming_convention=self._naming_convention(fields),
                 policy=self._policy(fields),
+                role=self._role(fields),
             )
         if not entries:
             self._fail(node, "no databases: list them under `databases:`")
@@ -153,6 +155,9 @@ class _Reader:
             {rule: self._severity(node, rule) for rule, node in rules.items()},
             {rule: node.start_mark.line + 1 for rule, node in rules.items()},
         )
+
+    def _role(self, fields: Mapping[str, yaml.Node]) -> Scalar | None:
+        return self._scalar(fields["role"], "role") if "role" in fields else None
 
     def _severity(self, node: yaml.Node, what: str) -> Severity:
         text = self._scalar(node, what).text

@@ -7,6 +7,8 @@ from multidb.errors import ConfigError, nearest
 
 SECRET_OPTIONS = frozenset({"password", "sslpassword"})
 _LOOPBACK = frozenset({None, "localhost", "127.0.0.1", "::1"})
+# Of a URL, beside libpq's options: the command that prints the password of each connection.
+PASSWORD_COMMAND = "multidb_password_command"  # noqa: S105 - no password
 DIALECTS = {
     "postgres": "postgresql+psycopg2",
     "postgresql": "postgresql+psycopg2",
@@ -55,9 +57,19 @@ def secrets_of(url: URL) -> dict[str, str]:
     return found
 
 
+def with_role(url: URL, role: str) -> URL:
+    """The URL of sessions that have a role from their start, to which RESET ROLE returns.
+
+    Spaces and backslashes are escaped: https://www.postgresql.org/docs/current/libpq-connect.html, `options`.
+    """
+    escaped = role.replace("\\", "\\\\").replace(" ", "\\ ")
+    given = url.query.get("options")
+    return url.update_query_dict({"options": f"{given} -c role={escaped}" if given else f"-c role={escaped}"})
+
+
 def without_secrets(url: URL) -> URL:
     """The URL without its secrets, for output and for code that may print it."""
-    shown = url.difference_update_query(sorted(SECRET_OPTIONS))
+    shown = url.difference_update_query([*sorted(SECRET_OPTIONS), PASSWORD_COMMAND])
     return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, shown.query)
 
 

@@ -5,8 +5,10 @@ connection that then has work gets an engine around it.
 """
 
 import os
+import shlex
 import socket
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
@@ -23,6 +25,7 @@ from multidb.config.settings import BUSY_WAIT
 from multidb.database.drivers import PostgresqlConnection, SqliteConnection
 from multidb.database.pauses import pauses
 from multidb.database.refusal import ConnectionFailedError
+from multidb.errors import MigrationError, first_line
 
 # Where the URL says nothing else: a dead host must not hold up a run, and a dead peer is noticed within a minute.
 _DEFAULTS: dict[str, Any] = {
@@ -32,6 +35,7 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
+_PASSWORD_TIMEOUT = 60.0  # seconds that a password command may take
 _LONGEST_APPLICATION_NAME = 63  # characters; PostgreSQL truncates there
 
 _dialects: dict[Hashable, Dialect] = {}
@@ -51,9 +55,28 @@ def application_name(run: str = "") -> str:
 def connect_arguments(url: URL, run: str = "") -> dict[str, Any]:
     """The arguments of `psycopg2.connect`, with our defaults where the URL says nothing."""
     arguments = _DEFAULTS | {"application_name": application_name(run)}
+    command = url.query.get(urls.PASSWORD_COMMAND)
+    if command is not None:
+        url = url.difference_update_query([urls.PASSWORD_COMMAND]).set(password=_password(str(command)))
     arguments.update(url.get_dialect()().create_connect_args(url)[1])
     # Whatever the URL, PGCLIENTENCODING or the role say: names and errors of any language are written to the journal.
     return arguments | {"client_encoding": "utf8"}
+
+
+def _password(command: str) -> str:
+    """What a command prints: a password that lives for minutes. MigrationError if it fails."""
+    try:
+        words = shlex.split(command)
+        said = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_PASSWORD_TIMEOUT)  # noqa: S603 - the operator's own
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        reasons = {subprocess.TimeoutExpired: f"it took {_PASSWORD_TIMEOUT:g} s", ValueError: "a quote is not closed"}
+        reason = error.strerror if isinstance(error, OSError) else reasons[type(error)]
+        raise MigrationError(f"the password command can't be run: {reason}") from error
+    password = said.stdout.rstrip("\r\n")
+    if said.returncode or not password:
+        reason = first_line(said.stderr) if said.stderr.strip() else "it printed no password"
+        raise MigrationError(f"the password command failed with exit code {said.returncode}: {reason}")
+    return password
 
 
 def retry_pauses() -> Iterator[float]:

@@ -39,6 +39,10 @@ _POSTGRESQL = f"""
             current_setting('transaction_isolation'))::text,
            pg_postmaster_start_time(),
            oid,
+           current_user::text,
+           (SELECT min(pg_get_userbyid(c.relowner)::text) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relname = %(version_table)s AND c.relkind = 'r' AND pg_get_userbyid(c.relowner) <> current_user
+              AND n.nspname IN (SELECT schema FROM path)),
            current_setting('max_prepared_transactions')::int - (SELECT count(*)::int FROM pg_prepared_xacts),
            ARRAY(
                SELECT gid || chr(10) || owner FROM pg_prepared_xacts
@@ -66,6 +70,8 @@ class ProbeResult:
     dialect_cache_key: Hashable | None = None  # databases with equal keys share an initialised dialect of SQLAlchemy
     # The revisions in `alembic_version`, or the error that reading them raised.
     recorded: tuple[str, ...] | Exception = ()
+    role: str = ""  # of the session
+    owner: str | None = None  # of the version table, if that is another role
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -203,7 +209,7 @@ class Probe:
     def _ask_postgresql(self, cursor: Driver) -> ProbeResult:
         table = self.database.version_table
         cursor.execute(_POSTGRESQL, {"version_table": table.name})
-        *found, backend, session, started, oid, free_slots, gids = cursor.fetchone()
+        *found, backend, session, started, oid, role, owner, free_slots, gids = cursor.fetchone()
         place = place_of(table, found)
         database = replace(self.database, version_table=place.version_table)
         prepared = {line: Prepared.parse(*line.split("\n", 1)) for line in gids}
@@ -225,6 +231,8 @@ class Probe:
             free_slots,
             cache_key,
             recorded,
+            role,
+            owner,
         )
 
     def _connected(self) -> Driver:

@@ -25,7 +25,16 @@ from multidb.output import Print
 _MISSING = {"3D000", "28000", "28P01"}
 # Another run was faster: duplicate_database, duplicate_object, unique_violation.
 _ALREADY_EXISTS = {"42P04", "42710", "23505"}
+_INSUFFICIENT_PRIVILEGE = "42501"
 _IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+
+
+class _NotAllowedError(Exception):
+    """The administrator may not run a statement."""
+
+    def __init__(self, statement: str, place: str) -> None:
+        super().__init__(statement)
+        self.statement, self.place = statement, place
 
 
 def create(
@@ -40,10 +49,10 @@ def create(
         wait: seconds to retry while one of these can't be reached.
 
     Raises:
-        MigrationError: something is missing and `admin` is None or of another server, or may not create it; or an
-            SQLite file is missing that was there before.
+        MigrationError: something is missing and `admin` is None or of another server, or may not create it, after
+            all else has been created; or an SQLite file is missing that was there before.
     """
-    created = False
+    created, left = False, []
     for database in sorted(databases, key=lambda each: each.is_sqlite):
         with in_database(database.name):
             problem = _problem(database)
@@ -57,11 +66,20 @@ def create(
             if admin is None:
                 raise MigrationError(f"{problem}: to create what is missing, set {ADMIN_VARIABLE}")
             _check_same_server(database, admin)
-            for created_object in _create(database, admin):
-                created = True
-                print_line(f"{database.name}: created {created_object}")
+            try:
+                for created_object in _create(database, admin):
+                    created = True
+                    print_line(f"{database.name}: created {created_object}")
+            except _NotAllowedError as error:
+                print_line(
+                    f"{database.name}: {admin.username} may not: run `{error.statement}`{error.place} as a superuser"
+                )
+                left.append(database.name)
+                continue
             # If nothing was missing, this raises what keeps the role out: a wrong password, no right to connect.
             connections.connect(database.url).close()
+    if left:
+        raise MigrationError(f"{', '.join(left)}: run what the lines above say, and then this again")
     return created
 
 
@@ -134,23 +152,34 @@ def _check_same_server(database: Database, admin: URL) -> None:
 
 
 def _create(database: Database, admin: URL) -> Iterable[str]:
-    name, role = database.url.database, database.url.username
+    name, owner = database.url.database, database.role or database.url.username
     with _as_admin(admin) as connection:
-        if role and not _exists(connection, "pg_roles WHERE rolname", role):
-            password = urls.secrets_of(database.url).get("password")
-            if _run(connection, f"CREATE ROLE {quoted(role)} LOGIN{_hashed(connection, password, role)}"):
-                yield f"role {role}"
+        yield from _create_roles(connection, database)
         if not _exists(connection, "pg_database WHERE datname", str(name)):
-            owner = f" OWNER {quoted(role)}" if role else ""
-            if owner and not connection.exec_driver_sql(_IS_SUPERUSER).scalar():
+            owned = f" OWNER {quoted(owner)}" if owner else ""
+            if owned and not connection.exec_driver_sql(_IS_SUPERUSER).scalar():
                 # An administrator who is no superuser may give a database only to a role that it is a member of.
-                _run(connection, f"GRANT {quoted(role or '')} TO CURRENT_USER")
-            if _run(connection, f"CREATE DATABASE {quoted(str(name))}{owner} TEMPLATE template0 ENCODING 'UTF8'"):
+                _run(connection, f"GRANT {quoted(owner or '')} TO CURRENT_USER")
+            if _run(connection, f"CREATE DATABASE {quoted(str(name))}{owned} TEMPLATE template0 ENCODING 'UTF8'"):
                 yield f"database {name}"
     with _as_admin(admin.set(database=name)) as connection:
         for extension in _missing_extensions(connection, database):
-            if _run(connection, f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)}"):
+            if _run(connection, f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)}", place=f" in {name}"):
                 yield f"extension {extension}"
+
+
+def _create_roles(connection: Connection, database: Database) -> Iterable[str]:
+    """Create the role that logs in, and the one that its sessions have."""
+    login, role = database.url.username, database.role
+    if login and not _exists(connection, "pg_roles WHERE rolname", login):
+        password = urls.secrets_of(database.url).get("password")
+        if _run(connection, f"CREATE ROLE {quoted(login)} LOGIN", _hashed(connection, password, login)):
+            yield f"role {login}"
+    if role and not _exists(connection, "pg_roles WHERE rolname", role):
+        if _run(connection, f"CREATE ROLE {quoted(role)}"):
+            yield f"role {role}"
+        if login:
+            _run(connection, f"GRANT {quoted(role)} TO {quoted(login)}")
 
 
 def _as_admin(url: URL) -> Connection:
@@ -168,13 +197,20 @@ def _missing_extensions(connection: Connection, database: Database) -> list[str]
     return [extension for extension in database.extensions if extension not in existing]
 
 
-def _run(connection: Connection, statement: str) -> bool:
-    """Run a CREATE; False if another run was faster."""
+def _run(connection: Connection, statement: str, secret: str = "", place: str = "") -> bool:
+    """Run a CREATE; False if another run was faster. _NotAllowedError names it without its secret end.
+
+    Args:
+        place: where it has to be run, if that matters, for the message.
+    """
     try:
-        connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(statement + secret)
     except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) in _ALREADY_EXISTS:
+        state = getattr(error.orig, "pgcode", None)
+        if state in _ALREADY_EXISTS:
             return False
+        if state == _INSUFFICIENT_PRIVILEGE:
+            raise _NotAllowedError(statement, place) from error
         raise
     return True
 

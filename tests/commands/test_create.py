@@ -104,7 +104,12 @@ def test_a_role_with_another_password_is_an_error_not_a_change(bare: Project) ->
 
 def test_an_administrator_who_may_not_create(bare: Project, postgres: Postgres) -> None:
     bare.variables["DATABASE_ADMIN_URL"] = postgres.role_url + "/template_empty"
-    assert "auth_db: permission denied to create role" in bare.multidb("create").error
+    result = bare.multidb("create", "auth_db", "user_db")
+    role = bare.variables["AUTH_DB_URL"].partition("://")[2].partition(":")[0]
+    assert result.out.splitlines() == [
+        f'{name}: neighbor may not: run `CREATE ROLE "{role}" LOGIN` as a superuser' for name in ("auth_db", "user_db")
+    ]
+    assert result.error == "error: auth_db, user_db: run what the lines above say, and then this again"
 
 
 def test_an_administrator_who_is_no_superuser_creates_what_needs_none(bare: Project, postgres: Postgres) -> None:
@@ -113,7 +118,13 @@ def test_an_administrator_who_is_no_superuser_creates_what_needs_none(bare: Proj
     place = postgres.role_url.partition("@")[2]
     bare.variables["DATABASE_ADMIN_URL"] = f"postgresql://{role}:secret@{place}/postgres"
     assert bare.multidb("create", "auth_db", "user_db").code == 0
-    assert "a superuser must create it once" in bare.multidb("create").error
+    result = bare.multidb("create")
+    location = bare.variables["LOCATION_DB_URL"].rpartition("/")[2]
+    said = f'location_db: {role} may not: run `CREATE EXTENSION IF NOT EXISTS "postgis"` in {location} as a superuser'
+    assert said in result.out.splitlines()
+    assert result.error == "error: location_db: run what the lines above say, and then this again"
+    name = bare.variables["RATING_DB_URL"].rpartition("/")[2]
+    assert f"rating_db: created database {name}" in result.out  # after that
 
 
 @pytest.mark.parametrize(("name", "hint"), [("auht_db", "did you mean auth_db?"), ("zzz", "there are auth_db")])
@@ -129,3 +140,15 @@ def test_an_sqlite_file_that_is_there_needs_nothing_created(checkout: Project) -
 def test_help_says_what_there_is(checkout: Project) -> None:
     assert "create the roles, databases and extensions that are missing" in checkout.multidb("--help").out
     assert "DATABASE_ADMIN_URL_FILE" in checkout.multidb("create", "--help").out
+
+
+def test_create_makes_the_role_that_sessions_have(bare: Project) -> None:
+    login = bare.variables["AUTH_DB_URL"].partition("://")[2].partition(":")[0]
+    owner = login.replace("_role", "_owner")
+    bare.edit("databases.yaml", "databases:", f"role: {owner}\n\ndatabases:")
+    result = bare.multidb("create", "auth_db")
+    assert (result.code, f"auth_db: created role {owner}" in result.out) == (0, True), result
+    bare.done("upgrade", "auth_db@head")
+    assert query(
+        bare.variables["AUTH_DB_URL"], "SELECT DISTINCT tableowner FROM pg_tables WHERE tableowner ~ 'bare'"
+    ) == [(owner,)]

@@ -79,6 +79,21 @@ def _log_foreign(results: Mapping[str, ProbeResult]) -> None:
                 log.info("%s", text)
 
 
+def _warn_of_owners(plans: Sequence[Plan], results: Mapping[str, ProbeResult]) -> None:
+    """Say whose prepared transactions would be, where that is not the tables' owner: a login may end before them."""
+    for plan in plans:
+        result = results[plan.database.name]
+        if result.owner is not None:
+            with for_database(plan.database.name):
+                log.warning(
+                    "%s owns its tables, and prepared transactions would be %s's: only that role, or a superuser, can "
+                    "resolve them; set `role: %s` in databases.yaml",
+                    result.owner,
+                    result.role,
+                    result.owner,
+                )
+
+
 def _approval(environment: Environment) -> "Approval | None":
     """The approved plan of `-x plan=`, if it is given."""
     if environment.settings.plan is None:
@@ -124,6 +139,8 @@ def _run_once(
                 _check_drift(environment, locked.plans, interruption)
             promise = guarantee(locked.plans, locked.results, settings.two_phase)
             log.log(logging.WARNING if promise.is_degraded else logging.INFO, "run %s: %s", run.id, promise.text)
+            if promise.two_phase:
+                _warn_of_owners(plans, locked.results)
             by_name = {probe.database.name: probe for probe in probes}
             participants = []
             for plan in plans:
