@@ -1,4 +1,4 @@
-"""`log`: print the runs that the journals record, newest first."""
+"""`log`: print the newest runs that the journals record, newest first; `--all` prints all."""
 
 import argparse
 import json
@@ -8,21 +8,25 @@ from typing import Any
 from multidb.commands.support.command import Command, add_databases, add_json
 from multidb.database import journal
 from multidb.database.journal import JournalRow, Journals
+from multidb.database.newest_runs import newest_runs
 from multidb.errors import ExitCode
 from multidb.output import columns, revisions_text
 from multidb.release import running
 
 _OF_RUN = ("run", "release", "command", "state", "who", "host", "started_at", "versions")
 _OF_DATABASE = ("attempt", "two_phase", "before", "after", "revisions", "started_at", "seconds", "details")
+_NEWEST = 20  # runs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_databases(parser)
     add_json(parser)
+    parser.add_argument("--all", action="store_true", help=f"print all runs, not the {_NEWEST} newest")
 
 
 def run(command: Command) -> ExitCode:
-    journals = journal.read_all(command.databases)
+    number = None if command.options.all else _NEWEST
+    journals, has_older = newest_runs(command.databases, number)
     runs = list(_runs({name: running.marked(command.configuration, rows) for name, rows in journals.items()}))
     if command.options.json:
         print(json.dumps(runs, indent=2))
@@ -39,6 +43,8 @@ def run(command: Command) -> ExitCode:
         if each["ended"] and each["ended"]["error"]:
             role = f" as {each['ended']['role']}" if each["ended"]["role"] else ""
             print(f"    ended {each['ended']['at'][:19]}Z{role}: {each['ended']['error']}")
+    if has_older:
+        print(f"these are the {_NEWEST} newest runs: --all prints the older ones, too")
     if not runs:
         print("no run yet")
     return ExitCode.OK

@@ -48,12 +48,12 @@ def _check_is_last(file: RevisionFile, files: list[RevisionFile]) -> None:
 
 def _check_not_applied(command: Command, name: str, file: RevisionFile, branch: Branch) -> None:
     try:
-        [rows] = journal.read_all(command.configuration.databases([name])).values()
+        [movements] = journal.read_of_all(command.configuration.databases([name]), journal.movements).values()
     except MigrationError as error:
         with for_database(name):
             log.info("whether it has run %s is not known: %s", file.revision, explain(error))
         return
-    if applied(rows, branch).get(file.revision) == journal.digest(Path(file.path)):
+    if applied(movements, branch).get(file.revision) == journal.digest(Path(file.path)):
         before = ", ".join(file.parents) or "base"
         raise MigrationError(f"it has run {file.place}: `alembic downgrade {name}@{before}` first", name)
 

@@ -133,9 +133,8 @@ def _status(command: Command, probe: Probe, known: _Known) -> _Status:
                 pending = branch.revision_map.iterate_revisions("heads", heads, implicit_base=True)
                 status.pending = sum(1 for _ in pending)
         with connections.around(database.url, lambda: probe.connection) as connection:
-            rows = running.marked(
-                command.configuration, journal.rows(connection, result.database) if result.journal_columns else []
-            )
+            last = journal.rows(connection, result.database, newest=1) if result.journal_columns else []
+            rows = running.marked(command.configuration, last)
         if rows:
             status.last_run = {key: getattr(rows[-1], key) for key in _LAST_RUN}
     except Exception as error:  # shown in the database's line; the others have theirs

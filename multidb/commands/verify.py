@@ -9,7 +9,7 @@ from pathlib import Path
 
 from multidb.commands.support.command import Command, add_databases
 from multidb.database import journal
-from multidb.database.journal import JournalRow
+from multidb.database.journal import Movement
 from multidb.errors import ExitCode, MigrationError, exit_code_of, reason_of
 from multidb.planning.branches import Branch
 
@@ -20,9 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(command: Command) -> ExitCode:
     codes: list[ExitCode] = []
-    for name, rows in journal.read_all(command.databases).items():
+    for name, movements in journal.read_of_all(command.databases, journal.movements).items():
         try:
-            for problem in _problems(command.revisions.branch(name), rows):
+            for problem in _problems(command.revisions.branch(name), movements):
                 codes.append(ExitCode.FOUND)
                 print(f"{name}: {problem}")
         except MigrationError as error:
@@ -33,9 +33,9 @@ def run(command: Command) -> ExitCode:
     return ExitCode.most_severe(codes)
 
 
-def _problems(branch: Branch, rows: Iterable[JournalRow]) -> Iterator[str]:
+def _problems(branch: Branch, movements: Iterable[Movement]) -> Iterator[str]:
     """The applied revisions whose file has changed since, or is gone."""
-    for revision, sha256 in applied(rows, branch).items():
+    for revision, sha256 in applied(movements, branch).items():
         file = branch.files.get(revision)
         if file is None:
             if revision not in branch.replacements:
@@ -44,17 +44,15 @@ def _problems(branch: Branch, rows: Iterable[JournalRow]) -> Iterator[str]:
             yield f"{revision}: applied, and its file has changed since: {file.place}"
 
 
-def applied(rows: Iterable[JournalRow], branch: Branch) -> dict[str, str | None]:
+def applied(movements: Iterable[Movement], branch: Branch) -> dict[str, str | None]:
     """The applied revisions by the journal, each with the SHA-256 of its file at that time."""
     found: dict[str, str | None] = {}
-    for row in rows:
-        if not row.is_committed:
-            continue
-        if row.is_stamp:  # a stamp replaces the list of the applied revisions
-            kept = branch.ancestors(branch.known(row.after))
+    for movement in movements:
+        if movement.is_stamp:  # a stamp replaces the list of the applied revisions
+            kept = branch.ancestors(branch.known(movement.after))
             found = {revision: sha256 for revision, sha256 in found.items() if revision in kept}
             continue
-        for each in row.revisions:
+        for each in movement.revisions:
             if each["upgrade"]:
                 found[each["revision"]] = each["sha256"]
             else:

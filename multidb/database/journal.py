@@ -14,11 +14,11 @@ import hashlib
 import json
 import platform
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import alembic
 import psycopg2
@@ -134,10 +134,28 @@ class JournalRow:
     @property
     def is_stamp(self) -> bool:
         """Whether the run only recorded revisions."""
-        return all(each["sha256"] is None for each in self.revisions)
+        return _is_stamp(self.revisions)
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What a committed run did to the revisions of a database: ran these, or stamped the database."""
+
+    revisions: tuple[Mapping[str, Any], ...]
+    after: tuple[str, ...]
+
+    @property
+    def is_stamp(self) -> bool:
+        return _is_stamp(self.revisions)
+
+
+def _is_stamp(revisions: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether no revision's file was run."""
+    return all(each["sha256"] is None for each in revisions)
 
 
 _COLUMNS = tuple(field.name for field in fields(JournalRow) if field.name != "is_running")
+Read = TypeVar("Read")
 Journals = Mapping[str, list[JournalRow]]
 """The rows of each database, oldest first, by the databases' names."""
 
@@ -246,17 +264,45 @@ def end(
         insert(connection, database, row, exists=bool(there))
 
 
-def rows(connection: Connection, database: Database) -> list[JournalRow]:
-    """All rows of a database, oldest first; none if it has no journal. Another session's lock is waited for 5 s.
+def rows(
+    connection: Connection, database: Database, *, newest: int | None = None, runs: Collection[str] | None = None
+) -> list[JournalRow]:
+    """Rows of a database, oldest first; none if it has no journal. Another session's lock is waited for 5 s.
 
     In the connection's transaction, names are resolved in pg_catalog from then on.
+
+    Args:
+        newest: how many at most, the newest ones. Without it, all.
+        runs: the ids of the runs whose rows are read. Without it, those of all runs.
     """
     there = _columns(connection, database)
     if not there:
         return []
     known = ", ".join(name for name in _COLUMNS if name in there)
-    found = connection.exec_driver_sql(f"SELECT {known} FROM {NAME} ORDER BY id")  # noqa: S608 - ours
-    return [_row(dict.fromkeys(_COLUMNS) | row._asdict()) for row in found]
+    parameters = {f"run{number}": run for number, run in enumerate(runs or ())}
+    chosen = ", ".join(_placeholder(connection, name) for name in parameters) or "NULL"
+    where = "" if runs is None else f" WHERE run IN ({chosen})"
+    limit = "" if newest is None else f" LIMIT {newest}"
+    found = connection.exec_driver_sql(
+        f"SELECT {known} FROM {NAME}{where} ORDER BY id DESC{limit}",  # noqa: S608 - ours
+        parameters,
+    )
+    return [_row(dict.fromkeys(_COLUMNS) | row._asdict()) for row in found][::-1]
+
+
+def movements(connection: Connection, database: Database) -> list[Movement]:
+    """What the committed runs of a database did to its revisions, each thing once, in the order of the last times.
+
+    An earlier row that did the same changes nothing about what follows from all of them. So what is read of a journal
+    is as long as its revisions are many, and not as its runs are.
+    """
+    if not _columns(connection, database):
+        return []
+    found = connection.exec_driver_sql(
+        f"SELECT revisions, after, max(id) FROM {NAME} WHERE state = '{COMMITTED}' "  # noqa: S608 - ours
+        "GROUP BY revisions, after ORDER BY max(id)"
+    )
+    return [Movement(tuple(json.loads(revisions or "[]")), _split(after)) for revisions, after, _ in found]
 
 
 def _enter(connection: Connection, database: Database) -> Place | None:
@@ -312,15 +358,22 @@ def last_committed(driver: Driver, columns: Collection[str], table: str) -> tupl
     return (attempt, participants) if is_two_phase else None
 
 
-def read_all(databases: Sequence[Database]) -> Journals:
-    """The journals of several databases, read at the same time. MigrationError if one can't be read."""
+def read_of_all(
+    databases: Sequence[Database], read: Callable[[Connection, Database], list[Read]]
+) -> Mapping[str, list[Read]]:
+    """What `read` reads of the journals of several databases, at the same time. MigrationError if one can't be read."""
 
-    def read(database: Database) -> list[JournalRow]:
+    def in_session(database: Database) -> list[Read]:
         with in_database(database.name), connections.connect(database.url) as connection:
-            return rows(connection, database)
+            return read(connection, database)
 
-    found = map_in_threads(read, databases)
+    found = map_in_threads(in_session, databases)
     return {database.name: each for database, each in zip(databases, found, strict=True)}
+
+
+def read_all(databases: Sequence[Database]) -> Journals:
+    """The journals of several databases, with all their rows. MigrationError if one can't be read."""
+    return read_of_all(databases, rows)
 
 
 def left_at(rows: Sequence[JournalRow], heads: Iterable[str]) -> bool:
