@@ -14,6 +14,7 @@ from multidb.output import columns, revisions_text
 from multidb.release import running
 
 _OF_RUN = ("run", "release", "command", "state", "who", "host", "started_at", "versions")
+_OF_DETAILS = ("plan", "commit", "actor")
 _OF_DATABASE = ("attempt", "two_phase", "before", "after", "revisions", "started_at", "seconds", "details")
 _NEWEST = 20  # runs
 
@@ -40,14 +41,31 @@ def run(command: Command) -> ExitCode:
             for row in each["databases"]
         ]
         print(columns(lines))
-        if each["ended"] and each["ended"]["error"]:
-            role = f" as {each['ended']['role']}" if each["ended"]["role"] else ""
-            print(f"    ended {each['ended']['at'][:19]}Z{role}: {each['ended']['error']}")
+        if end := _end(each):
+            print(f"    {end}")
     if has_older:
         print(f"these are the {_NEWEST} newest runs: --all prints the older ones, too")
     if not runs:
         print("no run yet")
     return ExitCode.OK
+
+
+def _end(run: Mapping[str, Any]) -> str:
+    """When and how a run ended, by which role, from which commit and for whom, as far as it is known."""
+    ended = run["ended"] or {}
+    role = f" as {ended['role']}" if ended.get("role") else ""
+    known = (
+        f"ended {ended['at'][:19]}Z{role}" if ended else "",
+        f"commit {_shortened(run['commit'])}" if run["commit"] else "",
+        f"for {run['actor']}" if run["actor"] else "",
+    )
+    return ", ".join(filter(None, known)) + (f": {ended['error']}" if ended.get("error") else "")
+
+
+def _shortened(commit: str) -> str:
+    """A commit as git shows it to people, and whether files differed from it."""
+    name, dash, dirty = commit.partition("-")
+    return f"{name[:12]}{dash}{dirty}"
 
 
 def _runs(journals: Journals) -> Iterable[dict[str, Any]]:
@@ -63,7 +81,7 @@ def _runs(journals: Journals) -> Iterable[dict[str, Any]]:
         yield {key: getattr(row, key) for key in _OF_RUN} | {
             "state": _state(found, set(journals)),
             "ended": ended,
-            "plan": next((each.details["plan"] for each in newest_first if each.details.get("plan")), None),
+            **{key: next(filter(None, (each.details.get(key) for each in newest_first)), None) for key in _OF_DETAILS},
             "databases": [_row(name, each) for name, each in found],
         }
 

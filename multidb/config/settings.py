@@ -53,6 +53,12 @@ def _release(text: str) -> str:
     return text
 
 
+def _person(text: str) -> str:
+    if not text or len(text) > 100 or not text.isprintable():
+        raise ValueError("should be a name of printable characters, at most 100")
+    return text
+
+
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "two_phase": _one_of("auto", "required", "off"),
     "jobs": partial(_count, least=1),
@@ -65,6 +71,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "check_drift": _flag,
     "protected": _flag,
     "release": _release,
+    "by": _person,
     "allow": _one_of("downgrade"),
     "plan": Path,
 }
@@ -73,7 +80,7 @@ OF_ALL = (
     "check_drift",
 )  # fmt: skip
 OF_ONE = ("lock_timeout", "statement_timeout", "protected")
-OF_A_RUN = (*OF_ALL, "release", "allow", "plan")
+OF_A_RUN = (*OF_ALL, "release", "by", "allow", "plan")
 # Fastest with a local server, and nearly so with a server 5 ms away: see bench/README.md.
 DEFAULT_JOBS = 3
 BUSY_WAIT = 15.0
@@ -108,6 +115,7 @@ class Settings:
     statement_timeout: float = 0.0
     check_drift: bool = False
     release: str | None = None
+    by: str | None = None  # the person behind the run
     allow: str | None = None
     plan: Path | None = None  # the approved plan
     given: Mapping[str, Any] | None = None

@@ -20,6 +20,7 @@ import yaml
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from sqlalchemy.engine import make_url
 
+from multidb.commands.support.origin import ACTOR_VARIABLES, COMMIT_VARIABLES
 from multidb.config import reader
 from multidb.local.installations import installation_of
 from multidb.local.server import Server, free_port
@@ -145,7 +146,7 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         """The process's variables without any of ours, and with those of this checkout."""
-        ours = ("DATABASE_", "NEIGHBOR_")
+        ours = ("DATABASE_", "NEIGHBOR_", *ACTOR_VARIABLES, *COMMIT_VARIABLES)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         return kept | {"LC_ALL": "C.UTF-8"} | self.variables
 

@@ -6,10 +6,11 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from multidb.commands.support.origin import origin
 from multidb.commands.support.run_report import RunReport
 from multidb.database.attempt import Attempt, Run
 from multidb.database.probe import ProbeResult, probing
@@ -54,7 +55,7 @@ def run(environment: Environment, migrate: Migrate) -> None:
     request = environment.request
     typed = request.targets.typed if request.targets else shlex.join([request.command, *request.symbols])
     approval = _approval(environment)
-    described = Run(typed, environment.settings.release, details={"plan": approval.digest} if approval else {})
+    described = Run(typed, environment.settings.release)
     interruption, attempts = Interruption(), count(1)
     with interruption.handling(is_last=is_command_line(environment.config)):
         for _ in range(PLANNING_ATTEMPTS):
@@ -103,6 +104,12 @@ def _approval(environment: Environment) -> "Approval | None":
     return Approval.read(environment.settings.plan)
 
 
+def _details(environment: Environment, approval: "Approval | None") -> dict[str, Any]:
+    """What the journals report of the run besides, from its begin on."""
+    plan = {"plan": approval.digest} if approval else {}
+    return plan | origin(environment.root, environment.settings.by)
+
+
 def _check_approved(environment: Environment, approval: "Approval | None", plans: Sequence[Plan] | None = None) -> None:
     """Refuse a run that is not what was approved; as `Approval.check` takes its arguments."""
     if approval is not None:
@@ -131,6 +138,7 @@ def _run_once(
             log.info("nothing to do in %s", count_of(len(environment.databases), "database"))
             return
         _check_places(locked.plans, locked.results)
+        run = replace(run, details=_details(environment, approval))
         plans = sorted(locked.plans, key=lock_order)
         with ending.reported(run, plans, attempts):
             with interruption.interruptible():
