@@ -14,7 +14,7 @@ GID = "multidb:"
 _WHOLE = re.compile(rf"{GID}(\d{{8}}-\d{{6}}-[0-9a-f]{{6}}\.\d+):([a-z][a-z0-9_]*):([a-z][a-z0-9_]*)")
 
 
-def _user() -> str:
+def user() -> str:
     """The operating system's name for the user; a container's user may have none."""
     try:
         return getpass.getuser()
@@ -29,7 +29,7 @@ class Run:
     command: str
     release: str | None = None
     id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
-    who: str = field(default_factory=_user)
+    who: str = field(default_factory=user)
     host: str = field(default_factory=socket.gethostname)
     details: Mapping[str, Any] = field(default_factory=dict)  # what the journals report of it besides
 

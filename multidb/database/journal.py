@@ -143,6 +143,7 @@ class Movement:
 
     revisions: tuple[Mapping[str, Any], ...]
     after: tuple[str, ...]
+    row: int  # the id of the last row of a run that did it
 
     @property
     def is_stamp(self) -> bool:
@@ -209,7 +210,7 @@ def insert(connection: Connection, database: Database, row: Mapping[str, Any], *
     if not exists:
         schema = place.journal_schema if place is not None else None
         connection.exec_driver_sql(CREATE.replace(NAME, f"{quoted(schema)}.{NAME}", 1) if schema else CREATE)
-    at, clock = _time(connection, row.get("seconds", 0))
+    at, clock = time_of(connection, row.get("seconds", 0))
     details = json.loads(row.get("details", "{}")) | {"clock": clock}
     row = {"started_at": at, **row, "details": json.dumps(details)}
     values = ", ".join(_placeholder(connection, column) for column in row)
@@ -243,7 +244,7 @@ def end(
         row: of the run, as `row_of` gives it.
         inserts: whether that row is inserted if the database has none of the run.
     """
-    ended = {**ended, "at": _time(connection)[0]}
+    ended = {**ended, "at": time_of(connection)[0]}
     there = _columns(connection, database)
     missing = missing_columns(there)
     if missing and inserts:
@@ -302,7 +303,33 @@ def movements(connection: Connection, database: Database) -> list[Movement]:
         f"SELECT revisions, after, max(id) FROM {NAME} WHERE state = '{COMMITTED}' "  # noqa: S608 - ours
         "GROUP BY revisions, after ORDER BY max(id)"
     )
-    return [Movement(tuple(json.loads(revisions or "[]")), _split(after)) for revisions, after, _ in found]
+    return [Movement(tuple(json.loads(revisions or "[]")), _split(after), row) for revisions, after, row in found]
+
+
+def details_with(connection: Connection, database: Database, key: str) -> dict[int, dict[str, Any]]:
+    """The details that have a key, by the ids of their rows."""
+    if "details" not in _columns(connection, database):
+        return {}
+    found = connection.exec_driver_sql(
+        f"SELECT id, details FROM {NAME} WHERE details <> replace(details, '\"{key}\"', '')"  # noqa: S608 - ours
+    )
+    read = {row: json.loads(text) for row, text in found}
+    return {row: details for row, details in read.items() if key in details}
+
+
+def add_details(connection: Connection, database: Database, row: int, key: str, found: Mapping[str, Any]) -> None:
+    """Add to what the details of a row have under a key; MigrationError if the table has no details yet."""
+    if "details" not in _columns(connection, database):
+        raise MigrationError(f"{NAME} is of an older version, and has no column details: the next run adds it")
+    number = {"row": row}
+    where = f"WHERE id = {_placeholder(connection, 'row')}"
+    [[text]] = connection.exec_driver_sql(f"SELECT details FROM {NAME} {where}", number)  # noqa: S608 - ours
+    details = json.loads(text or "{}")
+    details[key] = {**details.get(key, {}), **found}
+    connection.exec_driver_sql(
+        f"UPDATE {NAME} SET details = {_placeholder(connection, 'details')} {where}",  # noqa: S608 - ours
+        {"details": json.dumps(details), **number},
+    )
 
 
 def _enter(connection: Connection, database: Database) -> Place | None:
@@ -358,12 +385,10 @@ def last_committed(driver: Driver, columns: Collection[str], table: str) -> tupl
     return (attempt, participants) if is_two_phase else None
 
 
-def read_of_all(
-    databases: Sequence[Database], read: Callable[[Connection, Database], list[Read]]
-) -> Mapping[str, list[Read]]:
+def read_of_all(databases: Sequence[Database], read: Callable[[Connection, Database], Read]) -> Mapping[str, Read]:
     """What `read` reads of the journals of several databases, at the same time. MigrationError if one can't be read."""
 
-    def in_session(database: Database) -> list[Read]:
+    def in_session(database: Database) -> Read:
         with in_database(database.name), connections.connect(database.url) as connection:
             return read(connection, database)
 
@@ -397,7 +422,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(text.replace(b"\r\n", b"\n")).hexdigest()
 
 
-def _time(connection: Connection, seconds_ago: float = 0) -> tuple[str, str | None]:
+def time_of(connection: Connection, seconds_ago: float = 0) -> tuple[str, str | None]:
     """The time, ISO 8601 in UTC, and the PostgreSQL server whose clock told it, if that may be known."""
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql(_SQLITE_TIME, {"ago": f"-{seconds_ago} seconds"})
