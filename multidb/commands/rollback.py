@@ -46,7 +46,7 @@ def run(command: Command) -> ExitCode:
     _resolve(command, names)
     reversals = found()
     reverted = {each.database for each in reversals}
-    with probing([each for each in databases if each.name in reverted]) as probes:
+    with probing([each for each in databases if each.name in reverted], keeps_sessions=False) as probes:
         results = results_of(probes)
         heads = {result.database.name: result.heads for result in results}
     for each in reversals:
@@ -92,7 +92,7 @@ def _resolve(command: Command, names: Collection[str]) -> None:
         except ConfigError:
             if name in names:
                 raise
-    with probing(databases, command.settings.wait) as probes:
+    with probing(databases, command.settings.wait, keeps_sessions=False) as probes:
         for probe in probes:
             try:
                 with in_database(probe.database.name):

@@ -15,6 +15,7 @@ from multidb.commands.support.command import Command, add_databases, add_json
 from multidb.config.configuration import Configuration, Database
 from multidb.database import connections, journal
 from multidb.database.attempt import Prepared
+from multidb.database.journal import JournalRow
 from multidb.database.probe import Probe, probing
 from multidb.errors import ExitCode, exit_code_of, reason_of
 from multidb.output import columns, revisions_text, shortened
@@ -38,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(command: Command) -> ExitCode:
     _ = command.revisions  # may fork, which threads forbid
-    with probing(command.databases, busy_wait=command.settings.busy_wait) as probes:
+    with probing(command.databases, busy_wait=command.settings.busy_wait, keeps_sessions=False) as probes:
         known = _evidence(command.configuration, probes)
         found = [_status(command, probe, known) for probe in probes]
     if command.options.json:
@@ -132,9 +133,10 @@ def _status(command: Command, probe: Probe, known: _Known) -> _Status:
             if status.revision != status.head:
                 pending = branch.revision_map.iterate_revisions("heads", heads, implicit_base=True)
                 status.pending = sum(1 for _ in pending)
-        with connections.around(database.url, lambda: probe.connection) as connection:
-            last = journal.rows(connection, result.database, newest=1) if result.journal_columns else []
-            rows = running.marked(command.configuration, last)
+        rows: list[JournalRow] = []
+        if result.journal_columns:
+            with connections.connect(database.url) as connection:
+                rows = running.marked(command.configuration, journal.rows(connection, result.database, newest=1))
         if rows:
             status.last_run = {key: getattr(rows[-1], key) for key in _LAST_RUN}
     except Exception as error:  # shown in the database's line; the others have theirs

@@ -109,12 +109,22 @@ class Probe:
         wait: seconds to retry while the server is unreachable, or has no such database.
         run: the id of the run that the session belongs to, if to one.
         busy_wait: seconds to retry while the server starts or has no room.
+        keeps_session: whether the session stays open until `close`; without, it ends with the answer, and leaves its
+            place to another probe: a login may have fewer connections than there are databases.
     """
 
-    def __init__(self, database: Database, wait: float = 0, run: str = "", busy_wait: float = BUSY_WAIT) -> None:
+    def __init__(
+        self,
+        database: Database,
+        wait: float = 0,
+        run: str = "",
+        busy_wait: float = BUSY_WAIT,
+        *,
+        keeps_session: bool = True,
+    ) -> None:
         self.database = database
         self.connection: Driver = None
-        self._wait, self._run, self._busy_wait = wait, run, busy_wait
+        self._wait, self._run, self._busy_wait, self._keeps_session = wait, run, busy_wait, keeps_session
         self._closing = Event()
         # An event beside the thread: a `join` that a signal interrupts takes the thread for ended (Python 3.11).
         self._answered = Event()
@@ -196,6 +206,9 @@ class Probe:
         except Exception as error:  # raised again by result()
             self._outcome = error
         finally:
+            connection = None if self._keeps_session else self.take_connection()
+            if connection is not None:
+                connection.close()
             self._answered.set()
 
     def _ask_sqlite(self, cursor: Driver) -> ProbeResult:
@@ -258,10 +271,15 @@ def log_wait_for_server(seconds: float, error: ConnectionFailedError) -> None:
 
 
 def start_probes(
-    databases: Iterable[Database], wait: float = 0, run: str = "", busy_wait: float = BUSY_WAIT
+    databases: Iterable[Database],
+    wait: float = 0,
+    run: str = "",
+    busy_wait: float = BUSY_WAIT,
+    *,
+    keeps_sessions: bool = True,
 ) -> list[Probe]:
     """Ask all databases at the same time; the arguments are those of Probe. The caller closes the probes."""
-    probes = [Probe(database, wait, run, busy_wait) for database in databases]
+    probes = [Probe(database, wait, run, busy_wait, keeps_session=keeps_sessions) for database in databases]
     for probe in probes:
         probe.start()
     return probes
@@ -269,11 +287,16 @@ def start_probes(
 
 @contextmanager
 def probing(
-    databases: Iterable[Database], wait: float = 0, run: str = "", busy_wait: float = BUSY_WAIT
+    databases: Iterable[Database],
+    wait: float = 0,
+    run: str = "",
+    busy_wait: float = BUSY_WAIT,
+    *,
+    keeps_sessions: bool = True,
 ) -> Iterator[list[Probe]]:
     """As `start_probes`; the probes are closed at the end of the block."""
     with ExitStack() as opened:
-        probes = start_probes(databases, wait, run, busy_wait)
+        probes = start_probes(databases, wait, run, busy_wait, keeps_sessions=keeps_sessions)
         for probe in probes:
             opened.callback(probe.close)
         yield probes

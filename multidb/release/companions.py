@@ -58,7 +58,7 @@ def _in_doubt(
     """What the attempts left in their companions, and why some companions can't be asked."""
     databases, unknown = _databases(environment.configuration, sorted(wanted))
     found: list[tuple[Database, Prepared]] = []
-    with probing(databases) as probes:
+    with probing(databases, keeps_sessions=False) as probes:
         for probe in probes:
             name = probe.database.name
             try:

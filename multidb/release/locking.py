@@ -75,6 +75,7 @@ def _attempt(environment: Environment, probes: Sequence[Probe], waiting: Waiting
         return _locked(plans, results)
     busy = _on_postgresql(plans)
     holders = [probe for probe in probes if probe.database.name in busy]
+    waiting.check_room(holders)
     waiting.reconnect(holders)
     for probe in holders:
         probe.result().check_direct()
@@ -84,7 +85,7 @@ def _attempt(environment: Environment, probes: Sequence[Probe], waiting: Waiting
         return Blocked(next(probe for probe in holders if probe.database.name == name), holder)
     # All again, also those with nothing to do: of one run's release, some databases may have been asked before
     # it was committed, and others after.
-    waiting.ask(probes)
+    waiting.ask_under_lock(holders)
     if not _in_doubt(probes):
         under_lock = results_of(probes)
         if [result.recorded for result in under_lock] == [result.recorded for result in results]:

@@ -1,8 +1,10 @@
 """How a run waits for other runs, and for room on a server: without a session, and probing again at each poll."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from multidb.config import urls
 from multidb.database import locks
@@ -11,11 +13,25 @@ from multidb.database.connections import retry_pauses
 from multidb.database.locks import Wait
 from multidb.database.probe import Probe, ProbeResult, log_wait_for_server
 from multidb.database.refusal import ConnectionFailedError, Obstacle
-from multidb.errors import in_database
+from multidb.errors import MigrationError, in_database
 from multidb.logs import for_database
+from multidb.output import count_of
 from multidb.planning.environment import Environment
 
+# Of the role that has logged in; -1 is no limit of its own.
+_LIMIT = """
+    SELECT least(nullif(rolconnlimit, -1), current_setting('max_connections')::int
+                 - current_setting('superuser_reserved_connections')::int)
+    FROM pg_catalog.pg_roles WHERE rolname = session_user
+"""
 _LONGEST_PAUSE = 2.0  # seconds between two looks at a lock; each takes a new session
+
+
+class _Login(NamedTuple):
+    """A role that logs in, on a server; without a name, libpq's default."""
+
+    server: str
+    name: str | None
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,8 @@ class Waiting:
         self._no_room_since: float | None = None
         self._has_logged = False
         self._pauses = retry_pauses()
+        # How many connections each login may have on each server, where one of them had no room.
+        self._limits: dict[_Login, int] = {}
 
     def for_room(self, error: ConnectionFailedError) -> None:
         """Give all sessions up, and ask the databases whose server had no room one after another.
@@ -86,6 +104,27 @@ class Waiting:
                     return Blocked(probe, holder)
         return None
 
+    def check_room(self, probes: Iterable[Probe]) -> None:
+        """Raise MigrationError if a login may not have as many connections as a run needs that holds all of these."""
+        if not self._limits:
+            return
+        needed = Counter(_login_of(probe) for probe in probes)
+        for login, limit in self._limits.items():
+            if needed[login] > limit:
+                raise MigrationError(
+                    f"{login.name} may have {count_of(limit, 'connection')} on {login.server}, and this run needs "
+                    f"{needed[login]}, one for each database with work: raise the limit of the role or the server, or "
+                    "name fewer databases with -x db="
+                )
+
+    def ask_under_lock(self, holders: Sequence[Probe]) -> None:
+        """Let all databases answer again while these are locked; in turn, where a login has not enough connections."""
+        if not self._limits:
+            self.ask(self._probes)
+            return
+        self.ask(holders)
+        self._ask_in_turn(probe for probe in self._probes if probe not in holders)
+
     def reconnect(self, probes: Iterable[Probe]) -> None:
         """Open the sessions that were given up, all at the same time."""
         released = [probe for probe in probes if probe.database.name in self._released]
@@ -107,7 +146,16 @@ class Waiting:
                 self._pause_for_room(probe.failure)
                 self.ask([probe])
             self._no_room_since, self._pauses = None, retry_pauses()
+            self._note_limit(probe)
             self.release([probe])
+
+    def _note_limit(self, probe: Probe) -> None:
+        """Note how many connections the login of a session may have."""
+        if probe.database.is_sqlite or probe.connection is None or not probe.has_answered:
+            return
+        with probe.connection.cursor() as cursor:
+            cursor.execute(_LIMIT)
+            self._limits[_login_of(probe)] = cursor.fetchone()[0]
 
     def _has_no_room(self, probe: Probe) -> bool:
         """Whether a database's server, which has answered before, refuses the connection for now or is overloaded."""
@@ -143,6 +191,11 @@ class Waiting:
         for probe in probes or self._probes:
             probe.release()
             self._released.add(probe.database.name)
+
+
+def _login_of(probe: Probe) -> _Login:
+    url = probe.database.url
+    return _Login(":".join(map(str, urls.server_of(url))), url.username)
 
 
 def results_of(probes: Sequence[Probe]) -> list[ProbeResult]:

@@ -24,7 +24,8 @@ def run(environment: Environment) -> None:
     """Raise MigrationError if a database can't be read, and with `--check-heads` NotAtHeadError."""
     failures = Failures(environment)
     behind: list[str] = []
-    for probe in start_probes(environment.configuration.databases(failures.loadable(environment.selected))):
+    databases = environment.configuration.databases(failures.loadable(environment.selected))
+    for probe in start_probes(databases, keeps_sessions=False):
         name = probe.database.name
         with closing(probe), failures.working_on(name) as branch:
             result = probe.result()
@@ -53,7 +54,7 @@ def _details(environment: Environment, probe: Probe, heads: tuple[str, ...]) -> 
     try:
         with (
             captured_output(environment.config) as captured,
-            connections.around(probe.database.url, lambda: probe.connection) as connection,
+            connections.connect(probe.database.url) as connection,
         ):
             environment.request.work(heads, environment.configure_reading(probe.result().database, connection))
     except DatabaseNotAtHead:

@@ -20,7 +20,7 @@ def run(environment: Environment) -> None:
     heads: list[str] = []
     names = failures.loadable(environment.selected)
     databases = environment.configuration.databases(names) if _shows_databases(environment) else []
-    for probe in start_probes(databases):
+    for probe in start_probes(databases, keeps_sessions=False):
         with closing(probe), failures.working_on(probe.database.name) as branch:
             heads += branch.standing(probe.result().heads)
     with showing(environment.script, environment.revisions.together(names)):

@@ -206,7 +206,7 @@ def _starts(environment: Environment) -> tuple[dict[str, tuple[str, ...]], list[
         return {each.name: () if start == "base" else (start,) for each in environment.databases}, []
     found: dict[str, tuple[str, ...]] = {}
     errors: list[MigrationError] = []
-    with probing(environment.databases, environment.settings.wait) as probes:
+    with probing(environment.databases, environment.settings.wait, keeps_sessions=False) as probes:
         for probe in probes:
             try:
                 with environment.working_on(probe.database.name) as branch:
