@@ -13,6 +13,7 @@ from threading import Event, Thread
 
 import psycopg2
 
+from multidb.config import urls
 from multidb.config.configuration import Database, variable
 from multidb.config.settings import BUSY_WAIT
 from multidb.database import places
@@ -43,6 +44,8 @@ _POSTGRESQL = f"""
            (SELECT min(pg_get_userbyid(c.relowner)::text) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE c.relname = %(version_table)s AND c.relkind = 'r' AND pg_get_userbyid(c.relowner) <> current_user
               AND n.nspname IN (SELECT schema FROM path)),
+           CASE WHEN pg_is_in_recovery() THEN 'standby'
+                WHEN current_setting('default_transaction_read_only')::boolean THEN 'setting' END,
            current_setting('max_prepared_transactions')::int - (SELECT count(*)::int FROM pg_prepared_xacts),
            ARRAY(
                SELECT gid || chr(10) || owner FROM pg_prepared_xacts
@@ -72,6 +75,7 @@ class ProbeResult:
     recorded: tuple[str, ...] | Exception = ()
     role: str = ""  # of the session
     owner: str | None = None  # of the version table, if that is another role
+    read_only: str | None = None  # why sessions can't write: `standby` or `setting`
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -95,6 +99,21 @@ class ProbeResult:
     def server(self) -> object:
         """What distinguishes the PostgreSQL server from every other."""
         return self.identity[0] if self.identity else None
+
+    def check_writable(self) -> None:
+        """Raise a MigrationError if no session can write there."""
+        if self.read_only == "standby":
+            raise MigrationError(
+                f"{urls.server_text(self.database.url)} is a standby, which takes no writes: use the URL of the "
+                "primary, or name all hosts, with target_session_attrs=read-write",
+                self.database.name,
+            )
+        if self.read_only:
+            raise MigrationError(
+                f"default_transaction_read_only is on for {self.role} in this database: reset it (ALTER DATABASE, "
+                "ALTER ROLE, PGOPTIONS), or use another role",
+                self.database.name,
+            )
 
     def check_direct(self) -> None:
         """Raise a MigrationError if a pooling proxy stands between."""
@@ -222,7 +241,7 @@ class Probe:
     def _ask_postgresql(self, cursor: Driver) -> ProbeResult:
         table = self.database.version_table
         cursor.execute(_POSTGRESQL, {"version_table": table.name})
-        *found, backend, session, started, oid, role, owner, free_slots, gids = cursor.fetchone()
+        *found, backend, session, started, oid, role, owner, read_only, free_slots, gids = cursor.fetchone()
         place = place_of(table, found)
         database = replace(self.database, version_table=place.version_table)
         prepared = {line: Prepared.parse(*line.split("\n", 1)) for line in gids}
@@ -246,6 +265,7 @@ class Probe:
             recorded,
             role,
             owner,
+            read_only,
         )
 
     def _connected(self) -> Driver:

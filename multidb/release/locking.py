@@ -79,6 +79,7 @@ def _attempt(environment: Environment, probes: Sequence[Probe], waiting: Waiting
     waiting.reconnect(holders)
     for probe in holders:
         probe.result().check_direct()
+        probe.result().check_writable()
     blocked = locks.lock_all([(probe.database.name, probe.connection) for probe in holders])
     if blocked is not None:
         name, holder = blocked
