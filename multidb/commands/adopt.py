@@ -5,14 +5,17 @@ none. Where there are differences, they are printed, and no database is changed.
 """
 
 import argparse
+import json
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from multidb.commands.support.command import Command, add_databases
+from multidb.commands.support.command import Command, add_databases, add_json
 from multidb.database import journal
 from multidb.database.probe import Probe, check_distinct, probing
 from multidb.database.threads import map_in_threads
 from multidb.errors import ExitCode, MigrationError, in_database, joined, nearest, reason_of
+from multidb.logs import log
 from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.planning.environment import Environment
 from multidb.planning.targets import Target, Targets
@@ -39,12 +42,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME@REVISION",
         help="the revision that a database is at",
     )
+    add_json(parser)
 
 
 def run(command: Command) -> ExitCode:
     options = command.options
     if options.risky and not options.reconcile:
         raise MigrationError("--risky is for --reconcile: add that, too")
+    if options.json and not options.dry_run:
+        raise MigrationError("--json is for --dry-run: add that; -x report=FILE says what a run did")
     with command.environment() as environment:
         found = _examine(environment, command)
     if found and not options.dry_run:
@@ -66,14 +72,25 @@ def _examine(environment: Environment, command: Command) -> dict[str, Identifica
         lines, failed = _lines(environment, live, by_name)
         unknown = {name: each for name, each in live.items() if lines.get(name, "") is None}
         chosen = _chosen(environment, options.at, unknown)
-        identified = identify(environment, replays, unknown, by_name, print, chosen) if unknown else {}
+        say = log.info if options.json else print
+        identified = identify(environment, replays, unknown, by_name, say, chosen) if unknown else {}
     failed |= {name: each for name, each in identified.items() if isinstance(each, MigrationError)}
     found = {name: each for name, each in identified.items() if isinstance(each, Identification)}
     refusals = {
         name: each.claim or _ambiguity(environment, each) or _refusal(each, options.reconcile, options.risky)
         for name, each in found.items()
     }
-    for name in live:
+    if options.json:
+        print(
+            json.dumps(
+                [
+                    _as_json(name, lines.get(name), failed.get(name), found.get(name), refusals.get(name))
+                    for name in live
+                ],
+                indent=2,
+            )
+        )
+    for name in () if options.json else live:
         if name in failed:
             print(f"{name:{NAME_WIDTH}} FAILED: {reason_of(failed[name])}")
         elif lines[name] is not None:
@@ -90,9 +107,30 @@ def _examine(environment: Environment, command: Command) -> dict[str, Identifica
     if refused:
         more = f"; and {', '.join(refused[1:])}" if len(refused) > 1 else ""
         raise MigrationError(f"{refusals[refused[0]]}{more}; no database was changed", refused[0])
-    if found and options.dry_run:
+    if found and options.dry_run and not options.json:
         print(f"nothing was changed: {', '.join(found)} can be adopted")
     return found
+
+
+def _as_json(
+    name: str, line: str | None, failure: Exception | None, found: Identification | None, refusal: str | None
+) -> dict[str, Any]:
+    """What was found out of a database: it failed, needs no adoption, can be adopted, or is refused."""
+    state = "failed" if failure else "nothing to do" if found is None else "refused" if refusal else "adoptable"
+    match = found.match if found else None
+    return {
+        "database": name,
+        "state": state,
+        "recorded": sorted(found.live.heads) if found else [],
+        "revision": sorted(match.position) if match else [],
+        "equal": [sorted(position) for position in match.equal_positions] if match else [],
+        "differences": [
+            {**each.as_json(), "rows": each.rows, "option": f"{name}.{each.name}" if each.severity is RISKY else None}
+            for each in (match.differences if match else ())
+        ],
+        "reason": refusal or (line if found is None and not failure else None),
+        "error": reason_of(failure) if failure else None,
+    }
 
 
 def _chosen(environment: Environment, symbols: Sequence[str], unknown: Mapping[str, Snapshot]) -> dict[str, Position]:

@@ -4,16 +4,19 @@ The command takes no lock and writes nothing: a hundred services may run it at t
 """
 
 import argparse
+import json
 import sqlite3
 import time
+from dataclasses import dataclass
+from typing import Any
 
 import psycopg2
 
-from multidb.commands.support.command import Command, add_databases
+from multidb.commands.support.command import Command, add_databases, add_json
 from multidb.config import settings
 from multidb.database import connections, journal
 from multidb.database.probe import Probe, probing
-from multidb.errors import ExitCode, MigrationError, explain, in_database
+from multidb.errors import ExitCode, MigrationError, explain, in_database, reason_of
 from multidb.logs import log
 from multidb.output import revisions_text
 from multidb.planning.branches import Branch
@@ -26,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_databases(parser)
     parser.add_argument("--timeout", default="5min", help="how long to wait for the migration; default: 5min")
     parser.add_argument("--newer", action="store_true", help="accept revisions that are newer than these files")
+    add_json(parser)
 
 
 def run(command: Command) -> ExitCode:
@@ -41,12 +45,18 @@ def run(command: Command) -> ExitCode:
             with probing(databases, wait, busy_wait=busy_wait) as probes:
                 for probe in probes:
                     probe.wait(max(0.0, answer_until - time.monotonic()))
-                found = [_obstacle(*pair, command.options.newer) for pair in zip(probes, branches, strict=True)]
-            obstacles = [obstacle for obstacle in found if obstacle]
+                found = [_readiness(*pair, command.options.newer) for pair in zip(probes, branches, strict=True)]
+            obstacles = [each.obstacle for each in found if each.obstacle]
+            failures = [each.failure for each in found if each.failure]
+            until = until or time.monotonic() + timeout
+            is_last = bool(failures) or not obstacles or time.monotonic() >= until
+            if is_last and command.options.json:
+                print(json.dumps([each.as_json() for each in found], indent=2))
+            if failures:
+                raise failures[0]
             if not obstacles:
                 return ExitCode.OK
-            until = until or time.monotonic() + timeout
-            if time.monotonic() >= until:
+            if is_last:
                 raise MigrationError(f"timed out after {timeout:g} s: {'; '.join(obstacles)}")
             if obstacles != logged:
                 logged = obstacles
@@ -60,6 +70,30 @@ def _branch(command: Command, name: str) -> Branch:
     if not branch.files:
         raise MigrationError(f"migrations/versions/{name} has no revisions: see whether its files are there", name)
     return branch
+
+
+@dataclass(frozen=True)
+class _Readiness:
+    """Whether a database is ready: it has neither an obstacle, which may go, nor a failure, which stays."""
+
+    database: str
+    obstacle: str | None = None
+    failure: MigrationError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "database": self.database,
+            "ready": not self.obstacle and not self.failure,
+            "obstacle": self.obstacle,
+            "error": reason_of(self.failure) if self.failure else None,
+        }
+
+
+def _readiness(probe: Probe, branch: Branch, accepts_newer: bool) -> _Readiness:
+    try:
+        return _Readiness(branch.database, _obstacle(probe, branch, accepts_newer))
+    except MigrationError as error:
+        return _Readiness(branch.database, failure=error)
 
 
 def _obstacle(probe: Probe, branch: Branch, accepts_newer: bool) -> str | None:

@@ -74,13 +74,14 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "by": _person,
     "allow": _one_of("downgrade"),
     "plan": Path,
+    "report": Path,
 }
 OF_ALL = (
     "two_phase", "jobs", "wait", "lock_wait", "lock_timeout", "lock_retries", "lock_hold", "statement_timeout",
     "check_drift",
 )  # fmt: skip
 OF_ONE = ("lock_timeout", "statement_timeout", "protected")
-OF_A_RUN = (*OF_ALL, "release", "by", "allow", "plan")
+OF_A_RUN = (*OF_ALL, "release", "by", "allow", "plan", "report")
 # Fastest with a local server, and nearly so with a server 5 ms away: see bench/README.md.
 DEFAULT_JOBS = 3
 BUSY_WAIT = 15.0
@@ -118,6 +119,7 @@ class Settings:
     by: str | None = None  # the person behind the run
     allow: str | None = None
     plan: Path | None = None  # the approved plan
+    report: Path | None = None  # the file that says what the run did
     given: Mapping[str, Any] | None = None
 
     @property

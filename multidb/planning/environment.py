@@ -28,6 +28,8 @@ from multidb.planning.targets import OPTION, Targets
 FILE = "multidb.file"
 """The key of `Config.attributes` that names the databases.yaml of `python -m multidb -f`."""
 
+_RUNS = ("upgrade", "downgrade", "stamp", "rollback", "adopt")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -81,6 +83,9 @@ class Environment:
         names = self.configuration.names
         self.selected = selection.addressed(symbols, self.x_arguments, names, self.revisions.owners)
         self.settings: Settings = settings.of_a_run(self.configuration.options, self.x_arguments)
+        is_run = self.request.command in _RUNS and not context.is_offline_mode() and self.connection is None
+        if self.settings.report is not None and not is_run and self.request.work is not alembic_internals.no_steps:
+            raise MigrationError("-x report= is for a run, and this command is none: leave it out")
 
     @property
     def root(self) -> Path:

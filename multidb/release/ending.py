@@ -32,12 +32,13 @@ def reported(run: Run, plans: Sequence[Plan], attempts: Iterator[int]) -> Iterat
     except BaseException as error:
         # Where some databases are committed and others not, each with a row of the run tells.
         concerned = plans if exit_code_of(error) == ExitCode.PARTIAL else plans[-1:]
-        _report(run, plans, concerned, next(attempts), _result(error), explain(error)[:_LONGEST])
+        _report(run, plans, concerned, next(attempts), result_of(error), explain(error)[:_LONGEST])
         raise
     _report(run, plans, plans[-1:], next(attempts), journal.COMMITTED, None)
 
 
-def _result(error: BaseException) -> str:
+def result_of(error: BaseException) -> str:
+    """The journal's word for a run that ended with an error."""
     if exit_code_of(error) != ExitCode.PARTIAL:
         return journal.FAILED
     is_in_doubt = isinstance(error, PartialError) and error.is_in_doubt

@@ -36,10 +36,7 @@ class Drift:
         return ExitCode.FOUND if self.differences else ExitCode.OK
 
     def as_json(self) -> dict[str, Any]:
-        found = [
-            {"name": each.name, "severity": each.severity, "sentence": each.sentence, "sql": each.ddl}
-            for each in self.differences
-        ]
+        found = [each.as_json() for each in self.differences]
         return {"database": self.database, "revision": self.revision, "differences": found, "error": self.error}
 
     def lines(self) -> list[str]:

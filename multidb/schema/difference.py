@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Any
 
 
 class Severity(StrEnum):
@@ -42,6 +43,10 @@ class Difference:
     violations: tuple[str, ...] = ()
     rows: int | None = None  # the count, once it is known
     table: str = ""  # the table of these rows, quoted
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"name": self.name, "severity": self.severity, "sentence": self.sentence, "sql": self.ddl}
 
     @property
     def ddl(self) -> list[str]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from multidb.commands.support import run_file
 from multidb.commands.support.origin import origin
+from multidb.commands.support.run_file import RunRecord
 from multidb.commands.support.run_report import RunReport
 from multidb.database.attempt import Attempt, Run
 from multidb.database.probe import ProbeResult, probing
@@ -57,10 +59,13 @@ def run(environment: Environment, migrate: Migrate) -> None:
     approval = _approval(environment)
     described = Run(typed, environment.settings.release)
     interruption, attempts = Interruption(), count(1)
-    with interruption.handling(is_last=is_command_line(environment.config)):
+    with (
+        interruption.handling(is_last=is_command_line(environment.config)),
+        run_file.written(environment.settings.report, described) as record,
+    ):
         for _ in range(PLANNING_ATTEMPTS):
             try:
-                _run_once(environment, migrate, described, interruption, attempts, approval)
+                _run_once(environment, migrate, record, interruption, attempts, approval)
             except Interrupted as error:
                 raise MigrationError(f"interrupted by {interruption.received}; no database was changed") from error
             except ParticipantError as error:
@@ -69,7 +74,7 @@ def run(environment: Environment, migrate: Migrate) -> None:
                 log.info("%s; planning again", explain(error))
                 continue
             return
-    raise RetryError(f"gave up after {PLANNING_ATTEMPTS} attempts: other runs keep changing these databases")
+        raise RetryError(f"gave up after {PLANNING_ATTEMPTS} attempts: other runs keep changing these databases")
 
 
 def _log_foreign(results: Mapping[str, ProbeResult]) -> None:
@@ -119,7 +124,7 @@ def _check_approved(environment: Environment, approval: "Approval | None", plans
 def _run_once(
     environment: Environment,
     migrate: Migrate,
-    run: Run,
+    record: RunRecord,
     interruption: Interruption,
     attempts: Iterator[int],
     approval: "Approval | None",
@@ -129,8 +134,11 @@ def _run_once(
         with interruption.interruptible():
             environment.check_branches()
             _check_approved(environment, approval)
-            probes = opened.enter_context(probing(environment.databases, settings.wait, run.id, busy_wait=0))
+            probes = opened.enter_context(probing(environment.databases, settings.wait, record.run.id, busy_wait=0))
             locked = lock_and_plan(environment, probes)
+        lock_hold = LockHold(settings.lock_hold)
+        record.report = report = RunReport(locked.results, lock_hold)
+        record.guarantee = ""
         _log_foreign(locked.results)
         if environment.request.command == "upgrade":
             _warn_of_empty_branches(environment)
@@ -138,7 +146,7 @@ def _run_once(
             log.info("nothing to do in %s", count_of(len(environment.databases), "database"))
             return
         _check_places(locked.plans, locked.results)
-        run = replace(run, details=_details(environment, approval))
+        record.run = run = replace(record.run, details=_details(environment, approval))
         plans = sorted(locked.plans, key=lock_order)
         with ending.reported(run, plans, attempts):
             with interruption.interruptible():
@@ -146,6 +154,7 @@ def _run_once(
             if settings.check_drift and environment.request.command not in ("stamp", "adopt"):
                 _check_drift(environment, locked.plans, interruption)
             promise = guarantee(locked.plans, locked.results, settings.two_phase)
+            record.guarantee = promise.text
             log.log(logging.WARNING if promise.is_degraded else logging.INFO, "run %s: %s", run.id, promise.text)
             if promise.two_phase:
                 _warn_of_owners(plans, locked.results)
@@ -158,10 +167,8 @@ def _run_once(
                 opened.callback(participants[-1].close)
             for probe in probes:  # without work: the run needs their sessions, and perhaps locks, no more
                 probe.close()
-            lock_hold = LockHold(settings.lock_hold)
             executor = executor_for(participants, settings.jobs, interruption, lock_hold)
             opened.callback(executor.close)
-            report = RunReport(locked.results, lock_hold)
             committer = Coordinator(executor, {plan.database.name: plan.database for plan in plans}, interruption)
             stages = _Stages(committer, plans, run, attempts, settings.lock_retries + 1, interruption, report)
             try:

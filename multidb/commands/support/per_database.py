@@ -23,7 +23,7 @@ class Failures:
             try:
                 self._environment.branch(name)
             except Exception as error:
-                self._note(name, error)
+                self.note(name, error)
             else:
                 found.append(name)
         return found
@@ -35,9 +35,10 @@ class Failures:
             with self._environment.working_on(name) as branch:
                 yield branch
         except Exception as error:
-            self._note(name, error)
+            self.note(name, error)
 
-    def _note(self, name: str, error: Exception) -> None:
+    def note(self, name: str, error: Exception) -> None:
+        """Print in one line why a database failed; with `--raiseerr`, raise the error."""
         if self._environment.option("raiseerr"):
             raise error
         self._codes[name] = exit_code_of(error)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from multidb.database.probe import ProbeResult
 from multidb.output import columns, revisions_text, shortened
@@ -77,6 +78,22 @@ class RunReport:
                 row.after = applied.after
                 row.revisions += applied.revisions
                 row.seconds += applied.seconds
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The rows for programs. The seconds of a table are those for which it was locked for others at most."""
+        return [
+            {
+                "database": name,
+                "before": row.before,
+                "after": row.after,
+                "revisions": row.revisions,
+                "seconds": round(row.seconds, 3),
+                "result": row.result,
+                "reason": row.reason if row.state is not State.COMMITTED else "",
+                "locked": {table: round(long, 3) for table, long in self.lock_hold.longest.get(name, {}).items()},
+            }
+            for name, row in self.rows.items()
+        ]
 
     def states_text(self) -> str:
         """Which databases are in which state: `committed: auth_db; rolled back: user_db, content_db`."""
