@@ -25,11 +25,23 @@ _HEADER = re.compile(r"^--\n-- (?:Data for )?Name: (?P<name>.*?); Type: (?P<type
 _COMMAND = re.compile(r"^\\(?:un)?restrict .*\n", re.MULTILINE)
 # The run has its own, and an older server than the dumped one does not know each.
 _TIMEOUT = re.compile(r"^SET \w+_timeout = 0;\n", re.MULTILINE)
+_SETTING = re.compile(r"^SET default_\w+ = .*;\n\n?", re.MULTILINE)
+_END = "\n-- PostgreSQL database dump complete"
 _JOURNAL = "multidb_journal"
 
 
-def postgresql_dump(url: URL, database: Database) -> str:
+def postgresql_schema(url: URL, database: Database) -> str:
+    """The objects that `postgresql_dump` writes, without rows, settings, and what only names the programs' versions."""
+    dump = postgresql_dump(url, database, "--schema-only")
+    objects = "".join(_SETTING.sub("", part) for part in _parts(dump)[1:])
+    return objects.rpartition(_END)[0].rstrip("-\n") + "\n" if objects else ""
+
+
+def postgresql_dump(url: URL, database: Database, *more: str) -> str:
     """What `pg_dump` writes of a scratch database, without owners, extensions, the version table and the journal.
+
+    Args:
+        more: options of `pg_dump`.
 
     Raises:
         MigrationError: there is no `pg_dump` for the server, or it fails.
@@ -42,7 +54,17 @@ def postgresql_dump(url: URL, database: Database) -> str:
         dsn, password = make_dsn(**parameters), driver.info.password
     table = database.version_table
     versions = f'"{table.schema}"."{table.name}"' if table.schema else f'"{table.name}"'
-    options = ["--no-owner", "--inserts", "--rows-per-insert=100", "-T", versions, "-T", _JOURNAL, "--encoding=UTF8"]
+    options = [
+        "--no-owner",
+        "--inserts",
+        "--rows-per-insert=100",
+        "-T",
+        versions,
+        "-T",
+        _JOURNAL,
+        "--encoding=UTF8",
+        *more,
+    ]
     # Not on the command line, which every user of the machine can read.
     environment = os.environ | {"PGPASSWORD": password or "", "LC_ALL": "C"}
     command = [program, *options, "-d", dsn]
@@ -52,17 +74,18 @@ def postgresql_dump(url: URL, database: Database) -> str:
     return _without_extensions(_TIMEOUT.sub("", _COMMAND.sub("", said.stdout.decode())))
 
 
-def sqlite_statements(path: Path, database: Database) -> Iterator[str]:
-    """The statements that make an SQLite file, without the version table and the journal."""
+def sqlite_statements(path: Path, database: Database, *, rows: bool = True) -> Iterator[str]:
+    """The statements that make an SQLite file, with its rows or without, without the version table and the journal."""
     left_out = {database.version_table.name, _JOURNAL}
     with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
-        kept = [(kind, table, sql) for kind, table, sql in rows if table not in left_out]
+        found = connection.execute("SELECT type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
+        kept = [(kind, table, sql) for kind, table, sql in found if table not in left_out]
         tables = [(table, sql) for kind, table, sql in kept if kind == "table" and not table.startswith("sqlite_")]
         yield from (sql for _, sql in tables)
-        inserts = (line.rstrip(";") for line in connection.iterdump() if line.startswith("INSERT INTO "))
-        names = tuple(f'INSERT INTO "{table}"' for table, _ in tables)
-        yield from (line for line in inserts if line.startswith(names))
+        if rows:
+            inserts = (line.rstrip(";") for line in connection.iterdump() if line.startswith("INSERT INTO "))
+            names = tuple(f'INSERT INTO "{table}"' for table, _ in tables)
+            yield from (line for line in inserts if line.startswith(names))
         yield from (sql for kind, _, sql in kept if kind != "table")
 
 
@@ -80,9 +103,13 @@ def _pg_dump(driver: Driver) -> str:
 
 def _without_extensions(dump: str) -> str:
     """A dump without its extensions, which `create` makes: their comments can be changed by their owner only."""
+    return "".join(part for part in _parts(dump) if not _is_extension(part))
+
+
+def _parts(dump: str) -> list[str]:
+    """What a dump begins with, and the part of each object."""
     places = [*(match.start() for match in _HEADER.finditer(dump)), len(dump)]
-    parts = [dump[: places[0]], *(dump[start:end] for start, end in pairwise(places))]
-    return "".join(part for part in parts if not _is_extension(part))
+    return [dump[: places[0]], *(dump[start:end] for start, end in pairwise(places))]
 
 
 def _is_extension(part: str) -> bool:

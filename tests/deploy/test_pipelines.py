@@ -178,6 +178,18 @@ def test_a_pull_request_without_a_new_revision_passes_and_connects_to_no_named_d
     assert not list((repository.root / "new-sql").iterdir())
 
 
+def test_a_pull_request_whose_schema_files_are_not_current_fails(repository: Project, postgres: Postgres) -> None:
+    repository.variables |= postgres.scratch
+    assert repository.multidb("schema", "--out", "schema").code == 0
+    propose(repository, ADD, TAKE)
+    assert run(repository, "github-pull-request.yml")[-1][1].code == 2
+    assert repository.multidb("schema", "--out", "schema").code == 0
+    commit(repository)
+    _, result = run(repository, "github-pull-request.yml")[-1]
+    assert result.code == 0, result
+    assert "== schema: are its files current\n" in result.err
+
+
 @pytest.fixture
 def production(repository: Project, platform: Postgres, tmp_path: Path) -> Project:
     """What the release job sees: a server with the databases, and its name for the release."""
