@@ -100,6 +100,7 @@ class Configuration:
     ignored: tuple[str, ...] = ()
     policy: PolicyEntry = field(default_factory=PolicyEntry)  # of all databases
     role: Scalar | None = None  # of all databases on PostgreSQL
+    protected: bool = False  # of all databases
 
     @property
     def names(self) -> list[str]:
@@ -144,7 +145,8 @@ class Configuration:
                 "leave it out"
             )
         ignored = (*self.ignored, *entry.ignored)
-        options = entry.extensions, entry.options, ignored, entry.version_table, entry.naming_convention
+        own = {"protected": self.protected, **entry.options}
+        options = entry.extensions, own, ignored, entry.version_table, entry.naming_convention
         return Database(name, url, entry.models, *options, None if urls.is_sqlite(url) else self._role(entry))
 
     def policy_of(self, name: str, rules: Collection[str]) -> Policy:

@@ -21,9 +21,10 @@ from multidb.config.configuration import (
 from multidb.config.policy import PolicyEntry, Severity
 from multidb.errors import ConfigError, nearest
 
+_OF_FILE = {"server", "scratch", "ignore", "drift", "policy", "role", "protected", "databases"}
 _OF_ENTRY = {
-    "models", "url", "role", "extensions", "drift", "version_table", "version_table_schema", "naming_convention",
-    "policy", *settings.OF_ONE,
+    "models", "url", "role", "extensions", "ignore", "drift", "version_table", "version_table_schema",
+    "naming_convention", "policy", *settings.OF_ONE,
 }  # fmt: skip
 # https://docs.sqlalchemy.org/en/21/core/constraints.html#configuring-constraint-naming-conventions
 _CONSTRAINTS = {"ix", "uq", "ck", "fk", "pk"}
@@ -57,6 +58,17 @@ def variables_of(root: Path) -> dict[str, str]:
     return local | {key: value for key, value in os.environ.items() if value}
 
 
+def _place_of(key: str, known: Iterable[str]) -> str:
+    """The hint where a key belongs that is not known here, if it is known somewhere."""
+    if key in _OF_FILE or key in settings.OF_ALL:
+        return ": it belongs at the top of the file"
+    if key in _OF_ENTRY:
+        return ": it belongs in the entry of a database"
+    if key in settings.OF_A_RUN:
+        return f": it is given with a command, as -x {key}="
+    return nearest(key, known)
+
+
 class _Reader:
     """Turns YAML nodes, which know their lines, into records."""
 
@@ -74,14 +86,13 @@ class _Reader:
             raise ConfigError(f"{self.path.name}: not YAML: {str(error).splitlines()[0]}") from error
         variables = variables_of(self.path.parent)
         self._values = Configuration(self.path, None, {}, variables)
-        top = self._mapping(
-            root, "the file", {"server", "scratch", "drift", "policy", "role", "databases", *settings.OF_ALL}
-        )
+        top = self._mapping(root, "the file", {*_OF_FILE, *settings.OF_ALL})
         entries = self._entries(top.get("databases"))
         server = self._scalar(top["server"], "server") if "server" in top else None
         scratch = self._scalar(top["scratch"], "scratch") if "scratch" in top else None
         options = self._options(top, settings.OF_ALL)
-        more = scratch, self._ignored(top), self._policy(top), self._role(top)
+        protected = bool(self._options(top, ["protected"]).get("protected"))
+        more = scratch, self._ignored(top), self._policy(top), self._role(top), protected
         return Configuration(self.path, server, entries, variables, options, *more)
 
     def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
@@ -178,7 +189,7 @@ class _Reader:
             if not isinstance(key, yaml.ScalarNode):
                 self._fail(key, f"a name in {what} should be a text")
             if known is not None and key.value not in known:
-                hint = nearest(str(key.value), known) or f": known are {', '.join(sorted(known))}"
+                hint = _place_of(str(key.value), known) or f": known are {', '.join(sorted(known))}"
                 self._fail(key, f"unknown key {key.value!r} in {what}{hint}")
             if key.value in found:
                 self._fail(key, f"{key.value} is there twice")
@@ -191,9 +202,10 @@ class _Reader:
         return Scalar(node.value, node.start_mark.line + 1)
 
     def _ignored(self, fields: Mapping[str, yaml.Node]) -> tuple[str, ...]:
-        """The patterns under `drift: ignore:`."""
+        """The patterns under `ignore:`, and under `drift: ignore:`, as older files have them."""
+        own = self._list(fields["ignore"], "ignore", "audit_*") if "ignore" in fields else ()
         drift = self._mapping(fields["drift"], "drift", {"ignore"}) if "drift" in fields else {}
-        return self._list(drift["ignore"], "ignore", "audit_*") if "ignore" in drift else ()
+        return own + (self._list(drift["ignore"], "ignore", "audit_*") if "ignore" in drift else ())
 
     def _list(self, node: yaml.Node, key: str, example: str) -> tuple[str, ...]:
         if not isinstance(node, yaml.SequenceNode):

@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from multidb.config.configuration import Database
 from multidb.database.probe import ProbeResult
 from multidb.errors import MigrationError, joined
-from multidb.output import revisions_text
+from multidb.output import count_of, revisions_text
 from multidb.planning import alembic_internals, nontransactional
 from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
@@ -27,16 +27,40 @@ class FilesError(MigrationError):
     """Revision files of a plan can't run as they are."""
 
 
+class ProtectedError(MigrationError):
+    """Protected databases would go back.
+
+    Args:
+        plans: of these databases.
+        gone: the tables that would be dropped, as messages name them, if that is known.
+    """
+
+    def __init__(self, plans: Sequence[Plan], gone: Sequence[str] = ()) -> None:
+        without = f", without {count_of(len(gone), 'table')} ({', '.join(gone)})" if gone else ""
+        if len(plans) == 1:
+            [plan] = plans
+            moved = f"from {revisions_text(plan.before)} to {revisions_text(_after(plan))}"
+            reason = f"it is protected, and would go back {moved}{without}"
+        else:
+            names = ", ".join(plan.database.name for plan in plans)
+            reason = f"{names} are protected, and would go back{without}"
+        name = plans[0].database.name if len(plans) == 1 else None
+        super().__init__(f"{reason}: say -x allow=downgrade if that is meant", name)
+        self.plans = plans
+
+
 def plans(environment: Environment, results: Sequence[ProbeResult], *, may_downgrade: bool) -> list[Plan]:
     """The plans of a command for the databases that it would change; protected databases only if it may downgrade.
 
     Raises:
+        ProtectedError: protected databases would go back; names all of them.
         MigrationError: a database can't move as asked, or none can move.
     """
     request = environment.request
     if request.command == "stamp":
         _check_stamps(environment)
     at_the_end: list[str] = []
+    protected: list[Plan] = []
 
     def plan(branch: Branch, result: ProbeResult) -> Plan | None:
         name = result.database.name
@@ -48,10 +72,12 @@ def plans(environment: Environment, results: Sequence[ProbeResult], *, may_downg
         else:
             found = _plan(environment, branch, result)
         if found is not None and result.database.options.get("protected") and not may_downgrade:
-            _check_forward(branch, found)
+            protected.extend([found] if goes_back(branch, found) else [])
         return found
 
     planned = _planned(environment, results, plan)
+    if protected:
+        raise ProtectedError(protected)
     if at_the_end and len(at_the_end) == len(environment.databases):
         raise MigrationError(
             f"{request.symbols[0]} can move nothing: {', '.join(at_the_end)} "
@@ -252,15 +278,6 @@ def goes_back(branch: Branch, plan: Plan) -> bool:
 def _after(plan: Plan) -> tuple[str, ...]:
     last = plan.stages[-1].steps[-1:]
     return tuple(last[0].to_revisions) if last else ()
-
-
-def _check_forward(branch: Branch, plan: Plan) -> None:
-    """Refuse to downgrade a protected database."""
-    if goes_back(branch, plan):
-        raise MigrationError(
-            f"it is protected, and would go back from {revisions_text(plan.before)} to {revisions_text(_after(plan))}: "
-            "say -x allow=downgrade if that is meant"
-        )
 
 
 def _check_stamps(environment: Environment) -> None:

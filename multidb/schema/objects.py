@@ -268,5 +268,5 @@ class Sides:
 
 
 def is_ignored(names: Iterable[str], patterns: Sequence[str]) -> bool:
-    """Whether a pattern of `drift: ignore` matches one of an object's names."""
+    """Whether a pattern of `ignore:` matches one of an object's names."""
     return any(fnmatchcase(name, pattern) for name in names if name for pattern in patterns)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import Project
+from tests.support.project import Postgres, Project
 
 FOLDER = "migrations/versions/auth_db"
 HEADER = '''"""{message}
@@ -54,8 +54,9 @@ def history(folder: Path, revisions: Mapping[str, str], downgrade: str = "pass")
 
 
 @pytest.fixture
-def moving(few: Project) -> Project:
+def moving(few: Project, postgres: Postgres) -> Project:
     """A checkout in which the branch of auth_db has no revision, and its database no table."""
+    few.variables |= postgres.scratch
     few.rows("auth_db", "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC")
     for path in (few.root / FOLDER).glob("*.py"):
         path.unlink()

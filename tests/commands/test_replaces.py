@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.project import Project
+from tests.support.project import Postgres, Project
 from tests.support.runs import MORE
 
 FOLDER = "migrations/versions/auth_db"
@@ -23,8 +23,9 @@ def renamed(project: Project, ids: str = '("auth_0001",)') -> None:
 
 
 @pytest.fixture
-def moved(few: Project) -> Project:
+def moved(few: Project, postgres: Postgres) -> Project:
     """A checkout in which a file got another id after it had run."""
+    few.variables |= postgres.scratch
     renamed(few)
     return few
 

@@ -23,7 +23,19 @@ BROKEN_FILES = {
     ),
     "a setting of all in one database": (
         "databases:\n  auth_db: {models: models.auth, jobs: 2}\n",
-        "databases.yaml:2: unknown key 'jobs' in auth_db: known are drift, extensions, lock_timeout, models,",
+        "databases.yaml:2: unknown key 'jobs' in auth_db: it belongs at the top of the file",
+    ),
+    "a key of a database at the top": (
+        "extensions: [postgis]\ndatabases:\n  auth_db: {models: models.auth}\n",
+        "databases.yaml:1: unknown key 'extensions' in the file: it belongs in the entry of a database",
+    ),
+    "a setting of a single run": (
+        "release: may\ndatabases:\n  auth_db: {models: models.auth}\n",
+        "databases.yaml:1: unknown key 'release' in the file: it is given with a command, as -x release=",
+    ),
+    "a key that is unknown everywhere": (
+        "colour: red\ndatabases:\n  auth_db: {models: models.auth}\n",
+        "databases.yaml:1: unknown key 'colour' in the file: known are check_drift, databases,",
     ),
     "a protection that is no truth value": (
         "databases:\n  auth_db: {models: models.auth, protected: yes}\n",

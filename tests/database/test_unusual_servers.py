@@ -20,7 +20,8 @@ def standby(another: Postgres) -> Iterator[Postgres]:
     Server(folder).remove()
 
 
-def test_a_standby_is_read_and_takes_no_run(fragile: Project, standby: Postgres) -> None:
+def test_a_standby_is_read_and_takes_no_run(fragile: Project, another: Postgres, standby: Postgres) -> None:
+    fragile.variables |= another.scratch
     fragile.add_revision("auth_db", 2, MORE)
     fragile.variables["AUTH_DB_URL"] = standby.url(fragile.variables["AUTH_DB_URL"].rpartition("/")[2])
     error = fragile.alembic("upgrade", "heads").error
@@ -35,6 +36,7 @@ def test_a_standby_is_read_and_takes_no_run(fragile: Project, standby: Postgres)
 
 
 def test_a_read_only_database_is_told_from_a_standby(few: Project, postgres: Postgres) -> None:
+    few.variables |= postgres.scratch
     few.add_revision("auth_db", 2, MORE)
     name = few.variables["AUTH_DB_URL"].rpartition("/")[2]
     postgres.as_admin(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
@@ -47,6 +49,7 @@ def test_a_read_only_database_is_told_from_a_standby(few: Project, postgres: Pos
 
 def test_a_collation_of_another_version_is_the_servers_warning(few: Project, postgres: Postgres) -> None:
     """As after an upgrade of the operating system: libpq prints it at each connection, and the run goes on."""
+    few.variables |= postgres.scratch
     name = few.variables["AUTH_DB_URL"].rpartition("/")[2]
     options = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en' OWNER neighbor"
     postgres.as_admin(f"CREATE DATABASE {name}_icu {options}")

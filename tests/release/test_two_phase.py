@@ -169,13 +169,29 @@ def test_a_deferred_constraint_is_found_before_the_first_of_several_commits(pair
 def test_a_protected_database_goes_back_only_when_that_is_allowed(migrated: Project, arguments: list[str]) -> None:
     migrated.edit("databases.yaml", "{models: models.auth}", "{models: models.auth, protected: true}")
     refused = migrated.alembic(*arguments).error
+    without = ", without 1 table (auth_db.users)" if arguments[0] == "downgrade" else ""
     assert refused == (
-        "error: auth_db: it is protected, and would go back from auth_0001 to <base>: "
+        f"error: auth_db: it is protected, and would go back from auth_0001 to <base>{without}: "
         "say -x allow=downgrade if that is meant"
     )
     assert migrated.versions() == migrated.at(1)
     migrated.done("-x", "allow=downgrade", *arguments)
     assert migrated.versions() == migrated.at(1) | {"auth_db": []}
+
+
+def test_all_databases_can_be_protected(few: Project, postgres: Postgres) -> None:
+    few.variables |= postgres.scratch
+    few.edit("databases.yaml", "databases:", "protected: ${PROTECTED:-false}\n\ndatabases:")
+    few.edit("databases.yaml", "models.user}", "models.user, protected: false}")
+    few.variables["PROTECTED"] = "true"
+    assert few.alembic("downgrade", "-1").error == (
+        "error: auth_db, content_db, investment_db are protected, and would go back, without 5 tables (auth_db.users, "
+        "content_db.news_articles, content_db.system_settings, content_db.videos, investment_db.investments): say "
+        "-x allow=downgrade if that is meant"
+    )
+    assert few.versions() == few.at(1)
+    few.variables["PROTECTED"] = "false"
+    few.done("downgrade", "-1")
 
 
 def test_a_protected_database_goes_forward_as_any_other(pair: Project) -> None:

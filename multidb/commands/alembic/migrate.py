@@ -31,6 +31,7 @@ from multidb.logs import for_database, log
 from multidb.output import count_of, print_safely
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan, runs_file
+from multidb.planning.planner import ProtectedError
 from multidb.release import coordinator, ending
 from multidb.release.coordinator import Coordinator, NontransactionalError, Outcome, State
 from multidb.release.executor import executor_for
@@ -66,6 +67,10 @@ def run(environment: Environment, migrate: Migrate) -> None:
         for _ in range(PLANNING_ATTEMPTS):
             try:
                 _run_once(environment, migrate, record, interruption, attempts, approval)
+            except ProtectedError as error:
+                from multidb.replay.way_back import tables_gone  # imports the schema room, which most runs don't need
+
+                raise ProtectedError(error.plans, tables_gone(environment, error.plans)) from error
             except Interrupted as error:
                 raise MigrationError(f"interrupted by {interruption.received}; no database was changed") from error
             except ParticipantError as error:
