@@ -6,7 +6,7 @@ left in doubt is resolved first, in all databases.
 
 import argparse
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from multidb import logs
@@ -70,6 +70,8 @@ def run(command: Command) -> ExitCode:
         for each in reversals
     ]
     print(columns([("database", "from", "", "to", "reverts"), *lines]))
+    for line in _left(reversals, command.configuration.names):
+        print(line)
     if not command.options.yes and not _confirmed():
         raise MigrationError("nothing was done; answer yes, or add --yes where there is no terminal")
     typed = f"rollback --to {to}" if to else "rollback"
@@ -80,6 +82,18 @@ def run(command: Command) -> ExitCode:
 
     Targets("rollback", typed, targets, confirm).run(command.alembic, command.options.x)
     return ExitCode.OK
+
+
+def _left(reversals: Sequence["_Reversal"], known: Collection[str]) -> Iterator[str]:
+    """A line for each run that also changed a database which databases.yaml no longer has; that one stays as it is."""
+    gone: dict[str, list[str]] = {}
+    for row in (row for each in reversals for row in each.rows):
+        for name in row.participants:
+            if name not in known and name not in gone.setdefault(row.run, []):
+                gone[row.run].append(name)
+    for run, names in gone.items():
+        if names:
+            yield f"run {run} also changed {', '.join(names)}, which databases.yaml does not have: left as it is"
 
 
 def _resolve(command: Command, names: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""Files that a command adds to folders: all of them, or none."""
+"""Files that a command adds or changes: all of them, or none."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +15,21 @@ def removed_on_failure(folders: Sequence[Path]) -> Iterator[None]:
         for folder in folders:
             for path in set(_files(folder)) - before:
                 path.unlink()
+        raise
+
+
+@contextmanager
+def restored_on_failure(files: Sequence[Path]) -> Iterator[None]:
+    """Give files their content back when the block fails, or a signal ends the command; those that were missing go."""
+    before = {path: path.read_bytes() if path.exists() else None for path in files}
+    try:
+        yield
+    except BaseException:
+        for path, content in before.items():
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(content)
         raise
 
 
