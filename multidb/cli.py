@@ -9,7 +9,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 
-from multidb import commands
+from multidb import __version__, commands
 from multidb.commands.support.command import Command
 from multidb.errors import ExitCode, exit_for
 
@@ -40,6 +40,7 @@ def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Module
     modules = {module.name.rstrip("_"): module.name for module in iter_modules(commands.__path__) if not module.ispkg}
     parser = argparse.ArgumentParser(prog="python -m multidb", add_help=False, usage="%(prog)s [OPTION…] COMMAND …")
     parser.add_argument("-h", "--help", action=_Help, modules=modules)
+    parser.add_argument("--version", action=_Version)
     parser.add_argument("-f", "--file", type=Path, default=Path("databases.yaml"), help="default: databases.yaml")
     parser.add_argument("-x", action="append", default=[], metavar="KEY=VALUE", help="a setting, as alembic takes it")
     parser.add_argument("--raiseerr", action="store_true", help="show an error's traceback")
@@ -50,6 +51,20 @@ def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Module
     own = argparse.ArgumentParser(prog=f"python -m multidb {options.command}", description=_without_name(module))
     module.configure(own)
     return own.parse_args(options.rest, options), module
+
+
+class _Version(argparse.Action):
+    """Prints the version of the project, and those of the packages that decide what a run does."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the versions of this, and of what it is made of")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version  # which no other command needs
+
+        packages = ", ".join(f"{name} {version(name)}" for name in ("alembic", "sqlalchemy", "psycopg2-binary"))
+        print(f"neighbor-migrations {__version__} ({packages})")
+        parser.exit()
 
 
 class _Help(argparse.Action):
