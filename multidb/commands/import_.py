@@ -40,21 +40,23 @@ def run(command: Command) -> ExitCode:
     """Raise MigrationError if the files can't be imported; none is kept then."""
     [name] = known_names([command.options.database], command.configuration.names)
     folder = versions_folder(command.script) / name
-    sources = _sources(command.options.path)
+    path: Path = command.options.path
+    path = path / "versions" if (path / "versions").is_dir() else path  # the project's folder was named
+    sources = _sources(path)
     if any(folder.glob("*.py")):
         raise MigrationError(f"migrations/versions/{name} has revisions already: delete them first", name)
     is_new = not folder.exists()
     folder.mkdir(exist_ok=True)
     try:
         with command.interruptible(), removed_on_failure([folder]):
-            _copy(command.options.path, sources, folder)
+            _copy(path, sources, folder)
             lines = [*_adapted(command, name, folder)]
             lines += _tried(command, name)
     except BaseException:
         for path in (*folder.glob("__pycache__"), *([folder] if is_new else [])):
             shutil.rmtree(path, ignore_errors=True)
         raise
-    for line in (*lines, *_env_py(command.options.path)):
+    for line in (*lines, *_env_py(path)):
         print(line)
     branch = Revisions(command.script, [name]).branch(name)
     print(f"{name}: {count_of(len(branch.files), 'revision')} imported, the head is {', '.join(branch.heads)}")
@@ -169,9 +171,8 @@ def _declared(path: str, reason: str) -> str:
 
 def _env_py(path: Path) -> Iterator[str]:
     """The settings of the other project's env.py that the database needs in databases.yaml."""
-    for file in (path.parent / "env.py", path / "env.py"):
-        if not file.is_file():
-            continue
+    file = path.parent / "env.py"
+    if file.is_file():
         for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             match = _SETTINGS.search(line)
             if match and not line.lstrip().startswith("#"):

@@ -134,7 +134,8 @@ def test_the_settings_of_env_py_that_databases_yaml_needs_are_named(moving: Proj
     folder = history(tmp_path / "versions", {"0001": "pass"})
     env_py = tmp_path / "env.py"
     env_py.write_text('context.configure(\n    version_table="alembic_version_auth",\n)\n')
-    assert f"{env_py}:2: version_table: " in moving.multidb("import", "auth_db", str(folder)).out
+    result = moving.multidb("import", "auth_db", str(folder.parent))  # the project's own folder, as people type it
+    assert f"{env_py}:2: version_table: " in result.out, result
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ def removed_on_failure(folders: Sequence[Path]) -> Iterator[None]:
         for folder in folders:
             for path in set(_files(folder)) - before:
                 path.unlink()
+            for path in sorted(folder.rglob("*"), reverse=True):
+                if path.is_dir() and not any(path.iterdir()):
+                    path.rmdir()
         raise
 
 
