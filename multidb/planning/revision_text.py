@@ -27,7 +27,7 @@ class RevisionText:
         """Assign a value; a name that the file does not have yet is assigned under another one.
 
         Raises:
-            MigrationError: the file assigns the name more than once, or not a plain value.
+            MigrationError: the file assigns the name more than once.
         """
         found = self._assigned(name)
         text = literal(value).encode()
