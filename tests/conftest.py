@@ -152,6 +152,15 @@ def fragile(tmp_path: Path, another: Postgres) -> Iterator[Project]:
 
 
 @pytest.fixture
+def standby(another: Postgres) -> Iterator[Postgres]:
+    """A standby of that server."""
+    folder = Path(tempfile.mkdtemp(prefix="neighbor-standby-"))
+    folder.chmod(0o755)
+    yield another.standby(folder)
+    Server(folder).remove()
+
+
+@pytest.fixture
 def platform(another: Postgres) -> Iterator[Postgres]:
     """That other server, with nine empty databases under their own names."""
     another.restart("max_prepared_transactions", "synchronous_standby_names", "synchronous_commit")

@@ -180,15 +180,20 @@ def test_a_table_that_stops_inheriting_is_not_proved(unwritten: Project) -> None
     assert said in [line.strip() for line in result.out.splitlines()], result
 
 
+def leads_there_and_back(project: Project, models: str) -> None:
+    """Write the revisions of both versions of the models, and run them up and down."""
+    write_revision(project, models)
+    write_revision(project, second(models))
+    project.done("upgrade", "heads")
+    assert project.done("check").out == CLEAN
+    project.done("downgrade", "auth_db@-1")
+    assert "no drift" in project.multidb("drift").out
+
+
 def test_a_key_that_loses_a_column_goes_before_the_column_gets_a_type_without_an_order(unwritten: Project) -> None:
     columns = 'Column("a", v(Integer, JSON)), Column("c", Integer), UniqueConstraint(*v("ca", "c"), name="uq")'
     models = HEAD + f'table("posts", {columns})\n'
-    write_revision(unwritten, models)
-    write_revision(unwritten, second(models))
-    unwritten.done("upgrade", "heads")
-    assert unwritten.done("check").out == CLEAN
-    unwritten.done("downgrade", "auth_db@-1")
-    assert "no drift" in unwritten.multidb("drift").out
+    leads_there_and_back(unwritten, models)
 
 
 def test_what_uses_a_generated_column_that_goes_is_changed_and_not_dropped_twice(unwritten: Project) -> None:
@@ -197,21 +202,11 @@ def test_what_uses_a_generated_column_that_goes_is_changed_and_not_dropped_twice
     uses = 'CheckConstraint(v("g <> \'\'", "a <> \'\'"), name="used"), Index("used_index", v("g", "a"))'
     key = 'UniqueConstraint(*v("gb", "b"), name="used_key")'
     models = HEAD + f'table("posts", {columns}, {uses}, {key})\n'.replace('"b", Integer', '"b", v(Integer, Text)')
-    write_revision(unwritten, models)
-    write_revision(unwritten, second(models))
-    unwritten.done("upgrade", "heads")
-    assert unwritten.done("check").out == CLEAN
-    unwritten.done("downgrade", "auth_db@-1")
-    assert "no drift" in unwritten.multidb("drift").out
+    leads_there_and_back(unwritten, models)
 
 
 def test_all_columns_of_a_replaced_enum_get_the_new_type(unwritten: Project) -> None:
     """Two columns that differ in their names only are two."""
     kind = "ENUM(*v(['one', 'two'], ['one']), name='kind')"
     models = HEAD + f'table("posts", Column("a", {kind}), Column("b", {kind}))\n'
-    write_revision(unwritten, models)
-    write_revision(unwritten, second(models))
-    unwritten.done("upgrade", "heads")
-    assert unwritten.done("check").out == CLEAN
-    unwritten.done("downgrade", "auth_db@-1")
-    assert "no drift" in unwritten.multidb("drift").out
+    leads_there_and_back(unwritten, models)

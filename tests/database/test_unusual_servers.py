@@ -1,23 +1,7 @@
 """Servers and databases as they are found: standbys, read-only databases, collations of another version."""
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from multidb.local.server import Server
 from tests.support.project import Postgres, Project
 from tests.support.runs import MORE
-
-
-@pytest.fixture
-def standby(another: Postgres) -> Iterator[Postgres]:
-    """A standby of that server."""
-    folder = Path(tempfile.mkdtemp(prefix="neighbor-standby-"))
-    folder.chmod(0o755)
-    yield another.standby(folder)
-    Server(folder).remove()
 
 
 def test_a_standby_is_read_and_takes_no_run(fragile: Project, another: Postgres, standby: Postgres) -> None:

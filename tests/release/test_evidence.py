@@ -7,9 +7,6 @@ import json
 import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -46,15 +43,6 @@ def second(few: Project) -> Project:
 def on_one(fragile: Project) -> Project:
     """The same on a server that may be stopped."""
     return with_second(fragile)
-
-
-@pytest.fixture
-def standby(another: Postgres) -> Iterator[Postgres]:
-    """A standby of that server."""
-    folder = Path(tempfile.mkdtemp(prefix="neighbor-standby-"))
-    folder.chmod(0o755)
-    yield another.standby(folder)
-    Server(folder).remove()
 
 
 def with_second(project: Project) -> Project:
