@@ -101,6 +101,8 @@ class Configuration:
     policy: PolicyEntry = field(default_factory=PolicyEntry)  # of all databases
     role: Scalar | None = None  # of all databases on PostgreSQL
     protected: bool = False  # of all databases
+    # Each key as it is written, with its line; by the entry's name, which is empty at the top.
+    written: Mapping[tuple[str, str], Scalar] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -165,6 +167,28 @@ class Configuration:
                     raise ConfigError(f"{self.path.name}:{line}: {rule} is no rule of plan{nearest(rule, rules)}")
             policy = policy.overridden(entry)
         return policy
+
+    def origin(self, name: str, key: str) -> str:
+        """Where a value comes from: its line and the variables in it, or that it is the default.
+
+        Args:
+            name: the database's; empty for a setting of a run.
+            key: as the file has it.
+        """
+        former = {"ignore": "drift"}.get(key, key)  # as older files have it
+        places = [(name, key), (name, former), ("", key), ("", former)]
+        found = next((self.written[place] for place in places if place in self.written), None)
+        if key == "url" and name:
+            override = self._override(variable(name))
+            if override:
+                return override[1]
+            found = self.written.get((name, key)) or self.server
+        if found is None:
+            return "default"
+        overrides = [self._override(each) for each, _ in _VARIABLE.findall(found.text)]
+        sources = [override[1] for override in overrides if override]
+        made_of = f" ({', '.join(sources)})" if sources else ""
+        return f"{self.path.name}:{found.line}{made_of}"
 
     def resolvable(self) -> list[Database]:
         """The databases whose URLs can be resolved by this process; it may have no secrets of the others."""

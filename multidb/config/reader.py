@@ -75,6 +75,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._values = Configuration(path, None, {}, {})  # expands the variables in values
+        self._written: dict[tuple[str, str], Scalar] = {}
 
     def configuration(self, text: str) -> Configuration:
         try:
@@ -92,7 +93,8 @@ class _Reader:
         scratch = self._scalar(top["scratch"], "scratch") if "scratch" in top else None
         options = self._options(top, settings.OF_ALL)
         protected = bool(self._options(top, ["protected"]).get("protected"))
-        more = scratch, self._ignored(top), self._policy(top), self._role(top), protected
+        self._note("", top)
+        more = scratch, self._ignored(top), self._policy(top), self._role(top), protected, self._written
         return Configuration(self.path, server, entries, variables, options, *more)
 
     def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
@@ -110,6 +112,7 @@ class _Reader:
             if other != name:
                 self._fail(value, f"{other} and {name} would number their revisions alike: rename one")
             fields = self._mapping(value, name, _OF_ENTRY)
+            self._note(name, fields)
             if "models" not in fields:
                 self._fail(value, f"{name} has no models: add `models: models.{revision_prefix(name)}`")
             entries[name] = Entry(
@@ -128,6 +131,12 @@ class _Reader:
         if not entries:
             self._fail(node, "no databases: list them under `databases:`")
         return entries
+
+    def _note(self, name: str, fields: Mapping[str, yaml.Node]) -> None:
+        """Note where each key of an entry, or of the file, is written."""
+        for key, node in fields.items():
+            text = node.value if isinstance(node, yaml.ScalarNode) else ""
+            self._written[name, key] = Scalar(text, node.start_mark.line + 1)
 
     def _version_table(self, fields: Mapping[str, yaml.Node]) -> VersionTable:
         found: dict[str, str] = {}
