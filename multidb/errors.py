@@ -80,6 +80,7 @@ def joined(errors: Sequence[MigrationError]) -> MigrationError:
 _URL_PASSWORD = re.compile(r"\b(\w{1,30}://[^\s:/@]{0,200}):[^\s@]*@")
 _OPTION_PASSWORD = re.compile(r"""(password["']?[=:] ?["']?)(?!\*{3})[^\s&'"]+""", re.IGNORECASE)
 _LONGEST = 1000  # characters of a line
+_BIND_WITHOUT_VALUE = "cd3x"  # https://docs.sqlalchemy.org/en/21/errors.html#error-cd3x
 
 
 def is_command_line(config: Config) -> bool:
@@ -177,6 +178,8 @@ def explain(error: BaseException) -> str:
         text = " ".join(_text(error).split()) or "no reason given; --raiseerr shows where"
         said = f"{type(error).__name__}: {text}"
     advice, said = next_step(driver_error), redacted(said)
+    if getattr(error, "code", None) == _BIND_WITHOUT_VALUE:
+        advice = r"write \: for each colon that begins no parameter"
     if len(said) > _LONGEST:
         said = f"{said[:_LONGEST]}…"
     return redacted(_place(error) + said + (f": {advice}" if advice else ""))

@@ -155,9 +155,9 @@ def standby(tmp_path: Path) -> Iterator[Server]:
 def test_a_read_only_standby(project: Project, standby: Server) -> None:
     url = standby.variables["DATABASE_ADMIN_URL"].removesuffix("/postgres") + "/auth_db"
     project.variables["AUTH_DB_URL"] = url
-    error = project.alembic("upgrade", "heads").reason
-    assert error.startswith("error: auth_db: cannot execute CREATE TABLE in a read-only transaction: ")
-    assert error.endswith("the server takes no writes, as a standby does not: use the URL of the primary")
+    error = project.alembic("upgrade", "heads").error
+    assert error.startswith("error: auth_db: 127.0.0.1:")
+    assert " is a standby, which takes no writes: use the URL of the primary" in error
     assert not project.has_version_table("user_db")
 
 
@@ -332,3 +332,25 @@ def test_called_from_python_a_failure_is_a_command_error(checkout: Project, monk
         monkeypatch.setenv(key, value)
     with pytest.raises(CommandError, match=r"auth_db: connection to server at .* Connection refused"):
         command.upgrade(Config(checkout.root / "alembic.ini"), "heads")
+
+
+def test_an_id_that_no_file_has_is_newer_renamed_or_anothers(few: Project) -> None:
+    def error(recorded: str) -> str:
+        few.rows("auth_db", f"UPDATE alembic_version SET version_num = '{recorded}'")
+        return few.alembic("upgrade", "heads").error.removeprefix("error: auth_db: ")
+
+    newer = "it is at auth_0003, newer than auth_0001, which is what these files know: use a newer checkout"
+    assert error("auth_0003") == newer
+    renamed = "alembic_version holds 'auth_0000', which no file has: was the file renamed, or deleted? "
+    assert error("auth_0000") == f"{renamed}`git log --all -- '*auth_0000*'`"
+    assert error("4f2c1a").startswith(
+        "alembic_version holds '4f2c1a', which is no revision of this branch: if another "
+    )
+    assert "run `python -m multidb adopt auth_db`; if a file was renamed" in error("4f2c1a")
+
+
+def test_a_colon_that_begins_no_parameter(few: Project) -> None:
+    few.add_revision("auth_db", 2, "op.execute(\"SELECT 'at :noon'\")")
+    error = few.alembic("upgrade", "heads").error
+    assert "auth_0002_by_hand.py:13: " in error
+    assert r": write \: for each colon that begins no parameter" in error

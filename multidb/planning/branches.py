@@ -131,11 +131,7 @@ class Branch:
             return recorded
         replacement = self.replacements.get(recorded)
         if replacement is None:
-            raise MigrationError(
-                f"alembic_version holds {recorded!r}, which is no revision of this branch: a newer checkout migrated "
-                f"the database, or another project did: then run `python -m multidb adopt {self.database}`",
-                self.database,
-            )
+            raise MigrationError(self._unknown(recorded), self.database)
         if not self.stands_for(recorded):
             raise MigrationError(
                 f"alembic_version holds {recorded!r}, which {replacement.place} replaces, but only after "
@@ -144,6 +140,20 @@ class Branch:
                 self.database,
             )
         return replacement.revision
+
+    def _unknown(self, recorded: str) -> str:
+        """What to say of a row of `alembic_version` that is none of the branch's, nor ever was by its files."""
+        number, newest = self.number_of(recorded), max((self.number_of(each) or 0 for each in self.files), default=0)
+        if number is not None and number > newest > 0:
+            head = revisions_text(self.heads)
+            return f"it is at {recorded}, newer than {head}, which is what these files know: use a newer checkout"
+        search = f"`git log --all -- '*{recorded}*'`"
+        if number is not None:
+            return f"alembic_version holds {recorded!r}, which no file has: was the file renamed, or deleted? {search}"
+        return (
+            f"alembic_version holds {recorded!r}, which is no revision of this branch: if another project migrated the "
+            f"database, run `python -m multidb adopt {self.database}`; if a file was renamed, {search} finds it"
+        )
 
     def check_at_head(self, recorded: Iterable[str]) -> None:
         """Raise MigrationError if the database's `alembic_version` holds anything but the head of the branch."""
