@@ -8,7 +8,7 @@ from pathlib import Path
 from multidb.config.configuration import Database
 from multidb.database.connections import Driver
 from multidb.database.quoting import quoted
-from multidb.rehearsal.copy import without_kind
+from multidb.replay.shape import without_kind
 from multidb.schema.difference import Difference
 from multidb.schema.snapshot import count_rows, reading
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from multidb.config.configuration import Database
 from multidb.output import shortened
-from multidb.rehearsal.catalog import Catalog, Column, Constraint, Relation
+from multidb.schema.postgresql.relations import Catalog, Column, Constraint, Relation
 
 # https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES: the modes that block what services do,
 # the strongest first.

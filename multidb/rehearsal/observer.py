@@ -12,12 +12,12 @@ from sqlalchemy import Connection
 from multidb.config.configuration import Database
 from multidb.database import connections
 from multidb.database.connections import Driver
+from multidb.database.listening import listening
 from multidb.database.quoting import quoted
 from multidb.errors import current_revision_line
-from multidb.rehearsal import catalog
-from multidb.rehearsal.catalog import Catalog
-from multidb.rehearsal.listening import listening
 from multidb.rehearsal.observation import Statement
+from multidb.schema.postgresql import relations
+from multidb.schema.postgresql.relations import Catalog
 
 _LOCK_TIMEOUT = "2s"  # for the session that makes statements wait; nothing else uses the scratch database
 _INTERVAL = 0.005  # seconds between two looks at the locks of a statement
@@ -110,7 +110,7 @@ class Observer:
 
     def _read(self) -> Catalog:
         outside = self._outside or self._driver.info.transaction_status == TRANSACTION_STATUS_IDLE
-        return catalog.read(self._driver, self._database.version_table, self._default_schema, outside=outside)
+        return relations.read(self._driver, self._database.version_table, self._default_schema, outside=outside)
 
 
 def _changes_relations(statement: Statement) -> bool:

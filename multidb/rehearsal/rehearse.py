@@ -23,11 +23,11 @@ from multidb.planning.plan import Plan
 from multidb.planning.processes import map_in_processes
 from multidb.planning.revision_files import place_of
 from multidb.rehearsal import sqlite
-from multidb.rehearsal.copy import copy_shape, without_kind
 from multidb.rehearsal.observation import Failure, Move, Observed
 from multidb.rehearsal.observer import Observer
 from multidb.release.participant import Operation, Participant, ParticipantError
 from multidb.replay.replay import ReplayRequest, Replays
+from multidb.replay.shape import copy_shape, without_kind
 from multidb.schema.dialect import dialect_of
 from multidb.schema.objects import Schema
 from multidb.schema.snapshot import Snapshot
@@ -39,7 +39,7 @@ class Rehearsal:
 
     observed: Observed
     after: Schema | None  # after the revisions; None if they failed
-    without_kind: frozenset[tuple[str, str]] = frozenset()  # as `copy.without_kind` finds it
+    without_kind: frozenset[tuple[str, str]] = frozenset()  # as `shape.without_kind` finds it
 
 
 def rehearse(

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from multidb.database import connections
+from multidb.database.listening import listening
 from multidb.database.quoting import quoted
 from multidb.errors import current_revision_line
-from multidb.rehearsal.listening import listening
 from multidb.rehearsal.observation import TableChange
 
 _WRITES = re.compile(

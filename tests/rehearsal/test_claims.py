@@ -10,8 +10,8 @@ import pytest
 from multidb.config import urls
 from multidb.config.configuration import VersionTable
 from multidb.database import connections
-from multidb.rehearsal import catalog
 from multidb.rehearsal.observation import BLOCKED, strongest
+from multidb.schema.postgresql import relations
 from multidb.schema.snapshot import count_rows
 from tests.support.project import Postgres, unique
 
@@ -57,7 +57,7 @@ def test_what_a_lock_is_said_to_block_is_blocked(sessions: tuple[Any, Any], stat
     own, service = sessions
     with own.cursor() as cursor:
         cursor.execute(statement)
-        found = catalog.read(own, VersionTable(), "public")
+        found = relations.read(own, VersionTable(), "public")
     said = {table: strongest(mode for oid, mode in found.locks if found.name(oid) == table) for table in ("t", "other")}
     for table, mode in said.items():
         blocked = BLOCKED.get(mode or "", "")

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from multidb.config.policy import Severity
-from multidb.rehearsal.catalog import Column
 from multidb.rehearsal.finding import PREDICTED, Case, Finding, Rule
 from multidb.rehearsal.observation import Statement
+from multidb.schema.postgresql.relations import Column
 
 
 def required(case: Case, statement: Statement) -> list[Column]:
