@@ -43,13 +43,14 @@ class Observer:
         self._stage, self._outside = 0, False
         self.first = self._last = self._read()
         self._is_current = False  # whether nothing has happened since the last look
+        self._has_baseline = False  # whether there was a look in this stage
         self._is_aborted = False  # whether the statement began in a failed transaction
         self._watcher: _Watcher | None = None
 
     @contextmanager
     def stage(self, connection: Connection, number: int, *, outside: bool) -> Iterator[None]:
         """Observe the statements of one stage of the plan."""
-        self._stage, self._outside, self._is_current = number, outside, False
+        self._stage, self._outside, self._is_current, self._has_baseline = number, outside, False, False
         listeners = {
             "before_cursor_execute": self._before,
             "after_cursor_execute": self._after,
@@ -96,7 +97,10 @@ class Observer:
 
     def _note_unseen(self, found: Catalog, when: str) -> None:
         """Note that something has changed by what was no statement of SQLAlchemy's."""
-        if found.shape != self._last.shape:
+        # What a transaction has written is counted from its beginning.
+        changed = found.has_changed_since(self._last) if self._has_baseline else found.shape != self._last.shape
+        self._has_baseline = True
+        if changed:
             self.missed.append(f"what a cursor of the driver has changed {when}")
         self._last = found
 

@@ -299,10 +299,15 @@ def _writes(postgres: Postgres, name: str) -> list[tuple[object, ...]]:
     return postgres.as_admin("SELECT sum(n_tup_ins), sum(n_tup_upd), sum(n_tup_del) FROM pg_stat_user_tables", name)
 
 
-def test_what_a_cursor_of_the_driver_does_is_not_passed_over_in_silence(planned: Project) -> None:
-    planned.add_revision(
-        "auth_db", 2, "op.get_bind().connection.cursor().execute('ALTER TABLE users ADD COLUMN nick text')"
-    )
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE users ADD COLUMN nick text",
+        "INSERT INTO users (user_id, email, password_hash) VALUES (gen_random_uuid(), 'x', 'y')",
+    ],
+)
+def test_what_a_cursor_of_the_driver_does_is_not_passed_over_in_silence(planned: Project, statement: str) -> None:
+    planned.add_revision("auth_db", 2, f'op.get_bind().connection.cursor().execute("{statement}")')
     out = planned.multidb("plan", "auth_db").out
     assert "    not observed: what a cursor of the driver has changed" in out
 

@@ -52,7 +52,8 @@ _READ = """
             FROM pg_catalog.pg_locks l
             WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
               AND l.relation IN (SELECT oid FROM relations)),
-           (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(x.relid::bigint, x.seq_scan))
+           (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+                x.relid::bigint, x.seq_scan, x.n_tup_ins + x.n_tup_upd + x.n_tup_del))
             FROM pg_catalog.{statistics} x JOIN schemas s ON s.nspname = x.schemaname),
            pg_catalog.current_setting('lock_timeout')
 """
@@ -120,12 +121,20 @@ class Catalog:
     constraints: Mapping[int, Constraint]
     locks: frozenset[tuple[int, str]]  # the relation and the mode
     scans: Mapping[int, int]  # by table, how often it was read from its first row to its last
+    # By table, how many rows were written; by the server's count, or by that of the transaction alone.
+    writes: Mapping[int, int]
+    is_of_server: bool
     lock_timeout: str = "0"
 
     @property
     def shape(self) -> tuple[object, ...]:
         """What statements change of the relations."""
         return self.relations, self.columns, self.constraints
+
+    def has_changed_since(self, other: "Catalog") -> bool:
+        """Whether relations are others, or rows were written, as far as the two counts can be compared."""
+        is_written = self.is_of_server == other.is_of_server and self.writes != other.writes
+        return self.shape != other.shape or is_written
 
     def name(self, oid: int) -> str:
         found = self.relations.get(oid)
@@ -162,7 +171,9 @@ def read(driver: Driver, version_table: VersionTable, default_schema: str, *, ou
         {(row[0], row[1]): Column(*row) for row in columns or () if row[0] in kept},
         {row[0]: _constraint(row) for row in constraints or () if row[3] in kept or row[8]},
         frozenset((oid, mode) for oid, mode in locks or () if oid in kept),
-        {oid: number or 0 for oid, number in scans or () if oid in kept},
+        {oid: number or 0 for oid, number, _ in scans or () if oid in kept},
+        {oid: number for oid, _, number in scans or () if oid in kept and number},
+        outside,
         lock_timeout,
     )
 
