@@ -42,8 +42,7 @@ class Observer:
         self._revisions = revisions
         self._stage, self._outside = 0, False
         self.first = self._last = self._read()
-        self._is_current = False  # whether nothing has happened since the last look
-        self._has_baseline = False  # whether there was a look in this stage
+        self._is_current = self._has_baseline = False  # whether nothing was done since the last look; one in this stage
         self._is_aborted = False  # whether the statement began in a failed transaction
         self._watcher: _Watcher | None = None
 

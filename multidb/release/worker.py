@@ -80,6 +80,7 @@ class WorkerLoop:
         self._sending = threading.Lock()
         # The only SIGINT that counts is the one that this process sends to itself, in _cancel().
         signal.signal(signal.SIGINT, self._interrupt)
+        sys.unraisablehook = self._interrupt_again
         logging.getLogger().handlers = [_CoordinatorHandler(self._send)]
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -147,6 +148,14 @@ class WorkerLoop:
         if self._is_cancelled and self._may_stop:
             self._may_stop = False
             raise Interrupted
+
+    def _interrupt_again(self, unraisable: "sys.UnraisableHookArgs") -> None:
+        """Interrupt once more where the first time met a finalizer, of which Python only prints the exceptions."""
+        if not isinstance(unraisable.exc_value, Interrupted):
+            sys.__unraisablehook__(unraisable)
+            return
+        self._may_stop = True
+        threading.Thread(target=self._cancel, daemon=True).start()
 
     def _send(self, message: Any) -> None:
         with self._sending, suppress(OSError):

@@ -84,3 +84,16 @@ def test_raiseerr_shows_where_a_worker_failed(few: Project) -> None:
     assert result.code == 1
     assert "ZeroDivisionError: division by zero" in result.err
     assert re.search(r'auth_0002_by_hand.py", line 13, in upgrade', result.err)
+
+
+def test_a_finalizer_does_not_swallow_the_cancel_of_a_run(few: Project) -> None:
+    """Python prints what is raised in one, and goes on."""
+    few.add_revision("auth_db", 2, "import time; time.sleep(1); op.execute('SELECT none')")
+    finalizer = "type('Slow', (), {'__del__': lambda self: [time.sleep(0.1) for _ in range(20)]})"
+    few.add_revision("user_db", 2, f"import time; {finalizer}(); [time.sleep(0.1) for _ in range(200)]")
+    at = time.monotonic()
+    result = few.alembic("-x", "jobs=2", "upgrade", "heads")
+    assert 'column "none" does not exist' in result.reason
+    assert "ignored" not in result.err
+    assert time.monotonic() - at < 10
+    assert few.versions() == few.at(1)
