@@ -1,5 +1,6 @@
 """The recipes of docs/writing-revisions.md: each goes up and down on rows, and up again as a `--sql` script."""
 
+import json
 import re
 
 import pytest
@@ -8,8 +9,9 @@ from tests.support import rows
 from tests.support.pages import Page, write
 from tests.support.project import Postgres, Project
 
-MANY_INVESTMENTS = """
-    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+LARGE = 200_000  # rows, which no policy takes for few
+MANY_INVESTMENTS = f"""
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {LARGE})
     INSERT INTO investments SELECT i, 't', 's', 'i', '4 %', 5, NULL, 'key' FROM n
 """
 PAGE = Page.named("docs/writing-revisions.md")
@@ -49,16 +51,64 @@ def test_the_plan_of_the_recipe_raises_nothing_on_large_tables(
     recipes: Project, postgres: Postgres, recipe: str
 ) -> None:
     recipes.variables |= postgres.scratch
-    recipes.write("databases.yaml", f"policy: {{small: 500}}\n{(recipes.root / 'databases.yaml').read_text()}")
     name, _ = _written(recipes, recipe)
-    if name == "investment_db":
-        recipes.rows(name, MANY_INVESTMENTS)
-    else:
-        rows.fill(recipes.variables[f"{name.upper()}_URL"])
-        recipes.rows(name, "ANALYZE")
+    fill(recipes, name)
     result = recipes.multidb("plan", name)
     assert result.code == 0, result
     assert "-> " in result.out
+
+
+def fill(project: Project, name: str) -> None:
+    """Make the tables of a database large."""
+    if name == "investment_db":
+        project.rows(name, MANY_INVESTMENTS)
+        return
+    rows.fill(project.variables[f"{name.upper()}_URL"], LARGE)
+    project.rows(name, "ANALYZE")
+
+
+# What people write instead of the recipes, by database, and the rules that its plan raises on the same tables.
+TWINS = {
+    "auth_db": (
+        [
+            "op.alter_column('users', 'full_name', nullable=False)",
+            "op.create_index('ix_full_name', 'users', ['full_name'])",
+            "op.alter_column('users', 'email', type_=sa.String(100))",
+        ],
+        {"scan-not-null", "index-blocking", "rewrite-type"},
+    ),
+    "content_db": (
+        [
+            "op.add_column('videos', sa.Column('article_id', sa.Uuid()))",
+            "op.create_foreign_key(None, 'videos', 'news_articles', ['article_id'], ['article_id'])",
+        ],
+        {"scan-fk"},
+    ),
+    "location_db": (
+        ["op.create_index('ix_spatial', 'user_addresses', ['location'], postgresql_using='gist')"],
+        {"index-blocking"},
+    ),
+    "user_db": (
+        ["op.execute(\"ALTER TYPE kind ADD VALUE 'b'\")", "op.execute(\"SELECT 'b'::kind\")"],
+        {"fails"},
+    ),
+    "investment_db": (
+        ["with op.batch_alter_table('investments') as batch: batch.alter_column('title', type_=sa.Text)"],
+        {"sqlite-rebuild"},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TWINS)
+def test_the_plan_of_what_people_write_instead_raises_its_rules(migrated: Project, name: str) -> None:
+    lines, rules = TWINS[name]
+    fill(migrated, name)
+    if name == "user_db":
+        migrated.rows(name, "CREATE TYPE kind AS ENUM ('a')")
+    migrated.add_revision(name, 2, "\n    ".join(lines))
+    [plan] = json.loads(migrated.multidb("plan", "--json", name).out)["databases"]
+    assert {each["rule"] for each in plan["findings"]} >= rules, plan
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -61,14 +61,14 @@ _VALUES = {
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 
 
-def fill(url: str) -> None:
+def fill(url: str, number: int = ROWS) -> None:
     """Put rows into every table; those that refer to others refer to theirs."""
     for table in _tables(url):
         columns = query(url, _COLUMNS, [table])
         names = ", ".join(f'"{name}"' for name, *_ in columns)
         values = ", ".join(_value(*column) for column in columns)
         into = f"{table} ({names})" if names else table
-        query(url, f"INSERT INTO {into} SELECT {values} FROM generate_series(1, {ROWS}) AS number")
+        query(url, f"INSERT INTO {into} SELECT {values} FROM generate_series(1, {number}) AS number")
 
 
 def fill_file(connection: sqlite3.Connection) -> None:
