@@ -22,6 +22,7 @@ from multidb.signals import Interrupted
 CANCEL = "cancel"
 """The message that cancels what the worker does; every other message is an Order."""
 _LAST_CANCEL = 1.0  # seconds that a worker whose coordinator is gone has to cancel its statement
+_AGAIN = 0.05  # seconds until a cancel is repeated that met a finalizer
 
 
 class Order(NamedTuple):
@@ -155,7 +156,9 @@ class WorkerLoop:
             sys.__unraisablehook__(unraisable)
             return
         self._may_stop = True
-        threading.Thread(target=self._cancel, daemon=True).start()
+        again = threading.Timer(_AGAIN, self._cancel)  # this hook would print the exception, too
+        again.daemon = True
+        again.start()
 
     def _send(self, message: Any) -> None:
         with self._sending, suppress(OSError):
