@@ -20,7 +20,9 @@ from multidb.errors import MigrationError, first_line
 from multidb.local.installations import installations
 
 # The comment in front of each object of a dump.
-_HEADER = re.compile(r"^--\n-- (?:Data for )?Name: (?P<name>.*?); Type: (?P<type>[A-Z ]+);.*?\n--\n", re.MULTILINE)
+_HEADER = re.compile(r"^--\n-- (?:Data for )?Name: .*; Type: [A-Z ]+;.*\n--\n", re.MULTILINE)
+_EXTENSION = re.compile(r"--\n-- Name: .*; Type: EXTENSION;")
+_COMMENT_ON_EXTENSION = re.compile(r"--\n-- Name: EXTENSION .*; Type: COMMENT;")
 # What only psql understands; since 2025 pg_dump writes it around each dump.
 _COMMAND = re.compile(r"^\\(?:un)?restrict .*\n", re.MULTILINE)
 # The run has its own, and an older server than the dumped one does not know each.
@@ -33,12 +35,12 @@ _JOURNAL = "multidb_journal"
 def postgresql_schema(url: URL, database: Database) -> str:
     """The objects that `postgresql_dump` writes, without rows, settings, and what only names the programs' versions."""
     dump = postgresql_dump(url, database, "--schema-only")
-    objects = "".join(_SETTING.sub("", part) for part in _parts(dump)[1:])
+    objects = "".join(_SETTING.sub("", part) for part in _parts(dump)[1:] if not _EXTENSION.match(part))
     return objects.rpartition(_END)[0].rstrip("-\n") + "\n" if objects else ""
 
 
 def postgresql_dump(url: URL, database: Database, *more: str) -> str:
-    """What `pg_dump` writes of a scratch database, without owners, extensions, the version table and the journal.
+    """What `pg_dump` writes of a scratch database, without owners, the version table and the journal.
 
     Args:
         more: options of `pg_dump`.
@@ -71,7 +73,7 @@ def postgresql_dump(url: URL, database: Database, *more: str) -> str:
     said = subprocess.run(command, capture_output=True, env=environment, check=False)  # noqa: S603 - ours
     if said.returncode:
         raise MigrationError(f"{program} failed: {first_line(said.stderr.decode(errors='replace'))}", database.name)
-    return _without_extensions(_TIMEOUT.sub("", _COMMAND.sub("", said.stdout.decode())))
+    return _without_comments_on_extensions(_TIMEOUT.sub("", _COMMAND.sub("", said.stdout.decode())))
 
 
 def sqlite_statements(path: Path, database: Database, *, rows: bool = True) -> Iterator[str]:
@@ -101,17 +103,12 @@ def _pg_dump(driver: Driver) -> str:
     return program
 
 
-def _without_extensions(dump: str) -> str:
-    """A dump without its extensions, which `create` makes: their comments can be changed by their owner only."""
-    return "".join(part for part in _parts(dump) if not _is_extension(part))
+def _without_comments_on_extensions(dump: str) -> str:
+    """A dump without what only the owner of an extension may run; to create one that is there needs no privilege."""
+    return "".join(part for part in _parts(dump) if not _COMMENT_ON_EXTENSION.match(part))
 
 
 def _parts(dump: str) -> list[str]:
-    """What a dump begins with, and the part of each object."""
+    """What is in front of the first object, and each object with its comment."""
     places = [*(match.start() for match in _HEADER.finditer(dump)), len(dump)]
     return [dump[: places[0]], *(dump[start:end] for start, end in pairwise(places))]
-
-
-def _is_extension(part: str) -> bool:
-    match = _HEADER.match(part)
-    return match is not None and (match["type"] == "EXTENSION" or match["name"].startswith("EXTENSION "))

@@ -119,3 +119,16 @@ def test_of_a_squash_that_is_refused_no_file_is_changed(long: Project) -> None:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.slow
+def test_a_branch_that_needs_an_extension(migrated: Project) -> None:
+    migrated.add_revision("location_db", 2, MORE, 'op.drop_table("more")')
+    migrated.done("upgrade", "location_db@head")
+    assert migrated.multidb("squash", "location_db", "location_0002").code == 0
+    dump = (migrated.root / "migrations/versions/location_db/location_0002_squashed.sql").read_text()
+    assert "CREATE EXTENSION IF NOT EXISTS postgis" in dump
+    assert "COMMENT ON EXTENSION" not in dump
+    migrated.done("downgrade", "location_db@base")
+    migrated.done("upgrade", "location_db@head")
+    assert "no drift" in migrated.multidb("drift", "location_db").out
