@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from multidb.config.policy import Policy, Severity
+from multidb.planning.acknowledgement import Acknowledgement
 from multidb.rehearsal.live import Size, Weights
-from multidb.rehearsal.observation import Acknowledgement, Observed, Statement, TableChange
+from multidb.rehearsal.observation import Observed, Statement, TableChange
 
 OBSERVED, PREDICTED = "observed", "predicted"
 

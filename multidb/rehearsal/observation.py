@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from multidb.config.configuration import Database
 from multidb.output import shortened
+from multidb.planning.acknowledgement import Acknowledgement
 from multidb.schema.postgresql.relations import Catalog, Column, Constraint, Relation
 
 # https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES: the modes that block what services do,
@@ -48,6 +49,7 @@ class Statement:
     after: Catalog
     first: Catalog  # before the first pending revision
     watched: frozenset[tuple[int, str]] | None = None  # the locks that a second session saw; None outside: none seen
+    seconds: float = 0.0  # that it took in the rehearsal, without rows
 
     @property
     def short(self) -> str:
@@ -205,7 +207,7 @@ class Observed:
     failure: Failure | None = None
     not_copied: Sequence[str] = ()  # what the live schema has and the scratch database does not
     not_observed: Sequence[str] = ()  # what could not be looked at, and why
-    acknowledged: Mapping[str, Sequence["Acknowledgement"]] = field(default_factory=dict)  # by revision
+    acknowledged: Mapping[str, Sequence[Acknowledgement]] = field(default_factory=dict)  # by revision
 
     @property
     def last(self) -> Catalog:
@@ -225,17 +227,6 @@ class Observed:
                 found = []
         if found:
             yield found
-
-
-@dataclass(frozen=True)
-class Acknowledgement:
-    """A finding that a revision's own file accepts: `accepted = {"drop-column users.nickname": "unread since 4.2"}`."""
-
-    rule: str
-    subject: str  # empty for every finding of the rule in the revision
-    reason: str
-    until: str  # an ISO date after which it no longer holds; empty for none
-    place: str
 
 
 def effects(statement: Statement) -> list[str]:

@@ -1,5 +1,6 @@
 """Observes each statement of the revisions that run in a scratch database on PostgreSQL."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
@@ -40,7 +41,7 @@ class Observer:
         self.missed: list[str] = []  # what could not be looked at
         self._database, self._driver, self._default_schema = database, driver, default_schema
         self._revisions = revisions
-        self._stage, self._outside = 0, False
+        self._stage, self._outside, self._began = 0, False, 0.0
         self.first = self._last = self._read()
         self._is_current = self._has_baseline = False  # whether nothing was done since the last look; one in this stage
         self._is_aborted = False  # whether the statement began in a failed transaction
@@ -76,11 +77,12 @@ class Observer:
             found = self._read()
             self._note_unseen(found, f"before {current_revision_line() or 'the revision was recorded'}")
             self._last, self._is_current = found, True
+        self._began = time.monotonic()
         if self._outside:
             self._watcher = _Watcher(self._database, self._driver.info.backend_pid, self._last)
 
     def _after(self, _connection: Connection, _cursor: object, text: str, *_arguments: Any) -> None:
-        watched = self._unwatch()
+        seconds, watched = time.monotonic() - self._began, self._unwatch()
         place = current_revision_line()
         if place is None or self._is_aborted:  # a statement of Alembic's, or of the run
             self._is_current = False
@@ -88,7 +90,7 @@ class Observer:
         found = self._read()
         revision = self._revisions.get(place.rpartition(":")[0], "")
         own = len(self.statements), revision, place, text, self._stage, self._outside
-        statement = Statement(*own, before=self._last, after=found, first=self.first, watched=watched)
+        statement = Statement(*own, before=self._last, after=found, first=self.first, watched=watched, seconds=seconds)
         if self._outside and not watched and _changes_relations(statement):
             self.missed.append(f"the locks of {place}: {statement.short}")
         self.statements.append(statement)

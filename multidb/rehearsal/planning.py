@@ -8,12 +8,11 @@ from multidb.config.configuration import Database
 from multidb.database.probe import Probe, probing
 from multidb.errors import ExitCode, MigrationError, reason_of
 from multidb.planning import alembic_internals, planner
+from multidb.planning.acknowledgement import Acknowledgement, acknowledgements
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan, Step, files_of
-from multidb.rehearsal.acknowledgement import acknowledgements
 from multidb.rehearsal.approval import entry_of
 from multidb.rehearsal.live import weigh
-from multidb.rehearsal.observation import Acknowledgement
 from multidb.rehearsal.rehearse import Rehearsal, rehearse
 from multidb.rehearsal.rules import all_rules
 from multidb.rehearsal.verdict import DatabasePlan, judged

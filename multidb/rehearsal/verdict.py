@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from multidb.config.policy import Policy, Severity
 from multidb.errors import ExitCode, exit_code_of, reason_of
-from multidb.rehearsal.acknowledgement import expired
+from multidb.planning.acknowledgement import Acknowledgement, expired
 from multidb.rehearsal.finding import Case, Finding
 from multidb.rehearsal.live import Weights
-from multidb.rehearsal.observation import Acknowledgement, Observed, Statement, TableChange, strongest
+from multidb.rehearsal.observation import Observed, Statement, TableChange, strongest
 from multidb.rehearsal.rules import all_rules
 from multidb.rehearsal.rules.support import long_work
 
@@ -19,11 +19,17 @@ UNUSED, EXPIRED = "accepted-unused", "accepted-expired"
 
 
 class LockWindow(NamedTuple):
-    """A table that is locked from a statement on to the commit of all databases, and the strongest mode."""
+    """A table that is locked from a statement on to the commit of all databases, and the strongest mode.
+
+    The seconds are those of the rehearsal, without rows; `longest` is the revision that takes most of them.
+    """
 
     table: str
     mode: str
     place: str
+    first: int  # the number of the statement
+    seconds: float = 0.0
+    longest: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class DatabasePlan:
     findings: Sequence[Finding] = ()
     failure: Exception | None = None
     approval: Mapping[str, Any] = field(default_factory=dict)  # the entry of an approved plan
+    slowest_elsewhere: tuple[float, str] = (0.0, "")  # the seconds of another database of the run, and its revision
 
     @property
     def error(self) -> str | None:
@@ -76,9 +83,21 @@ class DatabasePlan:
             for oid, mode in statement.acquired.items():
                 table = statement.name(oid)
                 if not statement.outside and _case(self).has_rows(table):
-                    window = found.setdefault(table, LockWindow(table, mode, statement.place))
+                    window = found.setdefault(table, LockWindow(table, mode, statement.place, statement.number))
                     found[table] = window._replace(mode=strongest((window.mode, mode)) or mode)
-        return list(found.values())
+        return [
+            window._replace(seconds=seconds, longest=longest)
+            for window in found.values()
+            for seconds, longest in [max(self.seconds_from(window.first), self.slowest_elsewhere)]
+        ]
+
+    def seconds_from(self, first: int) -> tuple[float, str]:
+        """How long the revisions take in a transaction, from a statement on, and which of them takes longest."""
+        times: dict[str, float] = {}
+        for each in self.statements:
+            if each.number >= first and not each.outside:
+                times[each.revision] = times.get(each.revision, 0.0) + each.seconds
+        return sum(times.values()), max(times, key=lambda revision: times[revision], default="")
 
     @property
     def counting(self) -> list[Finding]:
@@ -105,7 +124,9 @@ def judged(plans: Sequence[DatabasePlan], today: date) -> list[DatabasePlan]:
             found.append(plan)
             continue
         elsewhere = [work for name, each in long.items() if name != plan.database for work in each]
-        found.append(replace(plan, findings=_findings(replace(case, long_elsewhere=elsewhere), today)))
+        slowest = max((each.seconds_from(0) for each in plans if each is not plan), default=(0.0, ""))
+        findings = _findings(replace(case, long_elsewhere=elsewhere), today)
+        found.append(replace(plan, findings=findings, slowest_elsewhere=slowest))
     return found
 
 

@@ -48,7 +48,14 @@ def _database_json(plan: DatabasePlan) -> dict[str, Any]:
         ],
         "findings": [_finding_json(each) for each in plan.findings],
         "lock_windows": [
-            {"table": each.table, "mode": mode_text(each.mode), "blocks": BLOCKED[each.mode], "from": each.place}
+            {
+                "table": each.table,
+                "mode": mode_text(each.mode),
+                "blocks": BLOCKED[each.mode],
+                "from": each.place,
+                "seconds": round(each.seconds, 3),
+                "longest": each.longest,
+            }
             for each in plan.lock_windows
         ],
         "statements": [_statement_json(each) for each in plan.statements],
@@ -160,7 +167,8 @@ def _remarks(plan: DatabasePlan) -> Iterator[str]:
     """How long tables are locked, and what the rehearsal could not do."""
     for each in plan.lock_windows:
         blocked = f"blocks {BLOCKED[each.mode]} of {each.table}"
-        yield f"    {blocked} from {each.place} to the commit of all databases"
+        rehearsed = f"{each.seconds:.2f} s in the rehearsal, without rows, most of them in {each.longest}"
+        yield f"    {blocked} from {each.place} to the commit of all databases: {rehearsed}"
     for text in plan.not_copied:
         yield f"    not copied into the scratch database: {text}"
     for text in plan.not_observed:

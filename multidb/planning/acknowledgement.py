@@ -2,15 +2,26 @@
 
 import ast
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from multidb.errors import MigrationError
 from multidb.planning.revision_files import place_of
-from multidb.rehearsal.observation import Acknowledgement
 
 ACCEPTED = "accepted"
 """The name in a revision file."""
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """A finding that a revision's own file accepts: `accepted = {"drop-column users.nickname": "unread since 4.2"}`."""
+
+    rule: str
+    subject: str  # empty for every finding of the rule in the revision
+    reason: str
+    until: str  # an ISO date after which it no longer holds; empty for none
+    place: str
 
 
 def acknowledgements(path: Path) -> list[Acknowledgement]:
