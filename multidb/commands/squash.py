@@ -228,7 +228,9 @@ def _aside(folder: Path, files: Sequence[RevisionFile], followers: Sequence[Revi
     for file in followers:
         shutil.copy2(file.path, aside)
     for file in files:
-        Path(file.path).rename(aside / Path(file.path).name)
+        for path in (Path(file.path), Path(file.path).with_suffix(".sql")):  # of one that was squashed before
+            if path.exists():
+                path.rename(aside / path.name)
     try:
         yield
     except BaseException:

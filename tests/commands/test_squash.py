@@ -121,6 +121,19 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
+def test_a_squashed_branch_can_be_squashed_again(long: Project) -> None:
+    long.done("upgrade", "auth_db@auth_0003")
+    assert long.multidb("squash", "auth_db", "auth_0003").code == 0
+    long.done("upgrade", "auth_db@auth_0004")
+    assert long.multidb("squash", "auth_db", "auth_0004").code == 0
+    names = sorted(path.name for path in (long.root / FOLDER).iterdir() if path.is_file())
+    assert names == ["auth_0004_squashed.py", "auth_0004_squashed.sql"]
+    ids = '"auth_0001", "auth_0002", "auth_0003", "auth_0003_squashed", "auth_0004"'
+    assert f"replaces = ({ids})" in (long.root / FOLDER / "auth_0004_squashed.py").read_text()
+    long.done("upgrade", "heads")
+    assert "no drift" in long.multidb("drift", "auth_db").out
+
+
 @pytest.mark.slow
 def test_a_branch_that_needs_an_extension(migrated: Project) -> None:
     migrated.add_revision("location_db", 2, MORE, 'op.drop_table("more")')
