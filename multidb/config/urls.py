@@ -80,8 +80,18 @@ def server_of(url: URL) -> tuple[object, ...]:
 
 
 def server_text(url: URL) -> str:
-    """A PostgreSQL server as messages name it: `host:port`."""
-    return f"{url.host}:{url.port or 5432}"
+    """A PostgreSQL server as messages name it: `host:port`, or several, where the URL's options name several hosts."""
+    hosts = _each(url.query.get("host", str(url.host)))
+    ports = _each(url.query.get("port", str(url.port or 5432)))
+    ports = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
+    # SQLAlchemy's own form has the port in the host: `?host=a:5432&host=b:5432`.
+    named = (host if host.count(":") == 1 else f"{host}:{port}" for host, port in zip(hosts, ports, strict=True))
+    return ", ".join(named)
+
+
+def _each(value: str | tuple[str, ...]) -> list[str]:
+    """The values of an option that is repeated, or whose values have commas between them."""
+    return [each for text in ((value,) if isinstance(value, str) else value) for each in text.split(",")]
 
 
 def place_of(url: URL) -> tuple[object, ...]:

@@ -55,6 +55,20 @@ def test_two_places_are_two(one: str, other: str) -> None:
     assert urls.place_of(urls.parse(one, "")) != urls.place_of(urls.parse(other, ""))
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u@h/d", "h:5432"),
+        ("postgresql://u@h:5433/d", "h:5433"),
+        ("postgresql://u@/d?host=a,b&port=5432,5433", "a:5432, b:5433"),
+        ("postgresql://u@/d?host=a:5433&host=b", "a:5433, b:5432"),
+        ("postgresql://u@/d?host=/run/postgresql", "/run/postgresql:5432"),
+    ],
+)
+def test_a_message_names_all_hosts_of_a_server(url: str, shown: str) -> None:
+    assert urls.server_text(urls.parse(url, "")) == shown
+
+
 def test_a_shown_url_has_no_password_and_no_secret_option() -> None:
     url = urls.parse("postgresql://u:s3cret@h/d?sslpassword=s3cret&sslmode=require", "")
     assert str(urls.without_secrets(url)) == "postgresql+psycopg2://u@h/d?sslmode=require"

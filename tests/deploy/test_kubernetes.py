@@ -23,7 +23,7 @@ import trustme
 import yaml
 from sqlalchemy.engine import make_url
 
-from multidb.config import reader, settings
+from multidb.config import reader, settings, urls
 from multidb.config.configuration import Configuration, variable
 from multidb.errors import ExitCode
 from multidb.local.installations import newest_installation
@@ -163,9 +163,11 @@ def assert_says_the_same(manifests: list[Manifest], configuration: Configuration
         for each in of_kind(manifests, "Database")
     }
     cluster = one(manifests, "Cluster")
-    server = one(manifests, "ConfigMap")["data"]["DATABASE_SERVER_URL"]
-    role, host = re.fullmatch(r"postgresql://(\w+)@([\w-]+)-rw:5432", server).groups()  # type: ignore[union-attr]
-    assert host == cluster["metadata"]["name"]
+    server = make_url(one(manifests, "ConfigMap")["data"]["DATABASE_SERVER_URL"])
+    role, host = str(server.username), cluster["metadata"]["name"]
+    # The primary's name; in production, the name of all instances, too.
+    assert urls.server_text(server) in (f"{host}-rw:5432", f"{host}-rw:5432, {host}-r:5432")
+    assert ("," in urls.server_text(server)) == (server.query.get("target_session_attrs") == "read-write")
     elsewhere = {key: url for key, url in one(manifests, "ConfigMap")["data"].items() if key.endswith("_DB_URL")}
     wanted = {}
     for name, entry in configuration.entries.items():
@@ -443,10 +445,10 @@ def environment(manifests: list[Manifest], name: str) -> dict[str, str]:
 
 
 @contextmanager
-def with_certificate(postgres: Postgres, host: str, folder: Path) -> Iterator[Path]:
-    """Let a server prove that it is this host, as the operator's do. Yields where the authority's certificate is."""
+def with_certificate(postgres: Postgres, hosts: Iterable[str], folder: Path) -> Iterator[Path]:
+    """Let a server prove that it is these hosts, as the operator's do. Yields where the authority's certificate is."""
     authority = trustme.CA()
-    issued = authority.issue_cert(host)
+    issued = authority.issue_cert(*hosts)
     data = Path(postgres.as_admin("SHOW data_directory")[0][0])
     owner = data.stat()
     for name, blob in {"server.crt": issued.cert_chain_pems[0], "server.key": issued.private_key_pem}.items():
@@ -467,9 +469,11 @@ def with_certificate(postgres: Postgres, host: str, folder: Path) -> Iterator[Pa
 def cluster(platform: Postgres, tmp_path: Path) -> Iterator[Mapping[str, str]]:
     """A server that is like the cluster: its name, its certificate, its databases. Yields what stands for what."""
     port = make_url(platform.admin_url).port
-    with with_certificate(platform, "neighbor-db-rw", tmp_path) as folder:
-        yield {"neighbor-db-rw:5432": f"neighbor-db-rw:{port}", "/etc/neighbor-db": str(folder),
-               "/var/lib/neighbor": str(tmp_path)}  # fmt: skip
+    hosts = ("neighbor-db-rw", "neighbor-db-r")
+    with with_certificate(platform, hosts, tmp_path) as folder:
+        addresses = {f"{host}:5432": f"{host}:{port}" for host in hosts}
+        addresses["target_session_attrs"] = "hostaddr=127.0.0.1,127.0.0.1&target_session_attrs"  # no DNS here
+        yield addresses | {"/etc/neighbor-db": str(folder), "/var/lib/neighbor": str(tmp_path)}
 
 
 @pytest.fixture
@@ -515,7 +519,7 @@ def test_what_the_pods_run_does_what_it_should(
         for here, there in {**cluster, "127.0.0.1:5432": sidecar}.items():
             declared = {key: value.replace(here, there) for key, value in declared.items()}
         path = f"{project.root}/.venv/bin:/usr/bin:/bin"
-        ours = {"PGHOSTADDR": "127.0.0.1", "PGPASSWORD": platform.password, "PATH": path}
+        ours = {"PGPASSWORD": platform.password, "PATH": path}
         project.variables = declared | ours | variables
         return project.run("deploy/docker-entrypoint.sh", *(instead or containers(production)[name].get("args", [])))
 
