@@ -85,6 +85,16 @@ def test_a_fresh_machine_has_the_checkout_as_it_is_and_is_gone_at_the_end(machin
     assert not [each for each in Path("/proc").glob("[1-9]*/cmdline") if _read(each) == b"sleep\x007654\0"]
 
 
+@as_root
+def test_the_bare_system_alone_is_made_once_and_named(machine: Machine) -> None:
+    folder = f"{machine.cache}/neighbor-migrations/lanes/trixie"
+    for _ in range(2):
+        made = machine.run("bin/lane", "--system", "trixie")
+        assert (made.returncode, made.stdout) == (0, f"{folder}\n"), made
+    assert made.stderr == ""
+    assert Path(folder, "usr/bin/sh").exists()
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
