@@ -17,10 +17,11 @@ from typing import Any, Protocol
 from multidb.database.attempt import Attempt
 from multidb.planning.processes import ForkedProcess, can_fork
 from multidb.release import worker
+from multidb.release.activity import Activities
 from multidb.release.lock_hold import LockHold
 from multidb.release.participant import Operation, Participant, ParticipantError
 from multidb.release.session import ABANDONED, Session
-from multidb.release.worker import CANCEL, Locked, Order, Reply
+from multidb.release.worker import CANCEL, Locked, Order, Reply, RevisionBegun
 from multidb.signals import CANCEL_INTERVAL, Expired, Interruption
 
 _CANCEL_TIMEOUT = 10.0  # seconds that a revision has to notice that it is cancelled
@@ -59,11 +60,17 @@ class Executor(Protocol):
 class SerialExecutor:
     """Performs operations in this process, one database after another."""
 
-    def __init__(self, participants: Sequence[Participant], interruption: Interruption, lock_hold: LockHold) -> None:
+    def __init__(
+        self,
+        participants: Sequence[Participant],
+        interruption: Interruption,
+        lock_hold: LockHold,
+        activities: Activities,
+    ) -> None:
         self._participants = {each.name: each for each in participants}
-        self._interruption, self._lock_hold = interruption, lock_hold
+        self._interruption, self._lock_hold, self._activities = interruption, lock_hold, activities
         for each in participants:
-            each.on_locked = lock_hold.note
+            each.on_locked, each.on_revision = lock_hold.note, activities.note_revision
 
     def run(self, operation: Operation, names: Sequence[str], attempt: Attempt) -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
@@ -99,11 +106,13 @@ class SerialExecutor:
                 elif time.monotonic() > until:
                     session.abandon()
 
+        self._activities.begin(name, operation)
         with self._interruption.watching(stop):
             try:
                 reply = Reply(name, participant.perform(operation, attempt), None)
             except ParticipantError as error:
                 reply = Reply(name, None, error)
+        self._activities.end(name, reply.failure)
         if problem:
             raise Expired(problem)
         return reply
@@ -126,14 +135,20 @@ class ProcessExecutor:
     """Performs operations in worker processes, one for each database, of which `jobs` work at the same time."""
 
     def __init__(
-        self, participants: Sequence[Participant], jobs: int, interruption: Interruption, lock_hold: LockHold
+        self,
+        participants: Sequence[Participant],
+        jobs: int,
+        interruption: Interruption,
+        lock_hold: LockHold,
+        activities: Activities,
     ) -> None:
         self._interruption, self._lock_hold, self._jobs = interruption, lock_hold, jobs
         self._workers: dict[str, _Worker] = {}
         self._revision_counts = {each.name: each.plan.revision_count for each in participants}
         for own in participants:
             others = [each for each in participants if each is not own]
-            self._workers[own.name] = _Worker(own, others, [each.pipe for each in self._workers.values()], lock_hold)
+            siblings = [each.pipe for each in self._workers.values()]
+            self._workers[own.name] = _Worker(own, others, siblings, lock_hold, activities)
         for participant in participants:
             worker.abandon_session(participant)
 
@@ -233,9 +248,14 @@ class _Worker:
     """The coordinator's side of a worker process."""
 
     def __init__(
-        self, own: Participant, others: Sequence[Participant], siblings: Sequence[Pipe], lock_hold: LockHold
+        self,
+        own: Participant,
+        others: Sequence[Participant],
+        siblings: Sequence[Pipe],
+        lock_hold: LockHold,
+        activities: Activities,
     ) -> None:
-        self.name, self._lock_hold = own.name, lock_hold
+        self.name, self._lock_hold, self._activities = own.name, lock_hold, activities
         self.is_busy = False  # with an order that has no reply yet
         # SIGTERM is ignored: the coordinator decides whether the worker rolls back.
         self.process = ForkedProcess(lambda pipe: worker.work(pipe, [own], others), siblings, signal.SIG_IGN)
@@ -244,6 +264,7 @@ class _Worker:
 
     def order(self, order: Order) -> None:
         self.is_busy = True
+        self._activities.begin(self.name, order.operation)
         self.send(order)
 
     def send(self, message: Any) -> None:
@@ -259,29 +280,39 @@ class _Worker:
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
-            self.is_busy = False
             reason = self._killed_because or f"its worker process {self.process.ending()}"
-            return [Reply(self.name, None, ParticipantError(reason, self.name))]
+            return [self._ended(Reply(self.name, None, ParticipantError(reason, self.name)))]
         if isinstance(message, logging.LogRecord):
             logging.getLogger(message.name).handle(message)
             return []
         if isinstance(message, Locked):
             self._lock_hold.note(*message)
             return []
+        if isinstance(message, RevisionBegun):
+            self._activities.note_revision(*message)
+            return []
+        return [self._ended(message)]
+
+    def _ended(self, reply: Reply) -> Reply:
         self.is_busy = False
-        return [message]
+        self._activities.end(self.name, reply.failure)
+        return reply
 
 
 def executor_for(
-    participants: Sequence[Participant], jobs: int, interruption: Interruption, lock_hold: LockHold
+    participants: Sequence[Participant],
+    jobs: int,
+    interruption: Interruption,
+    lock_hold: LockHold,
+    activities: Activities,
 ) -> Executor:
     """The executor for these participants, of which so many may be worked on at the same time.
 
     A program that has other threads can't be forked: there all databases are migrated in its own process.
     """
     if len(participants) > 1 and can_fork():
-        return ProcessExecutor(participants, jobs, interruption, lock_hold)
-    return SerialExecutor(participants, interruption, lock_hold)
+        return ProcessExecutor(participants, jobs, interruption, lock_hold, activities)
+    return SerialExecutor(participants, interruption, lock_hold, activities)
 
 
 def _failures(replies: Mapping[str, Reply]) -> list[ParticipantError]:

@@ -129,6 +129,8 @@ class Participant:
         self._invalid_before: list[str] = []  # the indexes that were invalid before the first attempt
         self.on_locked: Callable[[str, Mapping[str, float]], None] = lambda *_: None
         """Is called, perhaps by another thread, with tables that are locked and with the time since when at most."""
+        self.on_revision: Callable[[str, str], None] = lambda *_: None
+        """Is called with the name of the database and each revision that begins."""
 
     def perform(self, operation: Operation, attempt: Attempt) -> Applied | None:
         """Perform an operation, or raise ParticipantError. Returns what MIGRATE applied."""
@@ -267,7 +269,11 @@ class Participant:
 
         def steps(heads: tuple[str, ...], context: MigrationContext) -> list[Step]:
             return [
-                around_revision(each, lambda: None, partial(self.session.restore, place_of(each.revision.path)))
+                around_revision(
+                    each,
+                    partial(self.on_revision, self.name, each.revision.revision),
+                    partial(self.session.restore, place_of(each.revision.path)),
+                )
                 if runs_file(each)
                 else each
                 for each in work(heads, context)

@@ -44,6 +44,11 @@ class Locked(NamedTuple):
     tables: Mapping[str, float]
 
 
+class RevisionBegun(NamedTuple):
+    name: str
+    revision: str
+
+
 def work(pipe: Pipe, own: Sequence[Participant], others: Sequence[Participant]) -> None:
     """Be a worker, until the coordinator is gone; the process has inherited the sessions of others, too."""
     for other in others:
@@ -75,6 +80,7 @@ class WorkerLoop:
         self._pipe, self._participants = pipe, participants
         for participant in participants.values():
             participant.on_locked = lambda *locked: self._send(Locked(*locked))
+            participant.on_revision = lambda *begun: self._send(RevisionBegun(*begun))
         self._orders: SimpleQueue[Order | None] = SimpleQueue()
         self._busy: Participant | None = None
         self._is_cancelled = self._may_stop = self._is_abandoned = False

@@ -47,7 +47,7 @@ LEGACY = ROOT / "tests/legacy"
 # the project's own get a revision, a table or a database.
 EXAMPLE = ROOT / "tests/example"
 ENGINE = ("alembic.ini", "migrations/env.py", "migrations/script.py.mako")
-REST = ("bin", "deploy", "README.md", "constraints.txt")
+REST = ("bin", "deploy", "README.md", "constraints.txt", "constraints-report.txt")
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ class Project:
         venv.mkdir()
         for part in ("bin", "lib", "pyvenv.cfg"):
             (venv / part).symlink_to(Path(sys.prefix) / part)
-        (venv / "installed-constraints.txt").write_text((ROOT / "constraints.txt").read_text())
+        for name in ("constraints.txt", "constraints-report.txt"):
+            shutil.copy(ROOT / name, venv / f"installed-{name}")
 
     def alembic(self, *arguments: str) -> Result:
         return self.python("-m", "alembic", *arguments)

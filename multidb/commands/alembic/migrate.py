@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.engine import URL
+
 from multidb.commands.support import run_file
 from multidb.commands.support.origin import origin
 from multidb.commands.support.run_file import RunRecord
@@ -32,7 +34,9 @@ from multidb.output import count_of, print_safely
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan, runs_file
 from multidb.planning.planner import ProtectedError
+from multidb.progress.watcher import shown
 from multidb.release import coordinator, ending
+from multidb.release.activity import Activities
 from multidb.release.coordinator import Coordinator, NontransactionalError, Outcome, State
 from multidb.release.executor import executor_for
 from multidb.release.guarantee import guarantee, lock_order
@@ -172,13 +176,16 @@ def _run_once(
                 opened.callback(participants[-1].close)
             for probe in probes:  # without work: the run needs their sessions, and perhaps locks, no more
                 probe.close()
-            executor = executor_for(participants, settings.jobs, interruption, lock_hold)
+            backends = _backends(participants)
+            activities = Activities(plan.database.name for plan in plans)
+            executor = executor_for(participants, settings.jobs, interruption, lock_hold, activities)
             opened.callback(executor.close)
             committer = Coordinator(executor, {plan.database.name: plan.database for plan in plans}, interruption)
             stages = _Stages(committer, plans, run, attempts, settings.lock_retries + 1, interruption, report)
             try:
-                stages.load_all()
-                stages.commit_all(two_phase=promise.two_phase)
+                with shown(environment.config, activities, backends):
+                    stages.load_all()
+                    stages.commit_all(two_phase=promise.two_phase)
             except (Interrupted, MigrationError) as error:
                 kind = error.kind if isinstance(error, ParticipantError) else None
                 if kind is FailureKind.MOVED and not report.has_changed:
@@ -189,6 +196,12 @@ def _run_once(
             if interruption.received:
                 log.info("%s came after the commit decision: the run was completed", interruption.received)
             log.info("committed in %s", count_of(len(locked.plans), "database"))
+
+
+def _backends(participants: Sequence[Participant]) -> dict[str, tuple[URL, int]]:
+    """The databases on PostgreSQL, each with its URL and the server process of its session."""
+    found = ((each, each.session.backend) for each in participants)
+    return {each.name: (each.database.url, backend) for each, backend in found if backend is not None}
 
 
 def _check_places(plans: Sequence[Plan], results: Mapping[str, ProbeResult]) -> None:
