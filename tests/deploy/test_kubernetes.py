@@ -1,17 +1,10 @@
-"""The manifests: they render, are valid, say the same as databases.yaml, and do what they should when they are run."""
+"""The manifests: they render, are valid, say the same as databases.yaml, and keep to the rules of a cluster."""
 
 import copy
-import itertools
 import json
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,90 +12,32 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import pytest
-import trustme
 import yaml
 from sqlalchemy.engine import make_url
 
 from multidb.config import reader, settings, urls
 from multidb.config.configuration import Configuration, variable
 from multidb.errors import ExitCode
-from multidb.local.installations import newest_installation
 from tests.deploy.test_compose import limits_with
-from tests.support.project import NAMES, ROOT, Postgres, Project, Result
+from tests.support.manifests import (
+    CHOICES,
+    Manifest,
+    action_after,
+    containers,
+    environment,
+    of_kind,
+    one,
+    pods,
+    rendered,
+    templates,
+)
+from tests.support.project import ROOT
 
-Manifest = dict[str, Any]
-K8S = ROOT / "deploy/k8s"
-OVERLAYS = ["development", "staging", "production"]
-# The components that an overlay may add.
-EXTRA = ["investment-on-postgresql", "before-takeover", "argo-cd", "helm-hooks"]
-CHOICES = [list(some) for number in range(len(EXTRA) + 1) for some in itertools.combinations(EXTRA, number)]
 # The oldest that has native sidecars by default, and the newest that is known here.
 VERSIONS = ["1.29", kubernetes_validate.latest_version()]
-KUBECTL = Path(sys.prefix) / "bin/kubectl"
 SCHEMAS = yaml.safe_load((Path(__file__).parent / "cloudnative_pg.yaml").read_text())
 # CloudNativePG's own definitions, which know more than SCHEMAS; no package has them, so that few machines do.
 CRDS = ROOT.parent / "shared/crds"
-
-
-@cache
-def rendered(folder: Path) -> list[Manifest]:
-    """What `kubectl kustomize` makes of a folder."""
-    done = subprocess.run([KUBECTL, "kustomize", folder], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
-
-
-@pytest.fixture(scope="module")
-def k8s(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the folder, with overlays of every choice of components."""
-    folder = tmp_path_factory.mktemp("k8s") / "k8s"
-    shutil.copytree(K8S, folder)
-    for number, choice in enumerate(CHOICES):
-        shutil.copytree(folder / "overlays/production", folder / f"overlays/choice-{number}")
-        path = folder / f"overlays/choice-{number}/kustomization.yaml"
-        overlay = yaml.safe_load(path.read_text())
-        overlay["components"] += [f"../../components/{name}" for name in choice]
-        path.write_text(yaml.safe_dump(overlay))
-    return folder
-
-
-@pytest.fixture(params=[*OVERLAYS, *(f"choice-{number}" for number in range(len(CHOICES)))])
-def manifests(request: pytest.FixtureRequest, k8s: Path) -> list[Manifest]:
-    """All that an overlay renders."""
-    return rendered(k8s / "overlays" / request.param)
-
-
-@pytest.fixture
-def production(k8s: Path) -> list[Manifest]:
-    return rendered(k8s / "overlays/production")
-
-
-def of_kind(manifests: Iterable[Manifest], kind: str) -> list[Manifest]:
-    return [each for each in manifests if each["kind"] == kind]
-
-
-def one(manifests: Iterable[Manifest], kind: str) -> Manifest:
-    [found] = of_kind(manifests, kind)
-    return found
-
-
-def templates(manifests: Iterable[Manifest]) -> dict[str, Manifest]:
-    """The templates of all pods that we declare, by the names of what they are in."""
-    return {
-        each["metadata"]["name"]: (each["spec"].get("jobTemplate") or each)["spec"]["template"]
-        for each in manifests
-        if each["kind"] in ("Job", "CronJob", "Deployment")
-    }
-
-
-def pods(manifests: Iterable[Manifest]) -> list[Manifest]:
-    return [each["spec"] for each in templates(manifests).values()]
-
-
-def containers(manifests: Iterable[Manifest]) -> dict[str, Manifest]:
-    return {
-        each["name"]: each for pod in pods(manifests) for each in (*pod.get("initContainers", []), *pod["containers"])
-    }
 
 
 @cache
@@ -396,19 +331,6 @@ def test_drift_fails_visibly_and_is_not_tried_again(production: list[Manifest]) 
     assert containers(production)["drift"]["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
-def action_after(job: Manifest, container: str, code: int, *conditions: str) -> str:
-    """What Kubernetes does after a pod has failed: https://kubernetes.io/docs/concepts/workloads/controllers/job/"""
-    for rule in job["podFailurePolicy"]["rules"]:
-        wanted = {each["type"] for each in rule.get("onPodConditions", [])}
-        codes = rule.get("onExitCodes")
-        if codes and codes["containerName"] == container:
-            if (code in codes["values"]) is (codes["operator"] == "In"):
-                return str(rule["action"])
-        elif wanted & set(conditions):
-            return str(rule["action"])
-    return "Count"  # the default: retried, at most backoffLimit times
-
-
 def test_the_migration_is_tried_again_only_where_that_may_help(manifests: list[Manifest]) -> None:
     for each in of_kind(manifests, "Job"):
         job = each["spec"]
@@ -432,112 +354,3 @@ def test_only_what_has_to_reaches_the_server(production: list[Manifest]) -> None
     assert "ingress" not in policies["migrations"]
     chosen = policies["migrations"]["podSelector"]["matchExpressions"][0]["values"]
     assert {"migrate", "drift", "console"} == set(chosen)
-
-
-def environment(manifests: list[Manifest], name: str) -> dict[str, str]:
-    """The variables of a container, as far as a manifest says them."""
-    container = containers(manifests)[name]
-    found: dict[str, str] = {}
-    for source in container.get("envFrom", []):
-        assert source["configMapRef"]["name"] == one(manifests, "ConfigMap")["metadata"]["name"]
-        found |= one(manifests, "ConfigMap")["data"]
-    return found | {each["name"]: each["value"] for each in container.get("env", []) if "value" in each}
-
-
-@contextmanager
-def with_certificate(postgres: Postgres, hosts: Iterable[str], folder: Path) -> Iterator[Path]:
-    """Let a server prove that it is these hosts, as the operator's do. Yields where the authority's certificate is."""
-    authority = trustme.CA()
-    issued = authority.issue_cert(*hosts)
-    data = Path(postgres.as_admin("SHOW data_directory")[0][0])
-    owner = data.stat()
-    for name, blob in {"server.crt": issued.cert_chain_pems[0], "server.key": issued.private_key_pem}.items():
-        blob.write_to_path(str(data / name))
-        (data / name).chmod(0o600)
-        shutil.chown(data / name, owner.st_uid, owner.st_gid)
-    authority.cert_pem.write_to_path(str(folder / "ca.crt"))
-    postgres.as_admin("ALTER SYSTEM SET ssl = on")
-    postgres.as_admin("SELECT pg_reload_conf()")
-    try:
-        yield folder
-    finally:
-        postgres.as_admin("ALTER SYSTEM RESET ssl")
-        postgres.as_admin("SELECT pg_reload_conf()")
-
-
-@pytest.fixture
-def cluster(platform: Postgres, tmp_path: Path) -> Iterator[Mapping[str, str]]:
-    """A server that is like the cluster: its name, its certificate, its databases. Yields what stands for what."""
-    port = make_url(platform.admin_url).port
-    hosts = ("neighbor-db-rw", "neighbor-db-r")
-    with with_certificate(platform, hosts, tmp_path) as folder:
-        addresses = {f"{host}:5432": f"{host}:{port}" for host in hosts}
-        addresses["target_session_attrs"] = "hostaddr=127.0.0.1,127.0.0.1&target_session_attrs"  # no DNS here
-        yield addresses | {"/etc/neighbor-db": str(folder), "/var/lib/neighbor": str(tmp_path)}
-
-
-@pytest.fixture
-def sidecar(production: list[Manifest], tmp_path: Path) -> Iterator[str]:
-    """The scratch server of the drift pod, by its own command, as another user. Yields its address."""
-    container = containers(production)["scratch"]
-    binaries, folder = newest_installation().binaries, tmp_path / "scratch"
-    folder.mkdir()
-    here = {"/usr/lib/postgresql/17/bin": str(binaries), "/scratch": str(folder)}
-    command, probe = container["command"], container["startupProbe"]["exec"]["command"]
-    for there, instead in here.items():
-        assert there in " ".join(command)
-        command, probe = ([word.replace(there, instead) for word in words] for words in (command, probe))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    variables = {"PATH": "/usr/bin:/bin", "PGPORT": str(port)}
-    if os.geteuid() == 0:
-        for each in (*tmp_path.parents, tmp_path):
-            each.chmod(each.stat().st_mode | 0o055)
-        shutil.chown(folder, "postgres", "postgres")
-        command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--bounding-set=-all", *command]
-    with subprocess.Popen(command, env=variables, cwd=folder) as server:
-        until = time.monotonic() + 30
-        while subprocess.run(probe, env=variables, capture_output=True, check=False).returncode:
-            assert server.poll() is None and time.monotonic() < until
-            time.sleep(0.1)
-        yield f"127.0.0.1:{port}"
-        server.terminate()
-        assert server.wait(30) == 0
-
-
-@pytest.mark.slow
-def test_what_the_pods_run_does_what_it_should(
-    production: list[Manifest], platform: Postgres, cluster: Mapping[str, str], sidecar: str, tmp_path: Path
-) -> None:
-    project = Project.copied(tmp_path / "image", {})
-    project.lend_venv()
-
-    def run(name: str, *instead: str, **variables: str) -> Result:
-        """What a container does, by its own variables and arguments."""
-        declared = environment(production, name)
-        for here, there in {**cluster, "127.0.0.1:5432": sidecar}.items():
-            declared = {key: value.replace(here, there) for key, value in declared.items()}
-        path = f"{project.root}/.venv/bin:/usr/bin:/bin"
-        ours = {"PGPASSWORD": platform.password, "PATH": path}
-        project.variables = declared | ours | variables
-        return project.run("deploy/docker-entrypoint.sh", *(instead or containers(production)[name].get("args", [])))
-
-    assert "auth_db is at <base>" in run("check", "true", MIGRATE_CHECK_WAIT="0").error
-    migrated = run("migrate")
-    assert migrated.code == 0, migrated
-    assert "two-phase commit" in migrated.err
-    assert run("check", "echo", "started").out == "started\n"
-    runs = run("check", "python", "-m", "multidb", "log", "auth_db").out
-    assert f"  {environment(production, 'migrate')['MIGRATE_RELEASE']}  `upgrade heads`" in runs
-
-    drift = run("drift")
-    assert (drift.code, drift.out.count(": no drift")) == (0, len(NAMES)), drift
-    platform.as_admin("ALTER TABLE users ADD nickname text", "auth_db")
-    drift = run("drift")
-    assert drift.code == 2
-    assert "auth_db          auth_0001: 1 difference" in drift.out
-
-    trustme.CA().cert_pem.write_to_path(str(tmp_path / "strange.crt"))
-    strange = run("check", "true", PGSSLROOTCERT=str(tmp_path / "strange.crt"), MIGRATE_WAIT="0")
-    assert "certificate verify failed" in strange.error

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from multidb.config import reader
-from tests.deploy.test_kubernetes import assert_says_the_same, rendered
+from tests.deploy.test_kubernetes import assert_says_the_same
 from tests.deploy.test_pipelines import repository
 from tests.local.test_local import clone
+from tests.support.manifests import rendered
 from tests.support.pages import Page, follow, revision, typed
 from tests.support.project import NAMES, ROOT, Postgres, Project
 from tests.support.runs import interrupt
