@@ -34,21 +34,21 @@ class Picture:
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
 
     def drawn(self, rows: Sequence[Row], seconds: float, size: tuple[int, int]) -> str:
-        """The picture as text, of at most as many lines as the terminal shows.
+        """The picture as text, of at most as many lines as the terminal shows beside the output and an empty one.
 
         Args:
             seconds: since the run began.
             size: of the terminal, columns and lines.
         """
-        columns, lines = size
+        columns, lines = size[0], max(1, size[1] - 2)
         self._console.width = max(1, columns - 1)  # after the last column, some terminals begin a line
         summary = Text(_summary(rows, seconds), no_wrap=True, overflow="ellipsis", style="dim")
         render = _table if columns >= _NARROW else _lines
         drawn = self._rendered(Group(render(rows), summary))
-        if len(drawn) >= lines:  # the summary counts the others
+        if len(drawn) > lines:  # the summary counts the others
             active = [row for row in rows if row.doing.is_busy or row.doing in (Doing.FAILED, Doing.RETRYING)]
             drawn = self._rendered(Group(render(active), summary))
-        return "".join(drawn[-max(1, lines - 1) :])
+        return "".join(drawn[-lines:])
 
     def _rendered(self, renderable: RenderableType) -> list[str]:
         with self._console.capture() as captured:

@@ -1,4 +1,8 @@
-"""A picture at the bottom of a terminal that is drawn again and again, while log lines scroll above it."""
+"""A picture below the output of a run on a terminal, which is drawn again and again.
+
+The cursor stays visible, and where the next output belongs: revisions print, too, from other processes. Whatever ends
+this one, the terminal works as before.
+"""
 
 import logging
 import os
@@ -7,52 +11,53 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TextIO
 
-_UP_AND_CLEAR = "\x1b[{}F\x1b[J"  # up by so many lines to the first column, then all below is erased
+# https://vt100.net/docs/vt510-rm/chapter4.html: IND goes down without leaving the column, and scrolls at the end.
+_ERASE_BELOW, _DOWN, _UP, _SAVE, _RESTORE = "\x1b[J", "\x1bD", "\x1b[{}A", "\x1b7", "\x1b8"
 
 
 class Terminal:
-    """The terminal on a stream. In place of the stream, a log handler writes through it.
-
-    The cursor stays visible, and after the picture's last line: whatever ends the process, the terminal is as it was.
-    """
+    """The terminal on a stream. In place of the stream, a log handler writes through it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._lock = stream, Lock()
-        self._picture = ""
+        self._below = ""  # what draws the picture
         self._is_closed = False
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and lines."""
-        return os.get_terminal_size(self._stream.fileno())
+        """Columns and lines; those of a terminal that does not say are 80 and 24."""
+        columns, lines = os.get_terminal_size(self._stream.fileno())
+        return columns or 80, lines or 24
 
     def draw(self, picture: str) -> None:
-        """Show a picture, whose lines end in a newline, in place of the one before."""
+        """Show a picture after an empty line, in place of the one before."""
+        lines = picture.splitlines()
+        height = len(lines) + 1
+        below = _DOWN * height + _UP.format(height) + _SAVE + "\n\n" + "\n".join(lines) + _RESTORE
         with self._lock:
             if not self._is_closed:
-                self._stream.write(self._erasing() + picture)
-                self._stream.flush()
-                self._picture = picture
+                self._below = below
+                self._write(_ERASE_BELOW + below)
 
     def write(self, text: str) -> None:
         """Write whole lines above the picture."""
         with self._lock:
-            self._stream.write(self._erasing() + text + self._picture)
+            self._write(f"{_ERASE_BELOW}{text}{self._below}" if self._below else text)
 
     def flush(self) -> None:
-        with self._lock:
-            self._stream.flush()
-
-    def _erasing(self) -> str:
-        return _UP_AND_CLEAR.format(self._picture.count("\n")) if self._picture else ""
+        """Every write has been flushed."""
 
     def close(self) -> None:
         """Erase the picture; nothing is drawn any more."""
         with self._lock:
             self._is_closed = True
-            self._stream.write(self._erasing())
-            self._stream.flush()
-            self._picture = ""
+            if self._below:
+                self._write(_ERASE_BELOW)
+                self._below = ""
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
 
 
 @contextmanager

@@ -51,6 +51,20 @@ def test_log_lines_scroll_above_the_table(few: Project) -> None:
     assert terminal.text.count("Running upgrade") == 2
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_revisions_print_stays_above_the_table(few: Project, jobs: str) -> None:
+    printed = "import time\n    for n in range(9):\n        print('part', n, end=' ', flush=True); time.sleep(0.3)"
+    few.add_revision("auth_db", 2, printed + "\n        print('of', 9)")
+    names = ("auth_db",) if jobs == "1" else ("auth_db", "user_db")
+    few.add_revision("user_db", 2, BRIEFLY)
+    with on_terminal(few, "-x", f"jobs={jobs}", "-x", f"db={','.join(names)}", "upgrade", "heads") as terminal:
+        terminal.until("part 8 of 9", "auth_0002   2 s")
+        assert terminal.end() == 0
+    assert [line for line in terminal.text.splitlines() if line.startswith("part")] == [
+        f"part {number} of 9" for number in range(9)
+    ]
+
+
 def test_a_database_that_waits_for_a_lock_looks_different_from_one_that_failed(few: Project) -> None:
     few.add_revision("auth_db", 2, 'op.add_column("users", sa.Column("nickname", sa.Text))')
     few.add_revision("user_db", 2, BRIEFLY + '; op.execute("SELECT 1 / 0")')
@@ -134,7 +148,7 @@ def test_a_terminal_of_few_lines_shows_the_databases_that_work(few: Project) -> 
     few.add_revision("auth_db", 2, "pass")
     few.add_revision("content_db", 2, "pass")
     few.add_revision("user_db", 2, BRIEFLY)
-    with on_terminal(few, *UPGRADE, size=(100, 5)) as terminal:
+    with on_terminal(few, *UPGRADE, size=(100, 6)) as terminal:
         terminal.until("s: SELECT pg_sleep(3)", "3 databases for")
         assert terminal.row("user_db")
         assert not terminal.row("auth_db")
