@@ -1,6 +1,6 @@
 """Measure whole processes in turn within one run, and print medians and ratios.
 
-    .venv/bin/python -m bench [--rounds N] [commands] [releases] [takeovers] [plans] [starts] [histories]
+    .venv/bin/python -m bench [--rounds N] [commands] [releases] [takeovers] [plans] [starts] [histories] [progress]
 
 Absolute times say more about the machine than about the project: quote the ratios.
 """
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import commands, histories, plans, releases, starts, takeovers
+from bench import commands, histories, plans, progress, releases, starts, takeovers
 from bench.case import Case, Ratio
 from multidb.local.server import Server
 from tests.support.project import Postgres
@@ -28,6 +28,7 @@ GROUPS = {
     "plans": plans,
     "starts": starts,
     "histories": histories,
+    "progress": progress,
 }
 
 

@@ -102,7 +102,7 @@ def emptied(project: Project, postgres: Postgres) -> None:
         database = project.variables[f"{name.upper()}_URL"].rpartition("/")[2]
         postgres.as_admin(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
         postgres.clone(postgres.empty_template(name), database)
-    (project.root / "investment.db").unlink(missing_ok=True)
+    (project.root / "investment.db").write_bytes(b"")  # as `create` makes it
 
 
 def _clients(project: Project, empty: Project) -> list[list[str | Path]]:
