@@ -3,12 +3,20 @@
 `bin/test -e image` runs these tests, where an engine is there or can be installed.
 """
 
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import psycopg2
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from sqlalchemy.engine import make_url
 
 from multidb.config import reader
@@ -143,3 +151,19 @@ def test_a_stop_reaches_the_service_that_has_been_started(container: Container) 
 def test_the_labels_say_what_it_is(engine: Engine) -> None:
     form = '{{index .Config.Labels "org.opencontainers.image.version"}} {{.Config.User}}'
     assert engine.done("image", "inspect", "--format", form, IMAGE).split() == ["tested", "10001:10001"]
+
+
+def test_the_bill_of_materials_names_what_is_in_it(engine: Engine) -> None:
+    program = [sys.executable, "deploy/ci/sbom.py", "--engine", shlex.join(engine.command), IMAGE]
+    done = subprocess.run(
+        program, cwd=ROOT, env=os.environ | engine.variables, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(done.stdout) is None
+    bill = json.loads(done.stdout)
+    image = bill["metadata"]["component"]
+    assert (image["type"], image["version"], image["properties"][0]["value"]) == ("container", "tested", "0123abc")
+    found = {each["purl"].partition("@")[0] for each in bill["components"]}
+    pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    assert {url.removeprefix("pkg:pypi/") for url in found if url.startswith("pkg:pypi/")} == pinned
+    assert {"pkg:generic/python", "pkg:deb/debian/libc6"} <= found

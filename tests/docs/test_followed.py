@@ -106,7 +106,9 @@ def add_column(project: Project, database: str, slug: str, table: str, column: s
 
 
 # What takes a container engine or a cluster.
-ELSEWHERE = re.compile(r"^(docker (build|compose)|kubectl (create|apply|-n))\b", re.MULTILINE)
+ELSEWHERE = re.compile(
+    r"^(docker (build|compose)|kubectl (create|apply|-n)|\.venv/bin/python deploy/ci/sbom)\b", re.MULTILINE
+)
 
 
 def follow_here(project: Project, page: Page) -> list[str]:
