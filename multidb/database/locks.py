@@ -18,6 +18,7 @@ from multidb.logs import log
 
 KEY = int.from_bytes(b"multidb", "big")
 _POLL_INTERVAL = 0.1  # seconds, randomised
+_LOG_INTERVAL = 10.0  # seconds between two lines of a wait
 HIDDEN = "whose state is hidden from this role: GRANT pg_read_all_stats shows it"
 """What a message says about a session of another role, of which the server shows only process number and names."""
 _HOLDER = """
@@ -42,7 +43,7 @@ class LockedError(RetryError):
 
 
 class Wait:
-    """A wait with a limit, which logs each holder once.
+    """A wait with a limit, which logs for whom: at once, and every ten seconds.
 
     Args:
         seconds: the limit.
@@ -52,14 +53,16 @@ class Wait:
 
     def __init__(self, seconds: float, setting: str | None = None, longest_pause: float = _POLL_INTERVAL) -> None:
         self._seconds, self._setting = seconds, setting
-        self._until = time.monotonic() + seconds
-        self._logged: set[str] = set()
+        self._began_at = time.monotonic()
+        self._until = self._began_at + seconds
+        self._logged_at: float | None = None
         self._pauses = pauses(_POLL_INTERVAL, longest_pause)
 
     def pause(self, holder: Callable[[], str]) -> None:
         """Sleep until the next poll; raise a LockedError that names the holder when the limit is reached."""
-        is_late = time.monotonic() > self._until
-        if is_late or not self._logged:
+        now = time.monotonic()
+        is_late = now > self._until
+        if is_late or self._logged_at is None or now - self._logged_at >= _LOG_INTERVAL:
             who = holder()
             if is_late:
                 limit = f"{self._setting} = {self._seconds:g} s" if self._setting else f"{self._seconds:g} s"
@@ -67,9 +70,9 @@ class Wait:
                 error = LockedError(f"locked by {who}, longer than {limit}: run again when it has ended{longer}")
                 error.holder = who
                 raise error
-            if who not in self._logged:
-                self._logged.add(who)
-                log.info("waiting for %s", who)
+            so_far = "" if self._logged_at is None else f"; {now - self._began_at:.0f} s of at most {self._seconds:g} s"
+            log.info("waiting for %s%s", who, so_far)
+            self._logged_at = now
         time.sleep(min(next(self._pauses), max(_POLL_INTERVAL, self._until - time.monotonic())))
 
 

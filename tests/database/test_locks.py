@@ -1,6 +1,7 @@
 """One run at a time, politely: who waits for whom, for how long, and what is said meanwhile."""
 
 import os
+import re
 import socket
 import subprocess
 import tempfile
@@ -47,6 +48,16 @@ def test_a_second_run_waits_and_says_for_whom(busy: Project) -> None:
         assert process.returncode == 0, err
     assert f"[auth_db] waiting for pid {pid} (somebody) on 127.0.0.1, connected since " in said
     assert busy.versions()["auth_db"] == ["auth_0002"]
+
+
+@pytest.mark.slow
+def test_a_second_run_says_every_ten_seconds_that_it_still_waits(busy: Project) -> None:
+    with session(busy, "auth_db", f"SELECT pg_advisory_lock({locks.KEY})") as other:
+        result = busy.alembic("-x", "lock_wait=21s", "upgrade", "heads")
+        pid = other.info.backend_pid
+    lines = [line for line in result.err.splitlines() if f"[auth_db] waiting for pid {pid} (somebody)" in line]
+    ends = [re.sub(r"\b(1|2)[0-3] s of", r"\1X s of", line.partition("; ")[2]) for line in lines]
+    assert ends in (["", "1X s of at most 21 s"], ["", "1X s of at most 21 s", "2X s of at most 21 s"])
 
 
 def test_a_second_run_gives_up_after_lock_wait(busy: Project) -> None:
