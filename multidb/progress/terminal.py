@@ -1,22 +1,23 @@
 """A picture below the output of a run on a terminal, which is drawn again and again.
 
-The cursor stays visible, and where the next output belongs: revisions print, too, from other processes. Whatever ends
-this one, the terminal works as before.
+The cursor stays visible, and where the next output belongs: programs that a revision starts may print, too. Whatever
+ends this process, the terminal works as before.
 """
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from threading import Lock
-from typing import TextIO
+from typing import Any, TextIO
 
 # https://vt100.net/docs/vt510-rm/chapter4.html: IND goes down without leaving the column, and scrolls at the end.
 _ERASE_BELOW, _DOWN, _UP, _SAVE, _RESTORE = "\x1b[J", "\x1bD", "\x1b[{}A", "\x1b7", "\x1b8"
 
 
 class Terminal:
-    """The terminal on a stream. In place of the stream, a log handler writes through it."""
+    """The terminal on a stream, in whose place it is written to."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._lock = stream, Lock()
@@ -39,13 +40,17 @@ class Terminal:
                 self._below = below
                 self._write(_ERASE_BELOW + below)
 
-    def write(self, text: str) -> None:
-        """Write whole lines above the picture."""
+    def write(self, text: str) -> int:
+        """Write above the picture."""
         with self._lock:
             self._write(f"{_ERASE_BELOW}{text}{self._below}" if self._below else text)
+        return len(text)
 
     def flush(self) -> None:
-        """Every write has been flushed."""
+        """Every text has been flushed."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
     def close(self) -> None:
         """Erase the picture; nothing is drawn any more."""
@@ -61,19 +66,20 @@ class Terminal:
 
 
 @contextmanager
-def taking_log_lines(stream: TextIO) -> Iterator[Terminal]:
-    """A terminal through which the log is written inside."""
+def taken(stream: TextIO) -> Iterator[Terminal]:
+    """The terminal on stderr, through which the log and what is printed are written inside."""
     terminal = Terminal(stream)
     handlers = [
         each
         for each in logging.getLogger().handlers
         if isinstance(each, logging.StreamHandler) and each.stream is stream
     ]
-    for each in handlers:
-        each.setStream(terminal)
-    try:
-        yield terminal
-    finally:
-        terminal.close()
+    with ExitStack() as opened:
         for each in handlers:
-            each.setStream(stream)
+            each.setStream(terminal)
+            opened.callback(each.setStream, stream)
+        opened.callback(terminal.close)
+        for redirect, printed in ((redirect_stdout, sys.stdout), (redirect_stderr, sys.stderr)):
+            if printed is not None and printed.isatty():
+                opened.enter_context(redirect(terminal))
+        yield terminal

@@ -25,7 +25,7 @@ from multidb.release.activity import Activities
 from multidb.signals import SIGNALS
 
 _DELAY = 1.0  # seconds until the table appears; most runs have ended by then
-_REDRAW = 0.5  # seconds between two pictures
+_REDRAW = 1.0  # seconds between two pictures
 _LINES = 10.0  # seconds between two lines of a database, and until its first
 _FIRST_LOOK = 8.0  # seconds until the servers are asked
 _LOOK = 1.0  # seconds between two looks for a database that takes long
@@ -81,10 +81,10 @@ class _Watcher:
             return
         from multidb.progress.sessions import Sessions
         from multidb.progress.table import Picture
-        from multidb.progress.terminal import taking_log_lines
+        from multidb.progress.terminal import taken
 
         sessions = Sessions(self._backends)
-        with sessions.observed(), taking_log_lines(sys.stderr) as terminal:
+        with sessions.observed(), taken(sys.stderr) as terminal:
             picture = Picture(sys.stderr)
             while not self._ended.is_set():
                 rows = [Row.of(name, each, sessions.view(name)) for name, each in self._activities.of.items()]

@@ -7,6 +7,7 @@ worker: what the import of a revision changes in its process must not reach the 
 
 import logging
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from multidb.release.activity import Activities
 from multidb.release.lock_hold import LockHold
 from multidb.release.participant import Operation, Participant, ParticipantError
 from multidb.release.session import ABANDONED, Session
-from multidb.release.worker import CANCEL, Locked, Order, Reply, RevisionBegun
+from multidb.release.worker import CANCEL, Locked, Order, Printed, Reply, RevisionBegun
 from multidb.signals import CANCEL_INTERVAL, Expired, Interruption
 
 _CANCEL_TIMEOUT = 10.0  # seconds that a revision has to notice that it is cancelled
@@ -290,6 +291,12 @@ class _Worker:
             return []
         if isinstance(message, RevisionBegun):
             self._activities.note_revision(*message)
+            return []
+        if isinstance(message, Printed):
+            with suppress(Exception):  # the terminal may be gone
+                stream = getattr(sys, message.stream)
+                stream.write(message.text)
+                stream.flush()
             return []
         return [self._ended(message)]
 

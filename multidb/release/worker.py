@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection as Pipe
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from multidb.database.attempt import Attempt
 from multidb.errors import explain
@@ -47,6 +47,13 @@ class Locked(NamedTuple):
 class RevisionBegun(NamedTuple):
     name: str
     revision: str
+
+
+class Printed(NamedTuple):
+    """What was written to the terminal: `stdout` or `stderr`, and the text."""
+
+    stream: str
+    text: str
 
 
 def work(pipe: Pipe, own: Sequence[Participant], others: Sequence[Participant]) -> None:
@@ -89,6 +96,10 @@ class WorkerLoop:
         signal.signal(signal.SIGINT, self._interrupt)
         sys.unraisablehook = self._interrupt_again
         logging.getLogger().handlers = [_CoordinatorHandler(self._send)]
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is not None and stream.isatty():
+                setattr(sys, name, _CoordinatorStream(name, stream, self._send))
         threading.Thread(target=self._listen, daemon=True).start()
 
     def run(self) -> None:
@@ -180,3 +191,20 @@ class _CoordinatorHandler(QueueHandler):
 
     def enqueue(self, record: logging.LogRecord) -> None:
         self._send(with_database(record))
+
+
+class _CoordinatorStream:
+    """Sends what is printed to the coordinator, which draws on the same terminal."""
+
+    def __init__(self, name: str, stream: TextIO, send: Callable[[Any], None]) -> None:
+        self._name, self._stream, self._send = name, stream, send
+
+    def write(self, text: str) -> int:
+        self._send(Printed(self._name, text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Every text has been sent."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
