@@ -16,8 +16,10 @@ _NARROW = 80  # columns from which on the details have a column of their own
 _BLOCKED = "yellow"
 _STYLES = {
     Doing.WAITING: "dim",
+    Doing.BEGINNING: "bold",
     Doing.MIGRATING: "bold",
     Doing.MIGRATED: "cyan",
+    Doing.PREPARING: "bold",
     Doing.PREPARED: "cyan",
     Doing.COMMITTING: "bold",
     Doing.COMMITTED: "green",

@@ -15,8 +15,10 @@ class Doing(StrEnum):
     """What a database does, or what it waits for."""
 
     WAITING = "waiting"  # for its turn
+    BEGINNING = "beginning"  # it commits its journal row
     MIGRATING = "migrating"
     MIGRATED = "migrated"  # in a transaction that stays open until all are
+    PREPARING = "preparing"
     PREPARED = "prepared"
     COMMITTING = "committing"
     COMMITTED = "committed"
@@ -27,15 +29,18 @@ class Doing(StrEnum):
     @property
     def is_busy(self) -> bool:
         """Whether the database's session works."""
-        return self in (Doing.MIGRATING, Doing.COMMITTING)
+        return self in (Doing.BEGINNING, Doing.MIGRATING, Doing.PREPARING, Doing.COMMITTING)
 
 
-_BEGINNING = {
+_BEGIN = {
+    Operation.BEGIN: Doing.BEGINNING,
     Operation.MIGRATE: Doing.MIGRATING,
+    Operation.PREPARE: Doing.PREPARING,
     Operation.COMMIT: Doing.COMMITTING,
     Operation.COMMIT_PREPARED: Doing.COMMITTING,
 }
 _END = {
+    Operation.BEGIN: Doing.WAITING,
     Operation.MIGRATE: Doing.MIGRATED,
     Operation.PREPARE: Doing.PREPARED,
     Operation.COMMIT: Doing.COMMITTED,
@@ -84,7 +89,7 @@ class Activities:
             for each in self.of.values():
                 if each.doing is not Doing.COMMITTED:
                     each.doing = Doing.WAITING
-        activity.doing = _BEGINNING.get(operation, activity.doing)
+        activity.doing = _BEGIN.get(operation, activity.doing)
         if operation is Operation.MIGRATE:
             activity.seconds = None
 

@@ -26,7 +26,10 @@ def test_the_states_of_a_database_that_is_committed_in_two_phases() -> None:
     assert activities.of["a"].seconds is not None
     assert activities.of["a"].revision == "a_0002"
     assert _doing(activities, "b") == Doing.WAITING
-    assert _after(activities, "a", Operation.PREPARE) == Doing.PREPARED
+    activities.begin("a", Operation.PREPARE)
+    assert _doing(activities, "a") == Doing.PREPARING
+    activities.end("a", None)
+    assert _doing(activities, "a") == Doing.PREPARED
     activities.begin("a", Operation.COMMIT_PREPARED)
     assert _doing(activities, "a") == Doing.COMMITTING
     activities.end("a", None)
