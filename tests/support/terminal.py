@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -57,6 +58,13 @@ class Terminal:
             assert time.monotonic() < end, (texts, self.text)
             assert self._read(), (texts, self.text)
         return self.lines
+
+    def until_row(self, name: str, pattern: str) -> None:
+        """Read until the whole line of a database is like this, after its name."""
+        end = time.monotonic() + 30
+        while not re.fullmatch(f"{name} +{pattern}", self.row(name)):
+            assert time.monotonic() < end, (pattern, self.text)
+            assert self._read(), (pattern, self.text)
 
     def end(self) -> int:
         """Read until the process ends; returns its exit code."""
