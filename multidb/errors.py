@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
-from multidb.advice import next_step
+from multidb.advice import known, said
 
 
 class ExitCode(IntEnum):
@@ -168,26 +168,23 @@ def explain(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted by {error}" if str(error) else "interrupted"
     driver_error = error.orig if isinstance(error, DBAPIError) else error
+    remarks: list[str] = []
     if isinstance(driver_error, (psycopg2.Error, sqlite3.Error)):
-        said = first_line(_text(driver_error))
+        text, remarks = said.message(driver_error), said.remarks(driver_error)
     elif isinstance(error, SyntaxError):
         return f"{_relative(error.filename or '?')}:{error.lineno}: {error.msg}"
     elif isinstance(error, CommandError):
-        said = " ".join(_text(error).split())
+        text = " ".join(_text(error).split())
     else:
-        text = " ".join(_text(error).split()) or "no reason given; --raiseerr shows where"
-        said = f"{type(error).__name__}: {text}"
-    advice, said = next_step(driver_error), redacted(said)
+        reason = " ".join(_text(error).split()) or "no reason given; --raiseerr shows where"
+        text = f"{type(error).__name__}: {reason}"
+    advice = known.next_step(driver_error)
     if getattr(error, "code", None) == _BIND_WITHOUT_VALUE:
         advice = r"write \: for each colon that begins no parameter"
-    if len(said) > _LONGEST:
-        said = f"{said[:_LONGEST]}…"
-    return redacted(_place(error) + said + (f": {advice}" if advice else ""))
-
-
-def first_line(text: str) -> str:
-    """The first line of a driver's message; the others repeat it, or give hints."""
-    return (text.strip().splitlines() or ["no message"])[0].strip()
+    text = redacted(f"{text} ({'; '.join(remarks)})" if remarks else text)
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}…"
+    return redacted(_place(error) + text + (f": {advice}" if advice else ""))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

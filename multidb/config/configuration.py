@@ -60,6 +60,11 @@ class Database:
         return urls.is_sqlite(self.url)
 
     @property
+    def can_prepare(self) -> bool:
+        """Whether its transactions may be prepared: `two_phase: off` in its entry says that they can't be."""
+        return not self.is_sqlite and self.options.get("two_phase") != "off"
+
+    @property
     def public_url(self) -> URL:
         return urls.without_secrets(self.url)
 

@@ -121,7 +121,7 @@ class _Reader:
                 models=self._scalar(fields["models"], "models").text,
                 url=self._scalar(fields["url"], "url") if "url" in fields else None,
                 extensions=self._list(fields["extensions"], "extensions", "postgis") if "extensions" in fields else (),
-                options=self._options(fields, settings.OF_ONE),
+                options=self._own_options(name, fields),
                 ignored=self._ignored(fields),
                 version_table=self._version_table(fields),
                 naming_convention=self._naming_convention(fields),
@@ -189,6 +189,12 @@ class _Reader:
     def _options(self, fields: Mapping[str, yaml.Node], keys: Iterable[str]) -> dict[str, Any]:
         written = [(key, self._scalar(fields[key], key)) for key in keys if key in fields]
         return {key: self._values.setting(key, each) for key, each in written}
+
+    def _own_options(self, name: str, fields: Mapping[str, yaml.Node]) -> dict[str, Any]:
+        found = self._options(fields, settings.OF_ONE)
+        if found.get("two_phase") == "required":
+            self._fail(fields["two_phase"], f"two_phase: required is for all databases: {name} may say auto or off")
+        return found
 
     def _mapping(self, node: yaml.Node | None, what: str, known: Iterable[str] | None = None) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):

@@ -80,7 +80,7 @@ OF_ALL = (
     "two_phase", "jobs", "wait", "lock_wait", "lock_timeout", "lock_retries", "lock_hold", "statement_timeout",
     "check_drift",
 )  # fmt: skip
-OF_ONE = ("lock_timeout", "statement_timeout", "protected")
+OF_ONE = ("two_phase", "lock_timeout", "statement_timeout", "protected")
 OF_A_RUN = (*OF_ALL, "release", "by", "allow", "plan", "report")
 # Fastest with a local server, and nearly so with a server 5 ms away: see bench/README.md.
 DEFAULT_JOBS = 3

@@ -45,6 +45,7 @@ class Attempt:
     two_phase: bool  # whether the others are prepared first
     stages: Mapping[str, int]  # which stage of its plan each database gets
     nontransactional: bool = False  # whether the stage is one revision outside a transaction, in one database
+    unprepared: tuple[str, ...] = ()  # of two phases: the databases that are not prepared, and commit after the others
 
     @property
     def id(self) -> str:
@@ -53,6 +54,16 @@ class Attempt:
     def decides(self, database: str) -> bool:
         """Whether this database's commit is the decision; its journal has the attempt's row before that as begun."""
         return self.decider == database
+
+    def prepares(self, database: str) -> bool:
+        """Whether this database's transaction is prepared before the decision."""
+        return self.two_phase and not self.decides(database) and database not in self.unprepared
+
+    def committed_with(self, database: str) -> tuple[str, ...]:
+        """The databases that are committed together with this one, in the order of `databases`."""
+        if database in self.unprepared:
+            return (database,)
+        return tuple(name for name in self.databases if name not in self.unprepared)
 
     def gid(self, database: str) -> str:
         """The name of a database's prepared transaction, at most 200 bytes."""

@@ -20,12 +20,13 @@ from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from multidb.advice.said import first_line
 from multidb.config import urls
 from multidb.config.settings import BUSY_WAIT
 from multidb.database.drivers import PostgresqlConnection, SqliteConnection
 from multidb.database.pauses import pauses
 from multidb.database.refusal import ConnectionFailedError
-from multidb.errors import MigrationError, first_line
+from multidb.errors import MigrationError
 
 # Where the URL says nothing else: a dead host must not hold up a run, and a dead peer is noticed within a minute.
 _DEFAULTS: dict[str, Any] = {

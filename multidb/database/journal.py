@@ -161,8 +161,9 @@ Journals = Mapping[str, list[JournalRow]]
 """The rows of each database, oldest first, by the databases' names."""
 
 
-def row_of(run: Run, attempt: Attempt, before: Iterable[str]) -> dict[str, Any]:
-    """The columns of an attempt's row as `begun`."""
+def row_of(run: Run, attempt: Attempt, database: str, before: Iterable[str]) -> dict[str, Any]:
+    """The columns of an attempt's row as `begun` in a database."""
+    together = attempt.committed_with(database)
     return {
         "attempt": attempt.id,
         "run": run.id,
@@ -170,11 +171,11 @@ def row_of(run: Run, attempt: Attempt, before: Iterable[str]) -> dict[str, Any]:
         "release": run.release,
         "command": run.command,
         "before": joined(before),
-        "participants": json.dumps(attempt.databases),
+        "participants": json.dumps(together),
         "who": run.who,
         "host": run.host,
         "versions": versions(),
-        "two_phase": attempt.two_phase,
+        "two_phase": attempt.two_phase and database not in attempt.unprepared,
         "details": json.dumps(run.details),
     }
 

@@ -12,17 +12,18 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from multidb.advice.known import NO_DATABASE
 from multidb.config import urls
 from multidb.config.configuration import ADMIN_VARIABLE, Database
 from multidb.database import connections, journal
 from multidb.database.probe import Probe, probing
 from multidb.database.quoting import quoted
-from multidb.database.refusal import NO_DATABASE, ConnectionFailedError
+from multidb.database.refusal import ConnectionFailedError
 from multidb.errors import MigrationError, explain, in_database
 from multidb.output import Print
 
 # invalid_catalog_name, and the two of a role that does not exist: invalid_authorization_specification, invalid_password
-_MISSING = {"3D000", "28000", "28P01"}
+_MISSING = {NO_DATABASE, "28000", "28P01"}
 # Another run was faster: duplicate_database, duplicate_object, unique_violation.
 _ALREADY_EXISTS = {"42P04", "42710", "23505"}
 _INSUFFICIENT_PRIVILEGE = "42501"

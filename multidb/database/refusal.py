@@ -1,7 +1,7 @@
 """Why a PostgreSQL connection failed, as a fact: psycopg2 gives only a text, in the language of the server.
 
 libpq knows the SQLSTATE of a refused connection, but psycopg2 does not pass it on. A second, asynchronous attempt asks
-libpq to put the SQLSTATE in place of the message: https://www.postgresql.org/docs/current/libpq-control.html and
+libpq to put the SQLSTATE into the message: https://www.postgresql.org/docs/current/libpq-control.html and
 https://www.psycopg.org/docs/connection.html#connection.pgconn_ptr. Without a SQLSTATE, the server's port is asked.
 """
 
@@ -12,49 +12,28 @@ import select
 import socket
 import time
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import psycopg2
 from psycopg2 import _psycopg
 from psycopg2.extensions import POLL_OK, POLL_READ
 
-from multidb.errors import ExitCode, MigrationError, first_line
+from multidb.advice import known
+from multidb.advice.known import Obstacle
+from multidb.advice.said import first_line
+from multidb.errors import ExitCode, MigrationError
 
-_SQLSTATE_ONLY = 3  # PQERRORS_SQLSTATE: severity and SQLSTATE instead of the message
+_VERBOSE = 2  # PQERRORS_VERBOSE: SQLSTATE, message, and the server's function that raised the error
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")  # every PostgreSQL server answers it with one byte
 _TIMEOUT = 3.0  # seconds for the second attempt
 _SHORTEST_TIMEOUT = 2  # seconds, of libpq's connect_timeout
-_SUCCESS = "00000"
-NO_DATABASE = "3D000"  # invalid_catalog_name: the database may be about to be created
-_BUSY = {_SUCCESS, "57P03", "53300"}  # cannot_connect_now, too_many_connections
+_BUSY = {known.SUCCESS, "57P03", known.NO_SLOT}  # cannot_connect_now
 # The classes of permanent refusals: a wrong option, user or password, no privilege.
 _PERMANENT_CLASSES = {"0A", "22", "28", "42"}
-_NEXT_STEPS = {
-    _SUCCESS: "the server accepts connections again: run again",
-    "28000": "allow this host, role and database in the server's pg_hba.conf, or create a role that is missing with "
-    "`python -m multidb create`",
-    "28P01": "correct the user or the password in the URL, or create a role that is missing with "
-    "`python -m multidb create`",
-    NO_DATABASE: "create it with `python -m multidb create`",
-    "42501": "grant the role CONNECT on the database",
-    "53300": "run again later, close other connections, or raise max_connections",
-    "57P03": "wait until the server accepts connections, then run again",
-}
-
-
-class Obstacle(StrEnum):
-    """What keeps a client from a server that gives no SQLSTATE; the value is the next step."""
-
-    PASSWORD = "put a password into the URL, or use a .pgpass file"  # noqa: S105 - no password
-    CLIENT = "correct the sslmode and the certificates in the URL"
-    HOST = "correct the host in the URL"
-    PORT = "start the server, or correct host and port in the URL; bin/up starts a private one"
-    SOCKET = "start the server, or give a host in the URL"
-    CLOSED = "see whether a PostgreSQL server is behind that port: the connection was closed without an answer"
-    NETWORK = "check the network and the firewalls between here and the server, then run again"
-    OVERLOAD = "the server is overloaded: run again later"
-    SILENCE = "check for a firewall between here and the server, and whether the server is frozen, then run again"
+_WRONG_PASSWORD = "28P01"  # noqa: S105 - no password
+# In a message of any language, `FATAL:  53300: …` and `LOCATION:  Function, file.c:1`.
+_STATE = re.compile(r"^.*?:\s+([0-9A-Z]{5}): ", re.MULTILINE)
+_ROUTINE = re.compile(r":\s+(\w+), \w+\.c:\d+\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -64,6 +43,8 @@ class Refusal:
     sqlstate: str | None
     is_reachable: bool
     obstacle: Obstacle | None = field(default=None, compare=False)
+    # The server's function that refused, or for a wrong password the variable that it came from.
+    detail: str | None = field(default=None, compare=False)
 
     @property
     def is_transient(self) -> bool:
@@ -81,7 +62,7 @@ class Refusal:
     def next_step(self) -> str | None:
         if self.sqlstate is None:
             return str(self.obstacle) if self.obstacle else None
-        return _NEXT_STEPS.get(self.sqlstate)
+        return known.step_to_connect(self.sqlstate, self.detail)
 
 
 class ConnectionFailedError(MigrationError):
@@ -100,7 +81,7 @@ class ConnectionFailedError(MigrationError):
         failure = cls(
             f"{said}: correct the path, mount its volume, or create a new one with `python -m multidb create`"
         )
-        failure.said, failure.refusal = said, Refusal(NO_DATABASE, is_reachable=True)
+        failure.said, failure.refusal = said, Refusal(known.NO_DATABASE, is_reachable=True)
         return failure
 
     @classmethod
@@ -129,18 +110,20 @@ def refusal(arguments: dict[str, Any]) -> Refusal:
     connection = None
     try:
         connection = psycopg2.connect(**arguments, async_=1)
-        library.PQsetErrorVerbosity(ctypes.c_void_p(connection.pgconn_ptr), _SQLSTATE_ONLY)
+        library.PQsetErrorVerbosity(ctypes.c_void_p(connection.pgconn_ptr), _VERBOSE)
         while (state := connection.poll()) != POLL_OK and time.monotonic() < until:
             reads, writes = ([connection], []) if state == POLL_READ else ([], [connection])
             select.select(reads, writes, [], max(0.0, until - time.monotonic()))
         # The server no longer refuses, or does not answer in time.
         if state == POLL_OK:
-            return Refusal(_SUCCESS, is_reachable=True)
+            return Refusal(known.SUCCESS, is_reachable=True)
         return Refusal(None, is_reachable=False, obstacle=Obstacle.SILENCE)
     except psycopg2.OperationalError as error:
-        states = re.findall(r"\b([0-9A-Z]{5})\s*$", str(error), re.MULTILINE)  # of several hosts the last is tried last
-        if states:
-            return Refusal(states[-1], is_reachable=True)
+        states, routines = _STATE.findall(str(error)), _ROUTINE.findall(str(error))
+        if states:  # of several hosts the last is tried last
+            if states[-1] == _WRONG_PASSWORD:
+                return Refusal(states[-1], is_reachable=True, detail=_password_source(arguments))
+            return Refusal(states[-1], is_reachable=True, detail=routines[-1] if routines else None)
         if connection is not None and library.PQconnectionNeedsPassword(ctypes.c_void_p(connection.pgconn_ptr)):
             return Refusal(None, is_reachable=True, obstacle=Obstacle.PASSWORD)
         obstacle = _ask(*_address(arguments))
@@ -148,6 +131,13 @@ def refusal(arguments: dict[str, Any]) -> Refusal:
     finally:
         if connection is not None:
             connection.close()
+
+
+def _password_source(arguments: dict[str, Any]) -> str | None:
+    """Where a password came from: PGPASSWORD, PGPASSFILE (also of its default place), or None for the URL."""
+    if arguments.get("password"):
+        return None
+    return "PGPASSWORD" if os.environ.get("PGPASSWORD") else "PGPASSFILE"
 
 
 def _address(arguments: dict[str, Any]) -> tuple[str, str]:

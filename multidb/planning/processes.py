@@ -41,9 +41,11 @@ class ForkedProcess:
         self.join, self.kill = self._process.join, self._process.kill
 
     def ending(self) -> str:
-        """How the process ended: `was killed by SIGKILL`, `ended with code 1`."""
+        """How the process ended: `ended with code 1`, `was killed by SIGSEGV`; what sends SIGKILL, as a rule."""
         self._process.join()
         code = self._process.exitcode or 0
+        if code == -signal.SIGKILL:
+            return "was killed by SIGKILL: out of memory? See the kernel's log, or the limit of the container"
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 

@@ -15,6 +15,7 @@ from multidb.database.attempt import Attempt
 from multidb.database.threads import map_in_threads
 from multidb.errors import PartialError, explain, reason_of
 from multidb.release import evidence, recovery
+from multidb.release.completed import stays_text
 from multidb.release.evidence import Evidence, Verdict
 from multidb.release.executor import Executor
 from multidb.release.participant import Applied, FailureKind, Operation, ParticipantError
@@ -24,10 +25,7 @@ from multidb.signals import Interruption
 _RETRIED = (FailureKind.LOCK, FailureKind.BUSY, FailureKind.MOVED)
 _LOCK_WAIT, _LOCK_WAIT_AFTER_SIGNAL = 15.0, 5.0
 
-STATEMENTS_STAY = (
-    "the revision ran outside a transaction, and its completed statements are not rolled back: correct the cause and "
-    "run again"
-)
+STATEMENTS_STAY = stays_text(None)
 
 
 class State(StrEnum):
@@ -86,7 +84,7 @@ class Coordinator:
             NontransactionalError: a revision outside a transaction failed.
             InDoubtError: a database failed, and another could not be rolled back.
         """
-        others = [name for name in attempt.databases if name != attempt.decider] if attempt.two_phase else []
+        others = [name for name in attempt.databases if attempt.prepares(name)]
         prepared: Sequence[str] = ()
         try:
             with self._interruption.interruptible():
@@ -115,7 +113,7 @@ class Coordinator:
         state = self._state_after(error, name, attempt, outcome)
         text = {
             State.COMMITTED: "; the revision ran outside a transaction, completed, and is recorded",
-            State.ROLLED_BACK: f"; {STATEMENTS_STAY}",
+            State.ROLLED_BACK: f"; {getattr(error, 'stands', '') or STATEMENTS_STAY}",
             State.IN_DOUBT: "",
         }[state]
         return NontransactionalError(f"{outcome.reasons[name]}{text}", name)
@@ -125,6 +123,12 @@ class Coordinator:
         outcome.states = dict.fromkeys(attempt.databases, state)
         if state is not State.IN_DOUBT:
             self._finish(attempt, others, outcome, state)
+        if state is State.COMMITTED:
+            for name in attempt.unprepared:
+                outcome.states[name] = self._commit_one(name, attempt, outcome)
+        else:
+            self._executor.run_all(Operation.ROLLBACK, attempt.unprepared, attempt)
+            outcome.states |= dict.fromkeys(attempt.unprepared, State.ROLLED_BACK)
 
     def _commit_in_turn(self, attempt: Attempt, outcome: Outcome) -> None:
         # SQLite writes when it commits, and a full disk shows only then: while all others can still be rolled back.

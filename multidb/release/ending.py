@@ -55,7 +55,7 @@ def _report(
     def report(plan: Plan) -> None:
         name = plan.database.name
         try:
-            row = journal.row_of(run, attempt, plan.before)
+            row = journal.row_of(run, attempt, name, plan.before)
             _write(plan.database, ended, row, inserts=attempt.decides(name))
         except Exception as failure:  # the run has ended as it has
             log.info("how the run ended is not recorded in %s: %s", name, explain(failure))

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg2
 
+from multidb.advice.known import NO_DATABASE
 from multidb.config.configuration import Configuration, Database
 from multidb.database import connections, journal, locks, places
 from multidb.database.attempt import GID, Prepared
@@ -26,7 +27,6 @@ from multidb.database.refusal import ConnectionFailedError
 from multidb.database.threads import map_in_threads
 from multidb.errors import ConfigError, MigrationError, explain
 
-_NO_SUCH_DATABASE = "3D000"
 _SQLITE_JOURNAL = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{journal.NAME}'"  # noqa: S608 - ours
 _ROW = f"SELECT state, participants, run, command, who, host, started_at FROM {journal.NAME} WHERE attempt = "  # noqa: S608 - ours
 # The session whose transaction has updated the row.
@@ -127,7 +127,7 @@ def of_attempt(attempt: str, decider: str, find: Find, seconds: float) -> Eviden
     except LockedError as error:
         return Evidence(Verdict.RUNNING, error.holder)
     except Exception as error:  # the outcome is unknown, whatever the cause
-        is_lost = isinstance(error, ConnectionFailedError) and error.refusal.sqlstate == _NO_SUCH_DATABASE
+        is_lost = isinstance(error, ConnectionFailedError) and error.refusal.sqlstate == NO_DATABASE
         return Evidence(Verdict.UNKNOWN, f"its decider {decider} can't be asked: {explain(error)}", is_lost)
     if row is None:
         return Evidence(Verdict.UNKNOWN, f"the journal of {decider} has no row of it", is_lost=True)

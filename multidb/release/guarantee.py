@@ -19,9 +19,15 @@ class Guarantee:
     is_degraded: bool = False  # whether two phases were wanted and are not possible
 
 
-def lock_order(plan: Plan) -> tuple[bool, str]:
-    """The order in which all runs lock: by name, SQLite last. The last database decides."""
-    return plan.database.is_sqlite, plan.database.name
+def lock_order(plan: Plan) -> tuple[bool, bool, str]:
+    """The order of a run's databases: those that can't be prepared are last, by name. The last one decides."""
+    return plan.database.is_sqlite, not plan.database.can_prepare, plan.database.name
+
+
+def unprepared(plans: Sequence[Plan]) -> tuple[str, ...]:
+    """The databases with `two_phase: off`, but for the one that decides: they are committed after all others."""
+    last = sorted(plans, key=lock_order)[:-1]
+    return tuple(plan.database.name for plan in last if not plan.database.can_prepare and not plan.database.is_sqlite)
 
 
 def guarantee(plans: Sequence[Plan], results: Mapping[str, ProbeResult], two_phase: str) -> Guarantee:
@@ -30,7 +36,8 @@ def guarantee(plans: Sequence[Plan], results: Mapping[str, ProbeResult], two_pha
         return Guarantee(two_phase=False, text="one database, in a transaction of its own")
     databases = count_of(len(plans), "database")
     why_not = "two_phase is off" if two_phase == "off" else _obstacle(plans, results)
-    if why_not is None:
+    last = unprepared(plans)
+    if why_not is None and not (last and two_phase == "required"):
         decider = max(plans, key=lock_order).database.name
         cut = [plan.database.name for plan in plans if any(stage.nontransactional for stage in plan.stages)]
         promise = (
@@ -38,9 +45,14 @@ def guarantee(plans: Sequence[Plan], results: Mapping[str, ProbeResult], two_pha
             if cut
             else "all or none, even if a process or a server fails"
         )
+        if last:
+            promise += (
+                f"; {' and '.join(last)}, where two_phase is off, is committed last: a crash before that leaves the "
+                "others changed"
+            )
         return Guarantee(two_phase=True, text=f"two-phase commit of {databases}, decided in {decider}: {promise}")
     if two_phase == "required":
-        raise MigrationError(f"two_phase is required, but {why_not}")
+        raise MigrationError(f"two_phase is required, but {why_not or _off(last)}")
     return Guarantee(
         two_phase=False,
         text=f"{databases}, committed one after the other, because {why_not}: a crash between two commits leaves some "
@@ -55,7 +67,11 @@ def _obstacle(plans: Sequence[Plan], results: Mapping[str, ProbeResult]) -> str 
     if len(on_sqlite) > 1:
         return f"{' and '.join(on_sqlite)} are both on SQLite, which can't prepare a transaction"
     servers: dict[object, list[ProbeResult]] = {}
-    for plan in sorted(plans, key=lock_order)[:-1]:  # the decider needs no slot
+    last = unprepared(plans)
+    preparing = [plan for plan in sorted(plans, key=lock_order)[:-1] if plan.database.name not in last]
+    if not preparing:
+        return _off(last)
+    for plan in preparing:  # the decider needs no slot
         result = results[plan.database.name]
         servers.setdefault(result.server, []).append(result)
     for same_server in servers.values():
@@ -66,3 +82,7 @@ def _obstacle(plans: Sequence[Plan], results: Mapping[str, ProbeResult]) -> str 
                 f"prepared transactions and {len(same_server)} are needed: set max_prepared_transactions there"
             )
     return None
+
+
+def _off(names: Sequence[str]) -> str:
+    return f"{' and '.join(names)} can't be prepared, because two_phase is off there"

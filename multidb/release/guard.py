@@ -18,8 +18,9 @@ from alembic.util import CommandError
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from sqlalchemy import Connection, Engine, event
 
+from multidb.advice.said import first_line
 from multidb.database.connections import Driver
-from multidb.errors import MigrationError, causes_of, first_line, reason_of, revision_line
+from multidb.errors import MigrationError, causes_of, reason_of, revision_line
 from multidb.release.savepoints import Savepoints
 
 _ENDS_TRANSACTION = re.compile(

@@ -3,15 +3,17 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from typing import Any, Protocol
 
+import psycopg2
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, event
 
+from multidb.advice import known
 from multidb.config.configuration import Database
 from multidb.config.settings import Settings
 from multidb.database import journal
@@ -29,11 +31,11 @@ from multidb.planning import nontransactional
 from multidb.planning.plan import MovedError, Plan, Stage, Step, Work, around_revision, files_of, runs_file
 from multidb.planning.revision_files import load, place_of
 from multidb.release import recovery
+from multidb.release.completed import CompletedStatements, stays_text
 from multidb.release.concurrently import ConcurrentStatements, invalid_indexes
+from multidb.release.preexisting import is_preexisting
 from multidb.release.session import EndedError, Session
 from multidb.signals import Interrupted
-
-_LOCK_STATES = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
 
 
 class Migrate(Protocol):
@@ -85,16 +87,19 @@ class FailureKind(Enum):
 class ParticipantError(MigrationError):
     """The failure of an operation in one database; for `--raiseerr` with the traceback, if from another process."""
 
-    def __init__(self, reason: str, database: str, kind: FailureKind = FailureKind.OTHER, trace: str = "") -> None:
+    def __init__(
+        self, reason: str, database: str, kind: FailureKind = FailureKind.OTHER, trace: str = "", stands: str = ""
+    ) -> None:
         super().__init__(reason, database)
         self.name, self.kind, self.trace = database, kind, trace
+        self.stands = stands  # what a revision outside a transaction left, and the next step
         if kind in (FailureKind.LOCK, FailureKind.BUSY):
             self.exit_code = ExitCode.RETRY
         if trace:
             self.add_note(trace)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.reason, self.name, self.kind, self.trace)
+        return type(self), (self.reason, self.name, self.kind, self.trace, self.stands)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ class Participant:
         self._journal_exists = bool(result.journal_columns)
         self._missing_columns = journal.missing_columns(result.journal_columns)
         self._lock_hold = settings.lock_hold
-        self._blockers = ""
+        self._blockers = self._stands = ""
         self._begun_before = False  # whether an earlier attempt began the revision outside a transaction
         self._invalid_before: list[str] = []  # the indexes that were invalid before the first attempt
         self.on_locked: Callable[[str, Mapping[str, float]], None] = lambda *_: None
@@ -204,11 +209,32 @@ class Participant:
 
     def _migrate_nontransactional(self, attempt: Attempt) -> None:
         """Run a revision whose statements commit by themselves, then record it together with its journal row."""
-        session, started = self.session, time.monotonic()
-        with self._concurrent_statements() as statements, session.in_revision(autocommit=True):
-            self._run_migrations(attempt, statements, lambda: self._record(attempt, started))
+        session, started, completed = self.session, time.monotonic(), CompletedStatements()
+
+        def record() -> None:
+            completed.stop()
+            self._record(attempt, started)
+
+        try:
+            with (
+                self._concurrent_statements() as statements,
+                completed.noting(session.connection),
+                session.in_revision(autocommit=True),
+            ):
+                self._run_migrations(attempt, statements, record)
+        except BaseException:
+            self._stands = stays_text(completed.statements, self._left_invalid())
+            raise
         if session.in_transaction:
             session.commit()
+
+    def _left_invalid(self) -> list[str]:
+        """The indexes that the revision left invalid, as far as its session can be asked."""
+        if self.database.is_sqlite:
+            return []
+        with suppress(psycopg2.Error):
+            return [name for name in invalid_indexes(self.session.driver) if name not in self._invalid_before]
+        return []
 
     @contextmanager
     def _concurrent_statements(self) -> Iterator[ConcurrentStatements | None]:
@@ -322,7 +348,7 @@ class Participant:
     def _write_begun(self, attempt: Attempt) -> None:
         """Commit the row `begun`. Only statements outside a transaction may stay without its becoming `committed`."""
         self._add_journal_columns()
-        row = journal.row_of(self._run, attempt, self._before)
+        row = journal.row_of(self._run, attempt, self.name, self._before)
         if attempt.nontransactional:
             self._find_earlier_attempt(attempt)
             details = {**self._run.details, "invalid_indexes": self._invalid_before}
@@ -339,7 +365,7 @@ class Participant:
         if attempt.decides(self.name):  # the row was written as `begun`
             journal.update(connection, self.database, attempt.id, committed)
         else:
-            row = journal.row_of(self._run, attempt, self._before)
+            row = journal.row_of(self._run, attempt, self.name, self._before)
             journal.insert(connection, self.database, row | committed, exists=self._journal_exists)
 
     @contextmanager
@@ -390,17 +416,21 @@ class Participant:
                 kind = FailureKind.MOVED
             elif any(isinstance(cause, EndedError) for cause in causes):
                 kind = FailureKind.ENDED
-            elif any(isinstance(each, LockedError) or getattr(each, "pgcode", None) in _LOCK_STATES for each in causes):
+            elif any(isinstance(each, LockedError) or getattr(each, "pgcode", None) in known.LOCKED for each in causes):
                 may_retry = operation in (Operation.BEGIN, Operation.MIGRATE)
                 kind = FailureKind.LOCK if may_retry else FailureKind.BUSY
                 text += f": blocked by {self._blockers}" if operation is Operation.MIGRATE and self._blockers else ""
-            raise ParticipantError(text, self.name, kind) from error
+            is_first = operation is Operation.MIGRATE and not self._before
+            if is_first and is_preexisting(self.database, causes):
+                adopt = f"python -m multidb adopt {self.name}"
+                text += f"; it was there before the run: `{adopt}` records a schema that was made otherwise"
+            raise ParticipantError(text, self.name, kind, stands=self._stands) from error
         except Interrupted:
             raise
         except BaseException as error:  # a revision may raise anything, a CancelledError for example
             place = revision_line(error)
             text = f"{place}: {type(error).__name__} was raised" if place else explain(error)
-            raise ParticipantError(text, self.name) from error
+            raise ParticipantError(text, self.name, stands=self._stands) from error
 
 
 def batch_mode_in(database: Database) -> AbstractContextManager[None]:

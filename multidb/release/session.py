@@ -15,7 +15,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from multidb.advice import REPLACED
+from multidb.advice.known import REPLACED
 from multidb.config.configuration import Database
 from multidb.config.settings import Limits
 from multidb.database import blockers, connections, locks, session_settings

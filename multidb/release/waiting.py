@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from multidb.advice.known import Obstacle
 from multidb.config import urls
 from multidb.database import locks
 from multidb.database.attempt import Prepared
 from multidb.database.connections import retry_pauses
 from multidb.database.locks import Wait
 from multidb.database.probe import Probe, ProbeResult, log_wait_for_server
-from multidb.database.refusal import ConnectionFailedError, Obstacle
+from multidb.database.refusal import ConnectionFailedError
 from multidb.errors import MigrationError, in_database
 from multidb.logs import for_database
 from multidb.output import count_of

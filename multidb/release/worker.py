@@ -121,7 +121,7 @@ class WorkerLoop:
                 return Reply(name, self._participants[name].perform(operation, attempt), None)
         except ParticipantError as error:
             trace = "".join(traceback.format_exception(error.__cause__ or error))
-            return Reply(name, None, ParticipantError(error.reason, name, error.kind, trace))
+            return Reply(name, None, ParticipantError(error.reason, name, error.kind, trace, error.stands))
         except BaseException as error:
             trace = "".join(traceback.format_exception(error))
             text = "cancelled" if isinstance(error, KeyboardInterrupt) else explain(error)

@@ -13,10 +13,11 @@ from pathlib import Path
 from psycopg2.extensions import make_dsn
 from sqlalchemy.engine import URL
 
+from multidb.advice.said import first_line
 from multidb.config.configuration import Database
 from multidb.database import connections
 from multidb.database.connections import Driver
-from multidb.errors import MigrationError, first_line
+from multidb.errors import MigrationError
 from multidb.local.installations import installations
 
 # The comment in front of each object of a dump.

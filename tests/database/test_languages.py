@@ -141,7 +141,7 @@ def test_a_database_without_room_is_tried_again_later(few: Project, abroad: Post
     abroad.as_admin(f"ALTER DATABASE {url.rpartition('/')[2]} CONNECTION LIMIT 1")
     with closing(psycopg2.connect(url)):
         error = few.alembic("-x", "wait=0", "upgrade", "heads").retry
-    assert error.endswith("run again later, close other connections, or raise max_connections")
+    assert error.endswith("run again later, or raise the limit of the database: `ALTER DATABASE … CONNECTION LIMIT`")
 
 
 def test_a_lock_timeout_is_tried_again_and_names_the_blocker(few: Project) -> None:
@@ -160,10 +160,11 @@ def test_a_lock_timeout_is_tried_again_and_names_the_blocker(few: Project) -> No
         ("CREATE EXTENSION nowhere", "install the extension on the server"),
         ("CREATE EXTENSION IF NOT EXISTS postgis_nowhere", "install PostGIS on the server (Debian: postgresql-"),
         ("CREATE EXTENSION postgis", "a superuser must create it once: `python -m multidb create` with an admin URL"),
-        ("CREATE TABLE pg_catalog.x ()", "grant the role the privilege, or make it the owner of the database"),
+        ("CREATE TABLE pg_catalog.x ()", "schema pg_catalog belongs to postgres: as that role, `GRANT"),
         ("SELECT pg_sleep(9)", "run with a longer -x statement_timeout="),
         ("SELECT pg_cancel_backend(pg_backend_pid())", ""),
-        ("CREATE TEMPORARY TABLE x ()", "remove that from the revision, or run with -x two_phase=off"),
+        ("CREATE TEMPORARY TABLE x ()", "remove temporary tables, exported snapshots and the like from the"),
+        ("NOTIFY x", "NOTIFY can't be prepared: take it out of the revision, or set `two_phase: off` for this"),
         ("SELECT pg_terminate_backend(pg_backend_pid())", "see the server's log, then run again"),
         ("ALTER TYPE kind ADD VALUE 'new'; SELECT 'new'::kind", "write `outside_transaction = True` in the revision"),
     ],

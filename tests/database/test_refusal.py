@@ -1,5 +1,6 @@
 """Why a connection failed is read as a fact, never from the text of a message."""
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -79,7 +80,7 @@ def test_each_obstacle_has_its_next_step(postgres: Postgres, crowded: str) -> No
     assert [name for name, step in steps.items() if "firewall" in step] == ["no answer"]
     assert steps["28P01"].startswith("correct the user or the password")
     assert steps["3D000"] == "create it with `python -m multidb create`"
-    assert "max_connections" in steps["53300"]
+    assert steps["53300"].endswith("raise the limit of the database: `ALTER DATABASE … CONNECTION LIMIT`")
     assert "pgpass" in steps["no password"]
     assert "sslmode" in steps["no certificate"]
     assert steps["no host"] == "correct the host in the URL"
@@ -141,3 +142,31 @@ def test_a_connection_that_succeeds_now_is_worth_a_retry(postgres: Postgres) -> 
     url = postgres.url("template_empty")
     assert why(url).is_transient
     assert query(url, "SELECT 1") == [(1,)]
+
+
+def test_a_limit_of_the_role_is_not_the_databases_nor_the_servers(another: Postgres) -> None:
+    another.as_admin("CREATE ROLE limited LOGIN PASSWORD 'x' CONNECTION LIMIT 0")
+    url = another.url("template_empty").replace(another.url("").partition("//")[2].partition("@")[0], "limited:x")
+    with pytest.raises(psycopg2.OperationalError, match="too many connections for role"):
+        psycopg2.connect(url)
+    found = why(url)
+    another.as_admin("DROP ROLE limited")
+    assert (found.sqlstate, found.is_busy) == ("53300", True)
+    assert found.next_step == "run again later, or raise the limit of the role: `ALTER ROLE … CONNECTION LIMIT`"
+
+
+def test_a_wrong_password_says_where_it_came_from(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.url("template_empty")
+    in_url = why(url, password="wrong").next_step or ""
+    assert in_url.startswith("correct the user or the password in the URL")
+    url = re.sub(":[^:@]+@", "@", url)
+    monkeypatch.setenv("PGPASSWORD", "wrong")
+    assert "the password in PGPASSWORD" in (why(url).next_step or "")
+    monkeypatch.delenv("PGPASSWORD")
+    passwords = tmp_path / "passwords"
+    passwords.write_text("*:*:*:*:wrong\n")
+    passwords.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    assert "the password in the .pgpass file" in (why(url).next_step or "")

@@ -71,8 +71,14 @@ def test_two_sqlite_files_cannot_be_two_phase(migrated: Project) -> None:
 @pytest.mark.parametrize(
     ("statement", "cause"),
     [
-        ("CREATE TEMP TABLE t (x int)", "cannot PREPARE a transaction that has operated on temporary objects"),
-        ("NOTIFY somebody", "cannot PREPARE a transaction that has executed LISTEN, UNLISTEN, or NOTIFY"),
+        (
+            "CREATE TEMP TABLE t (x int)",
+            "cannot PREPARE a transaction that has operated on temporary objects: remove temporary tables",
+        ),
+        (
+            "NOTIFY somebody",
+            "cannot PREPARE a transaction that has executed LISTEN, UNLISTEN, or NOTIFY: NOTIFY can't be prepared",
+        ),
     ],
 )
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -81,7 +87,7 @@ def test_what_cannot_be_prepared_is_named_and_all_is_rolled_back(
 ) -> None:
     pair.add_revision("auth_db", 3, f'op.execute("{statement}")')
     error = pair.alembic("-x", f"jobs={jobs}", "upgrade", "heads").reason
-    assert error.startswith(f"error: auth_db: {cause}: remove that from the revision")
+    assert error.startswith(f"error: auth_db: {cause}")
     assert pair.versions() == pair.at(1)
     assert prepared(pair) == []
     pair.done("-x", "two_phase=off", "upgrade", "heads")

@@ -39,7 +39,7 @@ from multidb.release import coordinator, ending
 from multidb.release.activity import Activities
 from multidb.release.coordinator import Coordinator, NontransactionalError, Outcome, State
 from multidb.release.executor import executor_for
-from multidb.release.guarantee import guarantee, lock_order
+from multidb.release.guarantee import guarantee, lock_order, unprepared
 from multidb.release.lock_hold import LockHold
 from multidb.release.locking import PLANNING_ATTEMPTS, lock_and_plan
 from multidb.release.participant import FailureKind, Migrate, Participant, ParticipantError
@@ -287,15 +287,18 @@ class _Stages:
     def _commit(self, stages: Mapping[str, int], *, two_phase: bool, nontransactional: bool) -> None:
         """Commit one stage, with retries where a lock was not had."""
         names = tuple(stages)
+        last = unprepared([plan for plan in self.plans if plan.database.name in stages]) if two_phase else ()
         for number in range(1, self.tries + 1):
-            attempt = Attempt(self.run.id, next(self.attempts), names, names[-1], two_phase, stages, nontransactional)
+            attempt = Attempt(
+                self.run.id, next(self.attempts), names, names[-1], two_phase, stages, nontransactional, last
+            )
             failure = self._attempt(attempt)
             if failure is None:
                 return
             if number == self.tries:
                 if not nontransactional:
                     raise failure
-                reason = f"{reason_of(failure)}; {coordinator.STATEMENTS_STAY}"
+                reason = f"{reason_of(failure)}; {failure.stands or coordinator.STATEMENTS_STAY}"
                 raise NontransactionalError(reason, failure.name) from failure
             pause = min(2.0 ** (number - 1), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
             log.info("%s; all rolled back, attempt %d of %d in %.1f s", explain(failure), number + 1, self.tries, pause)

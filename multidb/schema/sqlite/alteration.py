@@ -13,8 +13,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateColumn
 from sqlalchemy.util import topological
 
+from multidb.advice.said import first_line
 from multidb.database.quoting import literal
-from multidb.errors import MigrationError, first_line, nearest
+from multidb.errors import MigrationError, nearest
 from multidb.schema.sqlite.catalog import folded, names_in, placed_tokens, quoted
 from multidb.schema.sqlite.create_table import CreateTable, Part
 from multidb.schema.sqlite.definition import Clause, ConstraintDefinition, read_definition

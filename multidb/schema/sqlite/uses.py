@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from multidb.errors import MigrationError, first_line
+from multidb.advice.said import first_line
+from multidb.errors import MigrationError
 from multidb.schema.sqlite.catalog import folded, quoted
 
 _OBJECTS = "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND substr(name, 1, 7) <> 'sqlite_'"

@@ -1,0 +1,220 @@
+"""The table of what is known of SQLSTATEs, result codes and other states: which cause, and the next step.
+
+Nothing is decided by the text of a message: a server answers in the language of its `lc_messages`. Where one SQLSTATE
+has several causes, the statement, the server's function that raised it, or the server's own catalogs tell them apart.
+"""
+
+import re
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+
+from multidb.advice import state
+
+NO_DATABASE = "3D000"  # invalid_catalog_name: the database may be about to be created
+NO_SLOT = "53300"  # too_many_connections
+LOCKED = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected: a retry may succeed
+EXISTS = frozenset({"42P07", "42710", "42P06", "42723"})
+"""duplicate_table, duplicate_object, duplicate_schema, duplicate_function."""
+
+SUCCESS = "00000"
+BROKEN = "see the server's log, then run again"
+REPLACED = "the file was replaced, or removed, while it was open: see what did that, then run again"
+_OUTSIDE = "write `outside_transaction = True` under down_revision of a revision of its own"
+
+
+@dataclass(frozen=True)
+class Known:
+    """One cause of an error.
+
+    Attributes:
+        sqlstates: of the error.
+        next_step: what to type or to correct.
+        statement: matches the statement that failed.
+        routine: the server's function that raised the error, where that tells causes apart; it has no language.
+        asked: asks the server for the names to put into the next step; where it returns None, `next_step` is given.
+        outside: whether the statement ran outside a transaction, where that tells causes apart.
+    """
+
+    sqlstates: frozenset[str]
+    next_step: str
+    statement: re.Pattern[str]
+    routine: str | None
+    asked: Callable[[psycopg2.Error, str], str | None] | None
+    outside: bool | None
+
+    def matches(self, sqlstate: str, statement: str, routine: str | None, *, outside: bool = False) -> bool:
+        return (
+            sqlstate in self.sqlstates
+            and self.routine in (None, routine)
+            and self.outside in (None, outside)
+            and self.statement.search(statement) is not None
+        )
+
+
+def _known(
+    sqlstates: str,
+    next_step: str,
+    statement: str = "",
+    routine: str | None = None,
+    asked: Callable[[psycopg2.Error, str], str | None] | None = None,
+    outside: bool | None = None,
+) -> Known:
+    states, pattern = frozenset(sqlstates.split()), re.compile(statement, re.IGNORECASE)
+    return Known(states, next_step, pattern, routine, asked, outside)
+
+
+_CREATE_EXTENSION = r"\bCREATE\s+EXTENSION\b"
+_PREPARE = r"^PREPARE TRANSACTION\b"
+# https://www.postgresql.org/docs/current/errcodes-appendix.html; the first row that matches is taken.
+_STATEMENTS = (
+    _known(
+        "0A000",
+        "NOTIFY can't be prepared: take it out of the revision, or set `two_phase: off` for this database",
+        _PREPARE,
+        "AtPrepare_Notify",
+        state.notifying_triggers,
+    ),
+    _known(
+        "0A000",
+        "remove temporary tables, exported snapshots and the like from the revision, or set `two_phase: off` for this "
+        "database",
+        _PREPARE,
+    ),
+    _known("25001 55P04", "execute each statement by an op.execute() of its own", outside=True),
+    _known(
+        " ".join(EXISTS),
+        "an earlier attempt may have completed the statement: write IF NOT EXISTS, so that it can be repeated",
+        outside=True,
+    ),
+    _known("55P04", "write `outside_transaction = True` in the revision that adds the value"),
+    _known(
+        "55006",
+        'execute "SET CONSTRAINTS ALL IMMEDIATE" before, so that deferred constraints are checked, and close cursors; '
+        "or change the rows in a revision of its own with `outside_transaction = True`",
+        r"\b(ALTER|DROP|TRUNCATE|CREATE|REINDEX|CLUSTER)\b",
+    ),
+    _known("25001", _OUTSIDE),
+    _known("55P03", "run again later, or with a longer -x lock_timeout="),
+    _known("25006", "the transaction is read-only: take SET TRANSACTION READ ONLY out", asked=state.read_only),
+    _known("3F000", "create the schema in the revision, or correct the search_path of the role or the database"),
+    # A missing control file is undefined_file before PostgreSQL 15, and feature_not_supported since.
+    _known(
+        "0A000 58P01",
+        "install PostGIS on the server (Debian: postgresql-NN-postgis-3)",
+        rf'{_CREATE_EXTENSION}(\s+IF\s+NOT\s+EXISTS)?\s+"?postgis',
+    ),
+    _known("0A000 58P01", "install the extension on the server", _CREATE_EXTENSION),
+    _known("42501", "a superuser must create it once: `python -m multidb create` with an admin URL", _CREATE_EXTENSION),
+    _known(
+        "42501",
+        "only a role with CREATEROLE may: let an administrator do that before the run",
+        r"^\s*(CREATE|ALTER|DROP)\s+(ROLE|USER|GROUP)\b",
+    ),
+    _known("42501", "only a superuser, or the owner of the object, may", asked=state.missing_privilege),
+    _known(
+        "22001",
+        "the id of a revision is longer than the version table can hold: give it a shorter one, or widen version_num "
+        "in the revision before it",
+        r"\bversion_num\b",
+    ),
+    # Sessions that the server ended: admin_shutdown, crash_shutdown, cannot_connect_now, and for being idle.
+    _known("57P01 57P02 57P03 57P05 25P03", BROKEN),
+)
+# Of refused connections. The routine is the server's function that counts, or where the password came from.
+_CONNECTIONS = (
+    _known(SUCCESS, "the server accepts connections again: run again"),
+    _known(
+        "28000",
+        "allow this host, role and database in the server's pg_hba.conf, or create a role that is missing with "
+        "`python -m multidb create`",
+    ),
+    _known(
+        "28P01",
+        "correct the user in the URL or the password in PGPASSWORD, or create a role that is missing with "
+        "`python -m multidb create`",
+        routine="PGPASSWORD",
+    ),
+    _known(
+        "28P01",
+        "correct the user in the URL or the password in the .pgpass file, or create a role that is missing with "
+        "`python -m multidb create`",
+        routine="PGPASSFILE",
+    ),
+    _known(
+        "28P01",
+        "correct the user or the password in the URL, or create a role that is missing with `python -m multidb create`",
+    ),
+    _known(NO_DATABASE, "create it with `python -m multidb create`"),
+    _known("42501", "grant the role CONNECT on the database"),
+    _known(
+        NO_SLOT,
+        "run again later, or raise the limit of the role: `ALTER ROLE … CONNECTION LIMIT`",
+        routine="InitializeSessionUserId",
+    ),
+    _known(
+        NO_SLOT,
+        "run again later, or raise the limit of the database: `ALTER DATABASE … CONNECTION LIMIT`",
+        routine="CheckMyDatabase",
+    ),
+    _known(NO_SLOT, "run again later, close other connections, or raise max_connections"),
+    _known("57P03", "wait until the server accepts connections, then run again"),
+)
+# https://sqlite.org/rescode.html
+_SQLITE = {
+    sqlite3.SQLITE_READONLY_DBMOVED: REPLACED,
+    sqlite3.SQLITE_IOERR_DELETE_NOENT: REPLACED,
+    sqlite3.SQLITE_CANTOPEN: "see that the directory exists and may be written to",
+    sqlite3.SQLITE_NOTADB: "the URL names a file that SQLite did not write",
+    sqlite3.SQLITE_READONLY: "make the file and its directory writable",
+    sqlite3.SQLITE_FULL: "make room on the disk, then run again",
+    sqlite3.SQLITE_IOERR: "make room on the disk, or check its health, then run again",
+    sqlite3.SQLITE_BUSY: "another process writes to the file: run again when it is done",
+}
+
+
+class Obstacle(StrEnum):
+    """What keeps a client from a server that gives no SQLSTATE; the value is the next step."""
+
+    PASSWORD = "put a password into the URL, into PGPASSWORD or into a .pgpass file"  # noqa: S105 - no password
+    CLIENT = "correct the sslmode and the certificates in the URL"
+    HOST = "correct the host in the URL"
+    PORT = "start the server, or correct host and port in the URL; bin/up starts a private one"
+    SOCKET = "start the server, or give a host in the URL"
+    CLOSED = "see whether a PostgreSQL server is behind that port: the connection was closed without an answer"
+    NETWORK = "check the network and the firewalls between here and the server, then run again"
+    OVERLOAD = "the server is overloaded: run again later"
+    SILENCE = "check for a firewall between here and the server, and whether the server is frozen, then run again"
+
+
+def next_step(error: BaseException | None) -> str | None:
+    """The next step after a driver's error, or None if there is none to name."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0)
+        return _SQLITE.get(code, _SQLITE.get(code & 0xFF))
+    if not isinstance(error, psycopg2.Error):
+        return None
+    if error.pgcode is None:
+        # libpq gives none for a connection that broke; a misuse of the driver is a ProgrammingError, without one, too.
+        return BROKEN if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else None
+    statement = state.statement_of(error)
+    outside = error.cursor is not None and error.cursor.connection.info.transaction_status == TRANSACTION_STATUS_IDLE
+    routine = error.diag.source_function
+    found = next((row for row in _STATEMENTS if row.matches(error.pgcode, statement, routine, outside=outside)), None)
+    if found is None:
+        return None
+    return (found.asked(error, statement) if found.asked else None) or found.next_step
+
+
+def step_to_connect(sqlstate: str, detail: str | None) -> str | None:
+    """The next step after a server has refused a connection.
+
+    Args:
+        sqlstate: which the server gave.
+        detail: the server's function that refused, or the variable that the password came from; None if not known.
+    """
+    return next((row.next_step for row in _CONNECTIONS if row.matches(sqlstate, "", detail)), None)
