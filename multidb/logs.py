@@ -33,12 +33,15 @@ def with_database(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def configure(config: Config) -> None:
-    """Set logging up as alembic.ini says; an application that calls Alembic from Python has its own."""
+    """Set logging up as alembic.ini says, with `-q` for errors only; a program that calls Alembic has its own."""
     if not is_command_line(config):
         return
     if config.config_file_name is not None:
         fileConfig(config.config_file_name, disable_existing_loggers=False)
     logging.getLogger("alembic.runtime.migration").addFilter(_is_no_noise)
+    if getattr(config.cmd_opts, "quiet", False):
+        for name in (None, "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextmanager

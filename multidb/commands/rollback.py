@@ -73,7 +73,11 @@ def run(command: Command) -> ExitCode:
     for line in _left(reversals, command.configuration.names):
         print(line)
     if not command.options.yes and not _confirmed():
-        raise MigrationError("nothing was done; answer yes, or add --yes where there is no terminal")
+        raise MigrationError(
+            "nothing was done"
+            if sys.stdin.isatty()
+            else "nothing was done: there is no terminal to answer on: add --yes"
+        )
     typed = f"rollback --to {to}" if to else "rollback"
 
     def confirm() -> None:

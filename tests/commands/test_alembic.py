@@ -1,11 +1,12 @@
 """What `alembic <command>` means in a project of ten databases."""
 
 import re
+import shutil
 import sys
 
 import pytest
 
-from tests.support.project import NAMES, ON_POSTGRESQL, Postgres, Project, at_once, query
+from tests.support.project import NAMES, ON_POSTGRESQL, ROOT, Postgres, Project, at_once, query
 
 HEADS = {name: [f"{name.removesuffix('_db')}_0001"] for name in NAMES}
 BASE: dict[str, list[str]] = {name: [] for name in NAMES}
@@ -352,3 +353,23 @@ def test_a_database_with_a_search_path_of_its_own_beside_others(few: Project) ->
     few.done("-x", "jobs=1", "upgrade", "heads")
     assert few.rows("user_db", "SELECT version_num FROM app.alembic_version") == [("user_0001",)]
     assert few.rows("user_db", "SELECT count(*) FROM app.multidb_journal") == [(1,)]
+
+
+def test_a_quiet_run_says_only_what_failed(few: Project) -> None:
+    few.add_revision("auth_db", 2, "pass")
+    done = few.done("-q", "upgrade", "heads")
+    assert (done.out, done.err) == ("", "")
+    few.add_revision("auth_db", 3, "1 / 0")
+    failed = few.alembic("-q", "upgrade", "heads")
+    assert (failed.out, failed.err.count("\n")) == ("", 1)
+    assert "ZeroDivisionError" in failed.reason
+
+
+def test_a_folder_that_alembics_configuration_cannot_name_is_refused_in_one_line(few: Project) -> None:
+    folder = few.root.rename(few.root.with_name("100%sure"))
+    few.root = folder
+    assert few.multidb("status").error.endswith("Alembic can't be in a folder with a % in its name: rename that")
+    shutil.copytree(ROOT / "bin", folder / "bin")
+    made = few.run("bin/venv", "constraints.txt")
+    assert (made.code, made.err.count("\n")) == (1, 1)
+    assert "has a %, which Alembic's configuration can't have: rename that folder" in made.err

@@ -13,6 +13,7 @@ from multidb import logs
 from multidb.config import reader, settings
 from multidb.config.configuration import Configuration, Database
 from multidb.config.settings import Settings
+from multidb.errors import ConfigError
 from multidb.planning.branches import Revisions
 from multidb.planning.environment import FILE, Environment, without_env_py
 from multidb.planning.selection import known_names
@@ -46,6 +47,8 @@ class Command:
     @property
     def alembic(self) -> Config:
         """Alembic's own configuration, beside databases.yaml."""
+        if "%" in str(self.file.parent):
+            raise ConfigError(f"{self.file.parent}: Alembic can't be in a folder with a % in its name: rename that")
         config = Config(str(self.file.parent / "alembic.ini"), cmd_opts=self.options)
         config.attributes[FILE] = self.file
         return config
