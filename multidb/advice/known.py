@@ -147,7 +147,8 @@ _CONNECTIONS = (
     ),
     _known(
         "28P01",
-        "correct the user or the password in the URL, or create a role that is missing with `python -m multidb create`",
+        "correct the user or the password in the URL or its variables, or create a role that is missing with "
+        "`python -m multidb create`",
     ),
     _known(NO_DATABASE, "create it with `python -m multidb create`"),
     _known("42501", "grant the role CONNECT on the database"),

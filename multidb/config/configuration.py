@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy.engine import URL
 
@@ -25,6 +26,7 @@ ADMIN_VARIABLE = "DATABASE_ADMIN_URL"
 SCRATCH_VARIABLE = "SCRATCH_SERVER_URL"
 _PASSWORD_COMMAND = "PASSWORD_COMMAND"  # noqa: S105 - the end of a variable's name
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_PASSWORD = re.compile(r"[\w+.]+://[^/?#:@]*:([^@]*)@")  # of a URL
 # PostgreSQL's limit; two names fit into the 200 bytes of a prepared transaction's name.
 LONGEST_NAME = 63
 
@@ -213,7 +215,7 @@ class Configuration:
 
     def _role(self, entry: Entry) -> str | None:
         written = entry.role or self.role
-        return self._expanded(written) if written else None
+        return self.expanded(written) if written else None
 
     def _url(self, entry: Entry) -> URL:
         """The URL of a database, with what its sessions need beside that."""
@@ -236,27 +238,27 @@ class Configuration:
         if override:
             return self._parsed(*override)
         if entry.url:
-            return self._parsed(self._expanded(entry.url), self._where(entry.url, entry.name))
+            return self._parsed(self._expanded_url(entry.url), self._where(entry.url, entry.name))
         if self.server is None:
             raise ConfigError(
                 f"{self.path.name}:{entry.line}: {entry.name} has no url and the file has no server: "
                 f"give one of them, or set {variable(entry.name)}"
             )
-        return self._parsed(self._expanded(self.server), self._where(self.server, "server"), database=entry.name)
+        return self._parsed(self._expanded_url(self.server), self._where(self.server, "server"), database=entry.name)
 
     @property
     def scratch_url(self) -> URL | None:
         """The URL of an existing database on the server for scratch databases; None if no server is named."""
         found = self._override(SCRATCH_VARIABLE)
         if found is None and self.scratch is not None:
-            found = self._expanded(self.scratch), self._where(self.scratch, "scratch")
+            found = self._expanded_url(self.scratch), self._where(self.scratch, "scratch")
         if found is None:
             return None
         text, where = found
         url = urls.parse(text, where)
         if urls.is_sqlite(url):
             raise ConfigError(f"{where}: should be a postgresql:// URL: SQLite needs no server to replay a branch")
-        return url if url.database else url.set(database="postgres")
+        return self._with_password(url if url.database else url.set(database="postgres"))
 
     def url_variable(self, key: str) -> URL | None:
         """The URL in an environment variable, or in the file that its `_FILE` names; None if neither is set."""
@@ -265,7 +267,7 @@ class Configuration:
 
     def setting(self, key: str, written: Scalar) -> Any:
         """A setting as it is written in the file, with its variables replaced. ConfigError if it has no such value."""
-        return settings.value(key, self._expanded(written), self._where(written, key))
+        return settings.value(key, self.expanded(written), self._where(written, key))
 
     def _override(self, key: str) -> tuple[str, str] | None:
         """The value of an environment variable, or of the file that its `_FILE` names, and its origin for messages."""
@@ -274,11 +276,11 @@ class Configuration:
             raise ConfigError(f"{key} and {key}_FILE are both set: unset one")
         if file:
             try:
-                text = Path(file).read_text(encoding="utf-8-sig").strip()
+                text = Path(file).read_text(encoding="utf-8-sig").strip("\r\n")
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
                 raise ConfigError(f"{key}_FILE: {file} can't be read: {reason}") from error
-            if not text:
+            if not text.strip():
                 raise ConfigError(f"{key}_FILE: {file} is empty: it should hold the value of {key}")
             if "\n" in text:
                 raise ConfigError(f"{key}_FILE: {file} has several lines: it should hold the value of {key} alone")
@@ -292,18 +294,34 @@ class Configuration:
         made_of = f" ({', '.join(sources)})" if sources else ""
         return f"{self.path.name}:{value.line}: {what}{made_of}"
 
-    def _expanded(self, value: Scalar) -> str:
-        """The value with `${VAR}` and `${VAR:-default}` replaced; VAR_FILE names a file that holds VAR."""
+    def expanded(self, value: Scalar) -> str:
+        """The value with `${VAR}` and `${VAR:-default}` replaced; VAR_FILE names a file that holds VAR.
 
-        def expand(match: re.Match[str]) -> str:
-            override = self._override(match[1])
-            found = override[0] if override else match[2]
-            if found is None:
-                unset = f"{self.path.name}:{value.line}: ${{{match[1]}}} is not set"
-                raise ConfigError(f"{unset}: set it, or write ${{{match[1]}:-default}}")
-            return found
+        Raises:
+            ConfigError: a variable is not set, and there is no default.
+        """
+        return _VARIABLE.sub(lambda match: self._replaced(match, value.line), value.text)
 
-        return _VARIABLE.sub(expand, value.text)
+    def _expanded_url(self, value: Scalar) -> str:
+        """A URL as `expanded` gives it, with a password that is percent-encoded where a variable holds it."""
+        masked = _VARIABLE.sub(lambda match: "x" * len(match[0]), value.text)
+        userinfo = _PASSWORD.match(masked)
+        start, end = userinfo.span(1) if userinfo else (0, 0)
+
+        def replaced(match: re.Match[str]) -> str:
+            found = self._replaced(match, value.line)
+            is_password = start <= match.start() and match.end() <= end and self._override(match[1])
+            return quote(found, safe="") if is_password else found
+
+        return _VARIABLE.sub(replaced, value.text)
+
+    def _replaced(self, match: re.Match[str], line: int) -> str:
+        override = self._override(match[1])
+        found = override[0] if override else match[2]
+        if found is None:
+            unset = f"{self.path.name}:{line}: ${{{match[1]}}} is not set"
+            raise ConfigError(f"{unset}: set it, or write ${{{match[1]}:-default}}")
+        return str(found)
 
     def _parsed(self, text: str, where: str, database: str | None = None) -> URL:
         url = urls.parse(text, where)
@@ -311,12 +329,28 @@ class Configuration:
             if urls.is_sqlite(url) or url.database:
                 raise ConfigError(f"{where}: should be a postgresql:// URL without a database: end it with the port")
             url = url.set(database=database)
+        if not url.database and not urls.is_sqlite(url):
+            has_service = "service" in url.query or "PGSERVICE" in self.variables  # which names the database
+            named = self.variables.get("PGDATABASE")
+            if has_service or named:
+                return self._with_password(url if has_service else url.set(database=named))
         if not url.database or url.database == ":memory:":
             raise ConfigError(f"{where}: the URL names no database: end it with /NAME, or a path for SQLite")
         if urls.is_sqlite(url):
             # Relative to the file, and not to the folder in which the command was typed.
             return url.set(database=str((self.path.parent / url.database).resolve()))
-        return url
+        return self._with_password(url)
+
+    def _with_password(self, url: URL) -> URL:
+        """The URL with the password of PGPASSWORD_FILE, which libpq does not know, where it has none of its own."""
+        if urls.secrets_of(url).get("password"):
+            return url
+        found = self._override("PGPASSWORD")
+        if found and found[0].endswith(("\r", "\n")):
+            raise ConfigError(
+                "PGPASSWORD ends with a line break, as a secret that was made with echo does: leave it out (printf)"
+            )
+        return url.set(password=found[0]) if found and "PGPASSWORD_FILE" in self.variables else url
 
 
 def variable(name: str) -> str:

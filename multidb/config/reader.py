@@ -118,7 +118,7 @@ class _Reader:
             entries[name] = Entry(
                 name,
                 line,
-                models=self._scalar(fields["models"], "models").text,
+                models=self._text(fields["models"], "models"),
                 url=self._scalar(fields["url"], "url") if "url" in fields else None,
                 extensions=self._list(fields["extensions"], "extensions", "postgis") if "extensions" in fields else (),
                 options=self._own_options(name, fields),
@@ -142,7 +142,7 @@ class _Reader:
         found: dict[str, str] = {}
         for key, field in (("version_table", "name"), ("version_table_schema", "schema")):
             if key in fields:
-                found[field] = self._scalar(fields[key], key).text
+                found[field] = self._text(fields[key], key)
                 if len(found[field]) > LONGEST_NAME:
                     self._fail(fields[key], f"{key} is longer than {LONGEST_NAME} characters: give a shorter name")
         return VersionTable(found.get("name", DEFAULT_VERSION_TABLE.name), found.get("schema"))
@@ -152,7 +152,7 @@ class _Reader:
             return {}
         found: dict[str, str] = {}
         for key, node in self._mapping(fields["naming_convention"], "naming_convention", _CONSTRAINTS).items():
-            found[key] = self._scalar(node, key).text
+            found[key] = self._text(node, key)
             unknown = [token for token in re.findall(r"%\((.*?)\)s", found[key]) if not _TOKEN.fullmatch(token)]
             if unknown or re.sub(r"%\(.*?\)s|%%", "", found[key]).count("%"):
                 what = f"%({unknown[0]})s" if unknown else found[key]
@@ -166,7 +166,7 @@ class _Reader:
             return PolicyEntry()
         found = self._mapping(fields["policy"], "policy", {"bar", "small", "rules"})
         rules = self._mapping(found["rules"], "rules") if "rules" in found else {}
-        small = self._scalar(found["small"], "small").text if "small" in found else None
+        small = self._text(found["small"], "small") if "small" in found else None
         if small is not None and not re.fullmatch(r"[0-9]{1,15}", small):
             self._fail(found["small"], f"small: {small!r} should be a number of rows")
         return PolicyEntry(
@@ -180,7 +180,7 @@ class _Reader:
         return self._scalar(fields["role"], "role") if "role" in fields else None
 
     def _severity(self, node: yaml.Node, what: str) -> Severity:
-        text = self._scalar(node, what).text
+        text = self._text(node, what)
         words = [str(each) for each in Severity]
         if text not in words:
             self._fail(node, f"{what}: {text!r} should be one of {', '.join(words)}{nearest(text, words)}")
@@ -216,6 +216,10 @@ class _Reader:
             self._fail(node, f"{what} should be a text")
         return Scalar(node.value, node.start_mark.line + 1)
 
+    def _text(self, node: yaml.Node, what: str) -> str:
+        """A text with its variables replaced."""
+        return self._values.expanded(self._scalar(node, what))
+
     def _ignored(self, fields: Mapping[str, yaml.Node]) -> tuple[str, ...]:
         """The patterns under `ignore:`, and under `drift: ignore:`, as older files have them."""
         own = self._list(fields["ignore"], "ignore", "audit_*") if "ignore" in fields else ()
@@ -225,7 +229,8 @@ class _Reader:
     def _list(self, node: yaml.Node, key: str, example: str) -> tuple[str, ...]:
         if not isinstance(node, yaml.SequenceNode):
             self._fail(node, f"{key} should be a list, such as [{example}]")
-        return tuple(self._scalar(item, f"a line of {key}").text for item in node.value)
+        texts = [self._text(item, f"a line of {key}") for item in node.value]
+        return tuple(text for text in texts if text)  # a variable may be empty
 
     def _fail(self, node: yaml.Node | None, problem: str) -> NoReturn:
         line = node.start_mark.line + 1 if node else 1

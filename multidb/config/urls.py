@@ -3,6 +3,7 @@
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from multidb.config import url_forms
 from multidb.errors import ConfigError, nearest
 
 SECRET_OPTIONS = frozenset({"password", "sslpassword"})
@@ -24,17 +25,21 @@ def parse(text: str, where: str) -> URL:
     SQLAlchemy 2.1 takes `postgresql://` for psycopg 3 and does not know `postgres://`; both are common. A text that is
     no such URL raises ConfigError, which names its origin, `where`.
     """
+    text = text.strip()
+    problem = url_forms.problem_of(text)
+    if problem:
+        raise ConfigError(f"{where}: {problem}")
     try:
-        url = make_url(text.strip())
+        url = make_url(text)
     except (ArgumentError, ValueError):
         # Not chained: SQLAlchemy's message may repeat a piece of the password.
         raise ConfigError(
             f"{where}: not a URL: write postgresql://user:***@host:port/name, "
             "with special characters of the password percent-encoded"
         ) from None
-    if not is_sqlite(url) and text.count("@") > 1:
-        raise ConfigError(f"{where}: the password has an @ in it: write it as %40")
     driver = DIALECTS.get(url.drivername)
+    if driver is None and url.drivername.partition("+")[0] in ("postgres", "postgresql"):
+        raise ConfigError(f"{where}: {url.drivername}:// names another driver: write postgresql://, for psycopg2")
     if driver is None:
         raise ConfigError(
             f"{where}: {url.drivername}:// is not supported: use postgresql:// or sqlite:///"
@@ -42,7 +47,13 @@ def parse(text: str, where: str) -> URL:
         )
     if driver.startswith("sqlite") and url.query:
         raise ConfigError(f"{where}: options are not supported for SQLite: leave out what follows the ?")
-    return url.set(drivername=driver)
+    problem = url_forms.problem_of_options(text.partition("?")[2]) if not driver.startswith("sqlite") else None
+    if problem:
+        raise ConfigError(f"{where}: {problem}")
+    url = url.set(drivername=driver)
+    # libpq lets the option win over the name in the path.
+    database = url.query.get("dbname")
+    return url.difference_update_query(["dbname"]).set(database=str(database)) if database else url
 
 
 def is_sqlite(url: URL) -> bool:
@@ -75,18 +86,28 @@ def without_secrets(url: URL) -> URL:
 
 def server_of(url: URL) -> tuple[object, ...]:
     """The identity of a PostgreSQL server, as far as a URL tells."""
-    hosts, ports = url.query.get("host", url.host), url.query.get("port", url.port or 5432)
+    if "service" in url.query:
+        return ("service", str(url.query["service"]))
+    hosts, ports = _address_of(url)
     return ("localhost" if hosts in _LOOPBACK else hosts, str(ports))
 
 
 def server_text(url: URL) -> str:
-    """A PostgreSQL server as messages name it: `host:port`, or several, where the URL's options name several hosts."""
-    hosts = _each(url.query.get("host", str(url.host)))
-    ports = _each(url.query.get("port", str(url.port or 5432)))
+    """A PostgreSQL server as messages name it: `host:port`, several of them, or the service of a file of libpq's."""
+    if "service" in url.query:
+        return f"the service {url.query['service']}"
+    given, port = _address_of(url)
+    hosts, ports = _each(given or "localhost"), _each(port)
     ports = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
     # SQLAlchemy's own form has the port in the host: `?host=a:5432&host=b:5432`.
     named = (host if host.count(":") == 1 else f"{host}:{port}" for host, port in zip(hosts, ports, strict=True))
     return ", ".join(named)
+
+
+def _address_of(url: URL) -> tuple[str | tuple[str, ...] | None, str | tuple[str, ...]]:
+    """Host and port of a URL, or several, as they are written."""
+    hosts = url.query.get("hostaddr") or url.query.get("host") or url.host
+    return hosts, url.query.get("port", str(url.port or 5432))
 
 
 def _each(value: str | tuple[str, ...]) -> list[str]:
@@ -98,4 +119,4 @@ def place_of(url: URL) -> tuple[object, ...]:
     """The identity of a database, as far as a URL tells; the role does not matter."""
     if is_sqlite(url):
         return ("sqlite", url.database)
-    return (*server_of(url), url.query.get("dbname", url.database))
+    return (*server_of(url), url.database)

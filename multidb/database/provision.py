@@ -154,6 +154,8 @@ def _check_same_server(database: Database, admin: URL) -> None:
 
 def _create(database: Database, admin: URL) -> Iterable[str]:
     name, owner = database.url.database, database.role or database.url.username
+    if name is None:
+        raise MigrationError("a service of libpq's names it: create it by hand, or write its name into the URL")
     with _as_admin(admin) as connection:
         yield from _create_roles(connection, database)
         if not _exists(connection, "pg_database WHERE datname", str(name)):

@@ -74,7 +74,10 @@ class Environment:
         self.connection = _given_connection(self.config)
         self.script = context.script
         self.request = Request.received()
-        file: Path = self.config.attributes.get(FILE) or self.root / "databases.yaml"
+        given = selection.option(self.x_arguments, "file")
+        file: Path = self.config.attributes.get(FILE) or (
+            Path(given).resolve() if given else self.root / "databases.yaml"
+        )
         self.configuration: Configuration = reader.load(file)
         branches.check_folders(self.script, self.configuration.names)
         self.revisions = Revisions(self.script, self.configuration.names)

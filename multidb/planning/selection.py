@@ -11,7 +11,7 @@ from multidb.config import settings
 from multidb.config.configuration import revision_prefix
 from multidb.errors import MigrationError, nearest
 
-KNOWN_X = ("db", "sql_dir", "from", "rename", *settings.OF_A_RUN)
+KNOWN_X = ("db", "file", "sql_dir", "from", "rename", *settings.OF_A_RUN)
 _STEPS = re.compile(r"(.*?)([+-]\d+)?")
 LIVE = "live"
 """The start of a script that begins where each database is."""

@@ -9,6 +9,8 @@ from multidb.errors import MigrationError
 from multidb.output import count_of
 from multidb.planning.plan import Plan
 
+_MOST_SERVERS = 3  # that the first line of a run names
+
 
 @dataclass(frozen=True)
 class Guarantee:
@@ -28,6 +30,14 @@ def unprepared(plans: Sequence[Plan]) -> tuple[str, ...]:
     """The databases with `two_phase: off`, but for the one that decides: they are committed after all others."""
     last = sorted(plans, key=lock_order)[:-1]
     return tuple(plan.database.name for plan in last if not plan.database.can_prepare and not plan.database.is_sqlite)
+
+
+def servers_text(plans: Sequence[Plan]) -> str:
+    """Where a run goes: its servers, and SQLite."""
+    servers = sorted({urls.server_text(plan.database.url) for plan in plans if not plan.database.is_sqlite})
+    shown = servers[:_MOST_SERVERS] + ([f"{len(servers) - _MOST_SERVERS} more"] if len(servers) > _MOST_SERVERS else [])
+    shown += ["SQLite"] if any(plan.database.is_sqlite for plan in plans) else []
+    return " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), shown[-1]])
 
 
 def guarantee(plans: Sequence[Plan], results: Mapping[str, ProbeResult], two_phase: str) -> Guarantee:

@@ -74,7 +74,7 @@ def test_any_text_is_a_url_or_one_line_of_error(text: str) -> None:
 def test_a_variable_is_expanded_to_exactly_its_value(folder: Path, value: str, default: str) -> None:
     configuration = Configuration(folder, None, {}, {"GIVEN": value})
     scalar = Scalar("<${GIVEN:-x}><${MISSING:-" + default + "}>", 1)
-    assert configuration._expanded(scalar) == f"<{value or 'x'}><{default}>"
+    assert configuration.expanded(scalar) == f"<{value or 'x'}><{default}>"
 
 
 @quick

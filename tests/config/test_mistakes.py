@@ -112,7 +112,10 @@ BROKEN_URLS = {
         "databases.yaml:2: ${NOT_THERE} is not set: set it, or write ${NOT_THERE:-default}",
     ),
     "no URL": ("localhost", "databases.yaml:2: auth_db: not a URL: write postgresql://user:***@host:port/name"),
-    "a port that isn't one": ("postgresql://u:s3cret@h:port/d", "databases.yaml:2: auth_db: not a URL"),
+    "a port that isn't one": (
+        "postgresql://u:s3cret@h:port/d",
+        "databases.yaml:2: auth_db: the port is no number: write ",
+    ),
     "a password with an @ and a slash": (
         "postgresql://u:p@s3cret/x@h/d",
         "databases.yaml:2: auth_db: the password has an @ in it",
@@ -122,7 +125,35 @@ BROKEN_URLS = {
     "another dialect": ("mysql://h/d", "databases.yaml:2: auth_db: mysql:// is not supported: use postgresql://"),
     "another driver": (
         "postgresql+asyncpg://h/d",
-        "databases.yaml:2: auth_db: postgresql+asyncpg:// is not supported: use postgresql://",
+        "databases.yaml:2: auth_db: postgresql+asyncpg:// names another driver: write postgresql://, for psycopg2",
+    ),
+    "Java's form": (
+        "jdbc:postgresql://h:5432/d?user=u&password=s3cret",
+        "databases.yaml:2: auth_db: jdbc: is for Java: write postgresql://u:***@h:5432/d",
+    ),
+    "keys and values": (
+        "host=h password=s3cret dbname=d",
+        "databases.yaml:2: auth_db: a connection string of keys and",
+    ),
+    "an option of Prisma's": (
+        "postgresql://u:s3cret@h/d?schema=sales",
+        "databases.yaml:2: auth_db: ?schema= is no option of libpq: write ?options=-csearch_path%3DNAME",
+    ),
+    "a pool's option": (
+        "postgresql://u:s3cret@h/d?pgbouncer=true",
+        "databases.yaml:2: auth_db: ?pgbouncer= is no option of libpq: leave it out, and use the server's own port",
+    ),
+    "an option that nothing has": (
+        "postgresql://u:s3cret@h/d?aplication_name=x",
+        "databases.yaml:2: auth_db: ?aplication_name= is no option of libpq: leave it out; did you mean applica",
+    ),
+    "a wrong sslmode": (
+        "postgresql://u:s3cret@h/d?sslmode=requires",
+        "databases.yaml:2: auth_db: sslmode=requires: should be one of disable, allow, prefer, require, verify-ca, ",
+    ),
+    "several hosts": (
+        "postgresql://u:s3cret@a:5432,b/d",
+        "databases.yaml:2: auth_db: several hosts: write postgresql://user:***@/name?host=a,b&port=5432,5432",
     ),
     "no database": ("postgresql://h", "databases.yaml:2: auth_db: the URL names no database"),
     "SQLite in memory": ("sqlite://", "databases.yaml:2: auth_db: the URL names no database"),

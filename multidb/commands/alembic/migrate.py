@@ -39,7 +39,7 @@ from multidb.release import coordinator, ending
 from multidb.release.activity import Activities
 from multidb.release.coordinator import Coordinator, NontransactionalError, Outcome, State
 from multidb.release.executor import executor_for
-from multidb.release.guarantee import guarantee, lock_order, unprepared
+from multidb.release.guarantee import guarantee, lock_order, servers_text, unprepared
 from multidb.release.lock_hold import LockHold
 from multidb.release.locking import PLANNING_ATTEMPTS, lock_and_plan
 from multidb.release.participant import FailureKind, Migrate, Participant, ParticipantError
@@ -164,7 +164,8 @@ def _run_once(
                 _check_drift(environment, locked.plans, interruption)
             promise = guarantee(locked.plans, locked.results, settings.two_phase)
             record.guarantee = promise.text
-            log.log(logging.WARNING if promise.is_degraded else logging.INFO, "run %s: %s", run.id, promise.text)
+            level = logging.WARNING if promise.is_degraded else logging.INFO
+            log.log(level, "run %s on %s: %s", run.id, servers_text(plans), promise.text)
             if promise.two_phase:
                 _warn_of_owners(plans, locked.results)
             by_name = {probe.database.name: probe for probe in probes}

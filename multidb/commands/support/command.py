@@ -16,7 +16,7 @@ from multidb.config.settings import Settings
 from multidb.errors import ConfigError
 from multidb.planning.branches import Revisions
 from multidb.planning.environment import FILE, Environment, without_env_py
-from multidb.planning.selection import known_names
+from multidb.planning.selection import known_names, option
 from multidb.signals import Interruption
 
 
@@ -33,9 +33,9 @@ class Command:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.file: Path = options.file.resolve()
+        self.file: Path = Path(option(options.x, "file") or options.file).resolve()
         self.configuration: Configuration = reader.load(self.file)
-        settings.check_keys(options.x, (*settings.OF_A_RUN, *getattr(options, "own_keys", ())))
+        settings.check_keys(options.x, ("file", *settings.OF_A_RUN, *getattr(options, "own_keys", ())))
         self.settings: Settings = settings.of_a_run(self.configuration.options, options.x)
 
     @property
@@ -47,9 +47,10 @@ class Command:
     @property
     def alembic(self) -> Config:
         """Alembic's own configuration, beside databases.yaml."""
-        if "%" in str(self.file.parent):
-            raise ConfigError(f"{self.file.parent}: Alembic can't be in a folder with a % in its name: rename that")
-        config = Config(str(self.file.parent / "alembic.ini"), cmd_opts=self.options)
+        folder = self.options.file.resolve().parent
+        if "%" in str(folder):
+            raise ConfigError(f"{folder}: Alembic can't be in a folder with a % in its name: rename that")
+        config = Config(str(folder / "alembic.ini"), cmd_opts=self.options)
         config.attributes[FILE] = self.file
         return config
 
