@@ -12,7 +12,7 @@ from multidb.output import count_of
 from multidb.progress.row import Row, duration_text
 from multidb.release.activity import Doing
 
-_NARROW = 80  # columns from which on the details have a column of their own
+_NARROW = 100  # columns from which on the details have a column of their own
 _BLOCKED = "yellow"
 _STYLES = {
     Doing.WAITING: "dim",
@@ -62,9 +62,9 @@ def _table(rows: Iterable[Row]) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("database", "state", "revision", "time"):
         table.add_column(title, no_wrap=True, justify="right" if title == "time" else "left")
-    table.add_column("statement", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("statement", ratio=1)  # which alone is shortened, because it might be wrapped
     for row in rows:
-        details = Text("\n").join(map(Text, row.details))
+        details = Text("\n".join(row.details), no_wrap=True, overflow="ellipsis")
         table.add_row(Text(row.name), _state(row), Text(row.revision), Text(row.time), details)
     return table
 
