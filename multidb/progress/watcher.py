@@ -1,8 +1,7 @@
 """Shows a run that takes long: as a table on a terminal, else by a line for each database that works.
 
 What watches is a thread of the coordinator's process, which begins after the workers were forked and has sessions of
-its own. A run that has ended before anything is shown has only waited for the thread to end. No failure of it reaches
-the run.
+its own. A run that ends before anything is shown has imported nothing for it, and no failure of it reaches the run.
 """
 
 import logging
@@ -20,7 +19,6 @@ from sqlalchemy.engine import URL
 
 from multidb.errors import is_command_line
 from multidb.logs import for_database, log
-from multidb.progress.row import Row
 from multidb.release.activity import Activities
 from multidb.signals import SIGNALS
 
@@ -34,13 +32,13 @@ _JOIN_TIMEOUT = 0.5  # seconds that the thread has to end; its sessions are shut
 
 @contextmanager
 def shown(config: Config, activities: Activities, backends: Mapping[str, tuple[URL, int]]) -> Iterator[None]:
-    """Show what the databases do inside; nothing with `-q`, below the log level INFO, or in a program.
+    """Show what the databases do inside; nothing where INFO is not logged, as with `-q`, or in a program.
 
     Args:
         activities: of the databases of the run.
         backends: the databases on PostgreSQL, each with its URL and the server process of its session.
     """
-    if not is_command_line(config) or getattr(config.cmd_opts, "quiet", False) or not log.isEnabledFor(logging.INFO):
+    if not is_command_line(config) or not log.isEnabledFor(logging.INFO):
         yield
         return
     watcher = _Watcher(activities, backends)
@@ -79,6 +77,7 @@ class _Watcher:
     def _draw(self) -> None:
         if self._ended.wait(_DELAY):
             return
+        from multidb.progress.row import Row
         from multidb.progress.sessions import Sessions
         from multidb.progress.table import Picture
         from multidb.progress.terminal import taken
@@ -94,6 +93,7 @@ class _Watcher:
     def _log(self) -> None:
         if self._ended.wait(_FIRST_LOOK):
             return
+        from multidb.progress.row import Row
         from multidb.progress.sessions import Sessions
 
         sessions = Sessions(self._backends)

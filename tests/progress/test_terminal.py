@@ -207,3 +207,13 @@ def test_a_killed_run_leaves_the_cursor_visible(few: Project) -> None:
         terminal.end()
     assert not terminal.cursor_is_hidden
     assert b"\x1b[?25l" not in terminal.output
+
+
+def test_a_run_that_is_short_imports_nothing_for_the_table(pair: Project) -> None:
+    with on_terminal(pair, "upgrade", "auth_db@head", variables={"PYTHONPROFILEIMPORTTIME": "1"}) as terminal:
+        assert terminal.end() == 0
+    imported = {line.rpartition("|")[2].strip() for line in terminal.text.splitlines() if "import time:" in line}
+    assert {each for each in imported if each.startswith(("multidb.progress", "rich"))} == {
+        "multidb.progress",
+        "multidb.progress.watcher",
+    }

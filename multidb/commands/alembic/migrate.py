@@ -34,7 +34,6 @@ from multidb.output import count_of, print_safely
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan, runs_file
 from multidb.planning.planner import ProtectedError
-from multidb.progress.watcher import shown
 from multidb.release import coordinator, ending
 from multidb.release.activity import Activities
 from multidb.release.coordinator import Coordinator, NontransactionalError, Outcome, State
@@ -183,6 +182,8 @@ def _run_once(
             opened.callback(executor.close)
             committer = Coordinator(executor, {plan.database.name: plan.database for plan in plans}, interruption)
             stages = _Stages(committer, plans, run, attempts, settings.lock_retries + 1, interruption, report)
+            from multidb.progress.watcher import shown  # which a run without work doesn't need
+
             try:
                 with shown(environment.config, activities, backends):
                     stages.load_all()
