@@ -2,10 +2,12 @@
 
 import re
 import time
+from collections.abc import Iterator
 from contextlib import closing
 
 import psycopg2
 import pytest
+from sqlalchemy.engine import make_url
 
 from tests.support.delayed import delayed
 from tests.support.project import Postgres, Project
@@ -58,3 +60,29 @@ def test_a_server_that_does_not_answer_the_session_that_watches_holds_no_run_up(
             assert terminal.end() == 0
         assert time.monotonic() - committed < 2
     assert re.search(r"auth_db +auth_0001 +auth_0002 +1 +4\.\d\d s +committed", terminal.text)
+
+
+@pytest.fixture
+def login(few: Project, postgres: Postgres) -> Iterator[str]:
+    """A login that is a member of the databases' owner, and owns nothing."""
+    name = few.variables["AUTH_DB_URL"].rpartition("/")[2] + "_login"
+    postgres.as_admin(f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE neighbor")
+    yield name
+    postgres.as_admin(f"DROP ROLE {name}")
+
+
+def test_the_statement_of_a_login_that_takes_on_a_role_is_shown(few: Project, login: str) -> None:
+    few.edit("databases.yaml", "databases:", "role: neighbor\n\ndatabases:")
+    url = make_url(few.variables["AUTH_DB_URL"]).set(username=login, password="x")
+    few.variables["AUTH_DB_URL"] = url.render_as_string(hide_password=False)
+    few.add_revision("auth_db", 2, SLEEP)
+    with on_terminal(few, "upgrade", "auth_db@head") as terminal:
+        terminal.until_row("auth_db", r"migrating +auth_0002 +\d s +\d s: SELECT pg_sleep\(4\)")
+        assert terminal.end() == 0
+
+
+def test_a_database_on_sqlite_shows_its_revision_and_its_time(few: Project) -> None:
+    few.add_revision("investment_db", 2, "import time; time.sleep(4)")
+    with on_terminal(few, "upgrade", "investment_db@head") as terminal:
+        terminal.until_row("investment_db", "migrating +investment_0002 +[1-4] s")
+        assert terminal.end() == 0
