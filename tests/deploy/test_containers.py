@@ -1,4 +1,4 @@
-"""The image by a container engine: it is built, migrates ten databases, stops, and is healthy.
+"""The image by a container engine: it is built, migrates ten databases, stops, and is healthy, alone and in Compose.
 
 `bin/test -e image` runs these tests, where an engine is there or can be installed.
 """
@@ -7,21 +7,24 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import psycopg2
 import pytest
+import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from sqlalchemy.engine import make_url
 
 from multidb.config import reader
 from multidb.database import locks
-from tests.support.engine import IMAGE, Engine, NoEngineError
+from tests.support.engine import IMAGE, STAND_INS, Engine, NoEngineError
 from tests.support.project import ROOT, Postgres, Result
 
 pytestmark = pytest.mark.image
@@ -41,6 +44,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     except NoEngineError as error:
         pytest.skip(str(error))
     return found
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for at most a minute."""
+    until = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 class Container:
@@ -65,10 +76,7 @@ class Container:
 
     def wait_for(self, text: str) -> None:
         """Wait until a container in the background has logged a text."""
-        until = time.monotonic() + 30
-        while text not in (logs := self.engine.run("logs", NAME)).out + logs.err:
-            assert time.monotonic() < until, logs
-            time.sleep(0.2)
+        wait_until(lambda: text in (logs := self.engine.run("logs", NAME)).out + logs.err)
 
     def stopped(self) -> int:
         """Stop a container in the background, by SIGTERM alone. Returns its exit code."""
@@ -167,3 +175,41 @@ def test_the_bill_of_materials_names_what_is_in_it(engine: Engine) -> None:
     pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     assert {url.removeprefix("pkg:pypi/") for url in found if url.startswith("pkg:pypi/")} == pinned
     assert {"pkg:generic/python", "pkg:deb/debian/libc6"} <= found
+
+
+@pytest.fixture
+def composed(engine: Engine, tmp_path: Path) -> Iterator[Engine]:
+    """Compose, with a copy of the file, its secrets as docs/deployment.md makes them, and the image of the tests."""
+    service = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"]["postgres"]
+    engine.provide(f"docker.io/{service['image']}", STAND_INS / "postgis")
+    engine.done("tag", IMAGE, "neighbor-migrations:tested")
+    (tmp_path / "deploy").mkdir()
+    shutil.copy(ROOT / "deploy/compose.yaml", tmp_path / "deploy")
+    page = (ROOT / "docs/deployment.md").read_text()
+    [secrets] = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "deploy/secrets" in block]
+    subprocess.run(["sh", "-ec", secrets], cwd=tmp_path, check=True)
+    compose = engine.compose
+    command = (*compose.command, "-p", NAME, "-f", str(tmp_path / "deploy/compose.yaml"))
+    made = Engine(command, {**compose.variables, "RELEASE": "tested"})
+    yield made
+    made.run("down", "--volumes", "--timeout=2")
+
+
+def test_the_services_of_compose_do_their_part_one_after_the_other(composed: Engine, engine: Engine) -> None:
+    """By a command each: Debian 12's Podman has no condition on health, and no dependency of a dependency."""
+    composed.done("up", "--detach", "postgres")
+    ready = ("exec", "-T", "postgres", "pg_isready", "--host=127.0.0.1", "--username=postgres")
+    wait_until(lambda: composed.run(*ready).code == 0)
+    once = ("run", "--rm", "--no-deps", "-T")
+    composed.done(*once, "create")
+    migrated = composed.run(*once, "migrate")
+    assert migrated.code == 0, migrated
+    assert f"committed in {len(DATABASES)} databases" in migrated.err + migrated.out
+    composed.done("run", "--detach", "--no-deps", "--name", NAME, "auth")
+    try:
+        answer = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8000').status)"
+        wait_until(lambda: engine.run("exec", NAME, "python", "-c", answer).out.strip() == "200")
+        assert "Read-only file system" in engine.run("exec", NAME, "touch", "/opt/migrations/x").err
+    finally:
+        engine.run("kill", NAME)
+        engine.run("rm", "--force", NAME)

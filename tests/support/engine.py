@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ IMAGE = "localhost/neighbor-migrations:tested"
 SYSTEM = "localhost/neighbor-migrations-system:tested"
 # The release of Debian whose Python has the version of the image's.
 RELEASE = "trixie"
+STAND_INS = ROOT / "tests/support/images"
 STORE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "neighbor-migrations/containers"
 
 
@@ -52,13 +54,25 @@ class Engine:
         runtime = 'runtime = "runc"\n' if shutil.which("runc") else ""
         (folder / "containers.conf").write_text(
             f'[containers]\ndefault_ulimits = {limits}\n[engine]\nevents_logger = "file"\n{runtime}'
+            '[network]\nnetwork_backend = "netavark"\n'  # the other one gives containers no names
+        )
+        (folder / "storage.conf").write_text(
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{STORE}/store"\nrunroot = "{STORE}/run"\n'
         )
         (folder / "registries.conf").write_text('unqualified-search-registries = ["docker.io"]\n')
         variables = {
             "CONTAINERS_CONF": str(folder / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
             "CONTAINERS_REGISTRIES_CONF": str(folder / "registries.conf"),
         }
-        return cls(("podman", "--root", str(STORE / "store"), "--runroot", str(STORE / "run")), variables)
+        return cls(("podman",), variables)
+
+    @property
+    def compose(self) -> "Engine":
+        """Compose, with this engine."""
+        if self.command[0] == "docker":
+            return Engine(("docker", "compose"))
+        return Engine((str(Path(sys.prefix) / "bin/podman-compose"),), self.variables)
 
     def run(self, *arguments: str, stdin: int | None = None, timeout: float = 600) -> Result:
         done = subprocess.run(
@@ -75,21 +89,34 @@ class Engine:
         return result.out
 
     def build(self) -> None:
-        """Build the image, on the base that the Dockerfile names, or else on one made from Debian's packages."""
+        """Build the image, on the base that the Dockerfile names."""
         [base] = set(re.findall(r"^FROM (\S+)", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE))
-        named = f"docker.io/library/{base}"
-        if self.run("image", "inspect", named).code and self.run("pull", "--quiet", named).code:
-            self._make_base(named)
+        self.provide(f"docker.io/library/{base}", STAND_INS / "python")
         self._build(IMAGE, "--network=host", "--file=deploy/Dockerfile", "--build-arg=RELEASE=tested",
                     "--build-arg=COMMIT=0123abc", ".")  # fmt: skip
+
+    def provide(self, name: str, stand_in: Path) -> None:
+        """Have an image of a registry's, or else one under its name that is built from Debian's packages.
+
+        Args:
+            stand_in: the folder that the latter is built from, on the bare system of bin/lane.
+        """
+        if self.run("image", "inspect", name).code == 0 or self.run("pull", "--quiet", name).code == 0:
+            return
+        if self.run("image", "inspect", SYSTEM).code:
+            self._import_system()
+        folder = STORE / "stand-in"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(stand_in, folder)
+        self._add_settings(folder)
+        self._build(name, "--network=host", str(folder))
 
     def _build(self, name: str, *arguments: str) -> None:
         # Health checks are an extension of Docker's format.
         how = ["--format=docker"] if self.command[0] == "podman" else []
         self.done("build", *how, f"--tag={name}", *arguments)
 
-    def _make_base(self, name: str) -> None:
-        """Import the bare system of bin/lane, with what leads pip of this machine to its packages."""
+    def _import_system(self) -> None:
         made = subprocess.run([ROOT / "bin/lane", "--system", RELEASE], capture_output=True, text=True, check=False)
         if made.returncode:
             raise NoEngineError(f"no registry can be reached, and {made.stderr.strip().splitlines()[-1]}")
@@ -98,17 +125,23 @@ class Engine:
             assert packed.stdout is not None
             imported = self.run("import", "-", SYSTEM, stdin=packed.stdout.fileno())
         assert imported.code == 0, imported
-        folder = STORE / "base"
-        shutil.rmtree(folder, ignore_errors=True)
+
+    def _add_settings(self, folder: Path) -> None:
+        """Add to what an image is built from what leads pip and apt of this machine to their packages."""
+        root = folder / "root"
         for file in (Path("/etc/pip.conf"), Path("/etc/ssl/certs/ca-certificates.crt")):
-            target = folder / "root" / file.relative_to("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
+            (root / file.parent.relative_to("/")).mkdir(parents=True, exist_ok=True)
             if file.exists():
-                shutil.copy(file, target)
-        kept = [f"ENV {key}={os.environ[key]}" for key in ("PIP_INDEX_URL", "PIP_CERT") if key in os.environ]
-        lines = [f"FROM {SYSTEM}", "COPY root/ /", "RUN ln -s /usr/bin/python3 /usr/local/bin/python", *kept]
-        (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
-        self._build(name, str(folder))
+                shutil.copy(file, root / file.relative_to("/"))
+        dump = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=True).stdout
+        lists = re.compile(r"::(IndexTargets|CompressionTypes|Changelogs)\b")
+        lines = [line for line in dump.splitlines() if not lists.search(line)]
+        (root / "etc/apt/apt.conf.d").mkdir(parents=True)
+        (root / "etc/apt/apt.conf.d/90machine").write_text("\n".join(lines) + "\n")
+        with (folder / "Dockerfile").open("a") as file_of_image:
+            for key in ("PIP_INDEX_URL", "PIP_CERT"):
+                if key in os.environ:
+                    file_of_image.write(f"ENV {key}={os.environ[key]}\n")
 
     def health(self) -> list[str]:
         """The command of the image's health check."""
