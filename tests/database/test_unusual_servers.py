@@ -1,6 +1,9 @@
 """Servers and databases as they are found: standbys, read-only databases, collations of another version."""
 
-from tests.support.project import Postgres, Project
+from pathlib import Path
+
+from multidb.local.server import Server
+from tests.support.project import Postgres, Project, query
 from tests.support.runs import MORE
 
 
@@ -47,3 +50,24 @@ def test_a_collation_of_another_version_is_the_servers_warning(few: Project, pos
         assert few.multidb("drift").code == 0
     finally:
         postgres.drop(f"{name}_icu")
+
+
+def test_a_server_that_is_starting_is_one_line_of_each_command(few: Project, tmp_path: Path) -> None:
+    """A standby without hot_standby answers every connection as a server that starts does, for as long as it runs."""
+    server = Server(tmp_path / "starting", {"fsync": "off", "hot_standby": "off"})
+    server.start()
+    query(server.variables["DATABASE_ADMIN_URL"], "CREATE DATABASE auth_db")
+    server.stop()
+    (server.data / "standby.signal").touch()
+    server.start()
+    try:
+        few.variables["AUTH_DB_URL"] = server.variables["DATABASE_ADMIN_URL"].removesuffix("/postgres") + "/auth_db"
+        few.variables["SCRATCH_SERVER_URL"] = server.variables["DATABASE_ADMIN_URL"]
+        for command in ("alembic upgrade heads", "multidb status", "multidb drift", "multidb schema", "multidb log"):
+            program, *rest = command.split()
+            result = few.python("-m", program, "-x", "wait=0", *rest)
+            assert result.code == 75, command
+            assert "wait until the server accepts connections, then run again" in result.out + result.err, command
+            assert "Traceback" not in result.err, command
+    finally:
+        server.remove()
