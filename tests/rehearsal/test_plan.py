@@ -326,3 +326,10 @@ def test_an_error_that_a_revision_catches_is_no_failure(planned: Project) -> Non
     result = planned.multidb("plan", "auth_db")
     assert result.code == 0, result
     assert "not observed" not in result.out
+
+
+def test_a_default_of_an_enum_is_not_taken_for_a_change(planned: Project) -> None:
+    """Types are written with or without their schemas, as the search path is, which each revision finds restored."""
+    planned.rows("user_db", "CREATE TYPE mode AS ENUM ('a'); CREATE TABLE moods (x mode DEFAULT 'a')")
+    planned.add_revision("user_db", 2, 'op.execute("CREATE TABLE more ()")')
+    assert "not observed" not in planned.multidb("plan", "user_db").out

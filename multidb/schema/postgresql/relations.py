@@ -12,6 +12,7 @@ from typing import Any
 from multidb.config.configuration import VersionTable
 from multidb.database import journal
 from multidb.database.connections import Driver
+from multidb.database.quoting import quoted
 
 TABLES = ("r", "p", "m")
 """The kinds of relations that have rows: tables, partitioned tables, materialized views."""
@@ -160,8 +161,13 @@ def read(driver: Driver, version_table: VersionTable, default_schema: str, *, ou
             # What a session did reaches the server's statistics within a second, or at once where it asks for that.
             cursor.execute("SELECT pg_catalog.pg_stat_force_next_flush()")
             cursor.execute("SELECT pg_catalog.pg_stat_clear_snapshot()")
-        cursor.execute(_OF_SERVER if outside else _IN_TRANSACTION)
+        # Types and defaults are written with their schemas where the path does not have them, and the path may change.
+        cursor.execute(
+            f"SELECT pg_catalog.set_config('multidb.path', pg_catalog.current_setting('search_path'), false); "
+            f"SET search_path = {quoted(default_schema)}; {_OF_SERVER if outside else _IN_TRANSACTION}"
+        )
         relations, columns, constraints, locks, scans, lock_timeout = cursor.fetchone()
+        cursor.execute("SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('multidb.path'), false)")
     ours = {version_table.name, journal.NAME}
     named = [_relation(row, default_schema) for row in relations or () if row[2] not in ours]
     found = {each.oid: each for each in named}
