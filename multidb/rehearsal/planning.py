@@ -76,9 +76,10 @@ def planned(
             try:
                 plan = _plan(environment, live, destination)
             except Exception as error:
-                found[name] = DatabasePlan(name, live.heads, failure=error)
+                found[name] = DatabasePlan(name, live.heads, live=live.schema, failure=error)
                 continue
-            found[name] = DatabasePlan(name, live.heads, live.heads, policy=policies[name])
+            read = DatabasePlan(name, live.heads, live.heads, live.schema, live.schema, policy=policies[name])
+            found[name] = read if plan is None else replace(read, planned=None)
             if plan is not None:
                 work.append((plan, live, probe))
         plans = [plan for plan, _, _ in work]
@@ -137,7 +138,8 @@ def _weighed(
     not_copied = [f"{kind} {name}" for kind, name in sorted(weights.without_kind - rehearsal.without_kind)]
     observed = replace(observed, not_copied=(*observed.not_copied, *not_copied))
     approval = entry_of(plan, observed.after, live.schema, found.policy)
-    return replace(found, after=observed.after, observed=observed, weights=weights, approval=approval)
+    found = replace(found, after=observed.after, planned=rehearsal.after, approval=approval)
+    return replace(found, observed=observed, weights=weights)
 
 
 def _acknowledged(plan: Plan) -> dict[str, list[Acknowledgement]]:

@@ -13,6 +13,7 @@ from multidb.rehearsal.live import Weights
 from multidb.rehearsal.observation import Observed, Statement, TableChange, strongest
 from multidb.rehearsal.rules import all_rules
 from multidb.rehearsal.rules.support import long_work
+from multidb.schema.objects import Schema
 
 UNUSED, EXPIRED = "accepted-unused", "accepted-expired"
 """The rules about acknowledgements, which have no file of their own: no revision can accept them."""
@@ -38,12 +39,15 @@ class DatabasePlan:
 
     Attributes:
         before: the revisions that it is at; `after`: where the plan leads.
+        live: the schema that was read; `planned`: the one that the plan leads to. None where it is not known.
         failure: why it can't be rehearsed.
     """
 
     database: str
     before: Sequence[str] = ()
     after: Sequence[str] = ()
+    live: Schema | None = None
+    planned: Schema | None = None
     observed: Observed | None = None
     weights: Weights = field(default_factory=Weights)
     policy: Policy = field(default_factory=Policy)
