@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,11 +56,11 @@ def cluster(platform: Postgres, tmp_path: Path) -> Iterator[Mapping[str, str]]:
 
 
 @pytest.fixture
-def sidecar(production: list[Manifest], tmp_path: Path) -> Iterator[str]:
+def sidecar(production: list[Manifest]) -> Iterator[str]:
     """The scratch server of the drift pod, by its own command, as another user. Yields its address."""
     container = containers(production)["scratch"]
-    binaries, folder = newest_installation().binaries, tmp_path / "scratch"
-    folder.mkdir()
+    # Not in tmp_path, whose parent each new session of pytest closes to other users.
+    binaries, folder = newest_installation().binaries, Path(tempfile.mkdtemp(prefix="neighbor-scratch-"))
     here = {"/usr/lib/postgresql/17/bin": str(binaries), "/scratch": str(folder)}
     command, probe = container["command"], container["startupProbe"]["exec"]["command"]
     for there, instead in here.items():
@@ -70,8 +71,6 @@ def sidecar(production: list[Manifest], tmp_path: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     variables = {"PATH": "/usr/bin:/bin", "PGPORT": str(port)}
     if os.geteuid() == 0:
-        for each in (*tmp_path.parents, tmp_path):
-            each.chmod(each.stat().st_mode | 0o055)
         shutil.chown(folder, "postgres", "postgres")
         command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--bounding-set=-all", *command]
     with subprocess.Popen(command, env=variables, cwd=folder) as server:
@@ -82,6 +81,7 @@ def sidecar(production: list[Manifest], tmp_path: Path) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
         server.terminate()
         assert server.wait(30) == 0
+    shutil.rmtree(folder)
 
 
 class Pods:
