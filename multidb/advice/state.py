@@ -153,10 +153,12 @@ def _words(statement: str) -> list[str]:
 
 def _asked(error: psycopg2.Error, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
     """The rows of a query in a new session like that of the error; none if it fails."""
+    # A session of ours has its arguments, also after its end; libpq gives those of another one while it lasts.
+    failed: Any = getattr(error.cursor, "connection", None)
     try:
-        failed = error.cursor.connection.info  # type: ignore[union-attr] # no cursor: an AttributeError, caught below
-        arguments = failed.dsn_parameters | {"connect_timeout": str(_TIMEOUT)}
-        connection = psycopg2.connect(**arguments, password=failed.password)
+        given = getattr(failed, "arguments", None)
+        arguments = dict(given or {**failed.info.dsn_parameters, "password": failed.info.password})
+        connection = psycopg2.connect(**arguments | {"connect_timeout": _TIMEOUT})
     except (AttributeError, psycopg2.Error):
         return []
     try:

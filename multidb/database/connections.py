@@ -111,11 +111,14 @@ def _connected(arguments: dict[str, Any], busy_wait: float) -> Driver:
     for pause in retry_pauses():
         at = time.monotonic()
         try:
-            return psycopg2.connect(**arguments, connection_factory=PostgresqlConnection)
+            connection: Driver = psycopg2.connect(**arguments, connection_factory=PostgresqlConnection)
         except psycopg2.OperationalError as error:
             failure = ConnectionFailedError.because(error, arguments, time.monotonic() - at)
             if not failure.refusal.is_busy or time.monotonic() >= until:
                 raise failure from error
+        else:
+            connection.arguments = arguments
+            return connection
         time.sleep(pause)
     raise AssertionError  # the pauses do not end
 

@@ -5,6 +5,7 @@ and closes a driver's connection by calls of its methods; in a session that is h
 """
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 from psycopg2 import extensions
@@ -36,7 +37,13 @@ class _Held:
 
 
 class PostgresqlConnection(_Held, extensions.connection):
-    """A session on PostgreSQL."""
+    """A session on PostgreSQL.
+
+    Attributes:
+        arguments: those of `psycopg2.connect`, for a session that asks for the cause of an error after this has ended.
+    """
+
+    arguments: Mapping[str, Any] | None = None
 
     def cursor(  # type: ignore[override]  # the driver's types have three
         self, name: str | None = None, *arguments: Any, **options: Any
