@@ -281,3 +281,13 @@ def test_a_script_begins_where_each_database_is(few: Project) -> None:
     assert [path.name for path in (few.root / "sql").iterdir()] == ["auth_db.sql"]
     few.done("upgrade", "auth_db@head")
     assert few.done("-x", "db=auth_db", "upgrade", "live:heads", "--sql").out == ""
+
+
+def test_the_journal_says_of_which_commit_a_script_was_and_whose(few: Project) -> None:
+    few.add_revision("auth_db", 2, "pass")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    few.variables["GIT_COMMIT"] = commit
+    script = few.done("-x", "by=Ada O'Brien", "upgrade", "auth_0001:auth_0002", "--sql").out
+    few.run("psql", "-qv", "ON_ERROR_STOP=1", "-f", str(few.write("script.sql", script)), few.variables["AUTH_DB_URL"])
+    details = "SELECT details::json->>'commit', details::json->>'actor' FROM multidb_journal ORDER BY id DESC LIMIT 1"
+    assert few.rows("auth_db", details) == [(commit, "Ada O'Brien")]

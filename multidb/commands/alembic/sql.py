@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData, Table
 
 from multidb.commands.support import script_guard, sqlite_recorder
+from multidb.commands.support.origin import origin
 from multidb.commands.support.script_compiler import compile_for_script, finished
 from multidb.commands.support.script_journal import ScriptJournal
 from multidb.config.configuration import Database
@@ -54,7 +55,8 @@ class SqlScript:
         self._heads: tuple[str, ...] = ()  # where the script is
         request, release = environment.request, environment.settings.release
         typed = shlex.join([request.command, *request.symbols, "--sql"])
-        self._journal = ScriptJournal(database, typed, release)
+        written_by = origin(environment.root, environment.settings.by)
+        self._journal = ScriptJournal(database, typed, release, written_by)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

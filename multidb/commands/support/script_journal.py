@@ -1,7 +1,7 @@
 """The journal's row that a script of `--sql` writes: a run of its own, whose id and times the database makes."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ BEGIN
         session_user, coalesce(host(inet_client_addr()), 'local'),
         to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"'),
         round(extract(epoch FROM clock_timestamp() - now())::numeric, 3), false,
-        json_build_object('script', true, 'clock', CASE
+        json_build_object('script', true, 'commit', {commit}, 'actor', {actor}, 'clock', CASE
             WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
             THEN (SELECT system_identifier::text FROM pg_control_system()) END)
     FROM (SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD-HH24MISS-')
@@ -47,6 +47,7 @@ class ScriptJournal:
     database: Database
     command: str
     release: str | None
+    origin: Mapping[str, str | None]  # the commit of the files, and the person who wrote the script
     _steps: list[Step] = field(default_factory=list)  # that are yet to be written
     _applied: list[Step] = field(default_factory=list)  # of the transaction
     _before: tuple[str, ...] = ()
@@ -89,7 +90,8 @@ class ScriptJournal:
         add = "\n    ".join(
             _ADD.format(name=journal.NAME, column=each, type=type_) for each, type_ in journal.ADDED.items()
         )
-        return (_ON_POSTGRESQL.format(create=journal.CREATE, add=add, **names),)
+        origin = {key: f"{_value(value)}::text" for key, value in self.origin.items()}
+        return (_ON_POSTGRESQL.format(create=journal.CREATE, add=add, **names, **origin),)
 
 
 def _value(value: str | None) -> str:
