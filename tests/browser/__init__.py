@@ -1,0 +1,1 @@
+"""Tests of the page of `report --html` in Chromium: `bin/test -e browser`."""
