@@ -1,0 +1,131 @@
+"""`metrics`: print where every database is in Prometheus' text format, for its textfile collector or a CronJob.
+
+Exit code 0: the metrics are printed, also where a database can't be read, which `multidb_up` tells.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from multidb.commands.support.command import Command, add_databases
+from multidb.commands.support.database_status import DatabaseStatus, read_statuses
+from multidb.database import journal
+from multidb.database.probe import probing
+from multidb.errors import ExitCode, MigrationError
+from multidb.output import revisions_text
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+_RESULTS = (
+    journal.COMMITTED,
+    journal.FAILED,
+    journal.PARTLY_COMMITTED,
+    journal.IN_DOUBT,
+    journal.KILLED,
+    journal.NOT_COMMITTED,
+)
+_MODE = 0o644  # of the file, which the collector reads as another user
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_databases(parser)
+    parser.add_argument("--drift", action="store_true", help="compare each database with its recorded revision, too")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write a file in one step, as the collector needs it")
+
+
+def run(command: Command) -> ExitCode:
+    """Raise MigrationError if the library is missing, or the file can't be written."""
+    try:
+        from prometheus_client import CollectorRegistry, generate_latest  # an extra, which no run imports
+    except ImportError as error:
+        raise MigrationError("prometheus-client is not installed: `pip install prometheus-client`") from error
+    registry = CollectorRegistry()
+    _note_statuses(registry, read_statuses(command))
+    if command.options.drift:
+        _note_drift(registry, command)
+    text = generate_latest(registry)
+    if command.options.out is None:
+        print(text.decode(), end="")
+    else:
+        _write(command.options.out, text)
+    return ExitCode.OK
+
+
+def _note_statuses(registry: "CollectorRegistry", statuses: Iterable[DatabaseStatus]) -> None:
+    from prometheus_client import Gauge
+
+    def gauge(name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"multidb_{name}", text, ["database", *labels], registry=registry)
+
+    up = gauge("up", "Whether the database could be read.")
+    revision = gauge("revision_info", "Recorded revision, and the head of its branch.", "revision", "head")
+    pending = gauge("pending_revisions", "Revisions that an upgrade would run.")
+    in_doubt = gauge("in_doubt", "Prepared transactions that a run left, and that no run is working on.")
+    since = gauge("in_doubt_since_timestamp_seconds", "Begin of the oldest run that left one.")
+    result = gauge("last_run_result", "How the last run ended: 1 for its result.", "result")
+    ended = gauge("last_run_end_timestamp_seconds", "End of the last run.")
+    duration = gauge("last_run_duration_seconds", "Time that the last run took in the database.")
+    for status in statuses:
+        name = status.database
+        up.labels(name).set(not status.error)
+        if status.error:
+            continue
+        head = ", ".join(status.head or ())
+        revision.labels(name, revisions_text(status.revision or ()), head).set(1)
+        if status.pending is not None:
+            pending.labels(name).set(status.pending)
+        left = [each["run"] for each in status.in_doubt or () if not each["in_progress"]]
+        in_doubt.labels(name).set(len(left))
+        if left:
+            since.labels(name).set(min(map(_begun_at, left)))
+        if status.last_run is not None:
+            found = status.last_run
+            for each in _RESULTS:
+                result.labels(name, each).set(each == found["result"])
+            seconds = found["seconds"] or 0.0
+            end = (found["ended"] or {}).get("at")
+            ended.labels(name).set(_time(end) if end else _time(found["started_at"]) + seconds)
+            duration.labels(name).set(seconds)
+
+
+def _note_drift(registry: "CollectorRegistry", command: Command) -> None:
+    from prometheus_client import Gauge
+
+    from multidb.replay.drift import find_drift  # imports the schema room, which the others don't need
+    from multidb.replay.replay import Replays
+
+    differences = Gauge(
+        "multidb_drift_differences", "Differences from the recorded revision.", ["database"], registry=registry
+    )
+    with command.environment() as environment, Replays(environment) as replays:
+        settings = environment.settings
+        with probing(command.databases, settings.wait, busy_wait=settings.busy_wait) as probes:
+            for drift in find_drift(environment, replays, probes):
+                if not drift.error:
+                    differences.labels(drift.database).set(len(drift.differences))
+
+
+def _begun_at(attempt: str) -> float:
+    """When a run began, by its id, in seconds since 1970."""
+    return datetime.strptime(attempt[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp()
+
+
+def _time(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _write(path: Path, text: bytes) -> None:
+    """Write a file in one step: the collector reads it at any moment."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+        Path(name).chmod(_MODE)
+        Path(name).replace(path)
+    except OSError as error:
+        raise MigrationError(f"{path} can't be written: {error.strerror}") from error
