@@ -78,7 +78,7 @@ class _Help(argparse.Action):
         lines = []
         for name, module in self._modules.items():
             summary = _without_name(import_module(f"{commands.__name__}.{module}")).partition("\n")[0]
-            lines.append(f"  {name:10} {summary}")
+            lines.append(f"  {name:11} {summary}")
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.epilog = "\n".join(["commands:", *lines])
         parser.print_help()
