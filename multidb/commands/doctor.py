@@ -1,0 +1,74 @@
+"""`doctor`: print what tends to be wrong before a first run, for each database, and what to type.
+
+Nothing is locked and nothing is written. Exit code 0: all is fine; 2: there is something to do.
+"""
+
+import argparse
+import json
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from multidb.commands.support.command import Command, add_databases, add_json
+from multidb.config import urls
+from multidb.config.configuration import Database
+from multidb.database.checkup import Check, Needs, checks_of
+from multidb.database.probe import probing
+from multidb.errors import ExitCode
+from multidb.output import columns
+
+_PACKAGES = ("alembic", "sqlalchemy", "psycopg2-binary", "geoalchemy2", "pyyaml")
+_THIS = "this machine"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_databases(parser)
+    add_json(parser)
+
+
+def run(command: Command) -> ExitCode:
+    databases, settings = command.databases, command.settings
+    found = {_THIS: list(_of_machine(command.file.parent))}
+    with probing(databases, settings.wait, busy_wait=settings.busy_wait) as probes:
+        for probe in probes:
+            found[probe.database.name] = checks_of(probe, _needs(probe.database, databases))
+    if command.options.json:
+        print(json.dumps([_as_json(name, checks) for name, checks in found.items()], indent=2))
+    else:
+        for name, checks in found.items():
+            print(name)
+            print(columns([("   ", each.subject, each.found, each.advice or "fine") for each in checks]))
+    return ExitCode.FOUND if any(each.advice for checks in found.values() for each in checks) else ExitCode.OK
+
+
+def _as_json(name: str, checks: Sequence[Check]) -> dict[str, object]:
+    return {"database": None if name == _THIS else name, "checks": [vars(each) for each in checks]}
+
+
+def _of_machine(root: Path) -> list[Check]:
+    """The versions of Python and of the packages, beside those that the project was tried with."""
+    checks = [Check("Python", platform.python_version())]
+    pins = root / "constraints.txt"
+    lines = pins.read_text(encoding="utf-8").splitlines() if pins.is_file() else []
+    wanted = dict(line.split(" ")[0].split("==") for line in lines if "==" in line and not line.startswith(" "))
+    for package in _PACKAGES:
+        try:
+            there = version(package)
+        except PackageNotFoundError:
+            there = "not installed"
+        pinned = wanted.get(package, there)
+        checks.append(Check(package, there, None if there == pinned else f"pip install {package}=={pinned}"))
+    return checks
+
+
+def _needs(database: Database, databases: Sequence[Database]) -> Needs:
+    """What a run of all these databases needs of the server of one of them; a decider on SQLite needs no slot."""
+    if database.is_sqlite:
+        return Needs(0, 0)
+    servers = Counter(urls.server_of(each.url) for each in databases if not each.is_sqlite)
+    logins = Counter((urls.server_of(each.url), each.url.username) for each in databases if not each.is_sqlite)
+    server = urls.server_of(database.url)
+    decides = not any(each.is_sqlite for each in databases)
+    return Needs(servers[server] - decides, logins[server, database.url.username])
