@@ -171,7 +171,7 @@ def test_a_read_only_standby(project: Project, standby: Server) -> None:
         (["-x", "db=auht_db", "upgrade", "heads"], "there is no database 'auht_db'; did you mean auth_db?"),
         (["upgrade", "auht_db@head"], "there is no database 'auht_db'; did you mean auth_db?"),
         (["-x", "db=", "upgrade", "heads"], "-x db= names no database: write -x db=NAME,NAME"),
-        (["-x", "bd=auth_db", "upgrade", "heads"], "-x bd= is not known: known are db=, sql_dir=, from="),
+        (["-x", "bd=auth_db", "upgrade", "heads"], "-x bd= is not known: known are db=, file=, sql_dir=, from="),
         (["-x", "lock_time=1", "upgrade", "heads"], "-x lock_time= is not known; did you mean lock_timeout?"),
         (["-x", "jobs=many", "current"], "-x jobs=: 'many' should be a whole number from 1 on"),
         (["-x", "allow=all", "downgrade", "base"], "-x allow=: 'all' should be one of downgrade"),

@@ -82,7 +82,7 @@ def test_sessions_carry_the_run_and_the_host_and_have_no_idle_limit(few: Project
     name = few.variables["AUTH_DB_URL"].rpartition("/")[2]
     few.rows("auth_db", f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET idle_session_timeout = '7s'")
     err = few.done("-x", "lock_timeout=7s", "-x", "statement_timeout=2min", "upgrade", "heads").err
-    run = err.partition("run ")[2].partition(":")[0]
+    run = err.partition("run ")[2].partition(" on ")[0]
     assert few.rows("auth_db", "SELECT * FROM seen")[0] == (
         f"multidb:{run}@{socket.gethostname()}"[:63], "2s", "0", "0", "7s", "2min", "15",
     )  # fmt: skip
