@@ -86,7 +86,11 @@ def _of_database(command: Command, configuration: Configuration, database: Datab
     }
     for key, value in values.items():
         yield {"name": key, "value": value, "from": configuration.origin(database.name, key)}
+    given = command.settings.given or {}
+    origin = configuration.origin(database.name, "two_phase")
+    two_phase = "off" if database.options.get("two_phase") == "off" else command.settings.two_phase
+    yield {"name": "two_phase", "value": two_phase, "from": "-x" if "two_phase" in given else origin}
     limits = command.settings.limits(database.options)
     for key in _OF_DATABASE:
-        origin = "-x" if key in (command.settings.given or {}) else configuration.origin(database.name, key)
+        origin = "-x" if key in given else configuration.origin(database.name, key)
         yield {"name": key, "value": getattr(limits, key), "from": origin}

@@ -45,3 +45,10 @@ def test_programs_read_the_same(checkout: Project) -> None:
     assert by_name["user_db"]["values"] is None
     assert "mysql:// is not supported" in by_name["user_db"]["error"]
     assert {each["name"] for each in by_name["auth_db"]["values"]} >= {"url", "role", "protected", "ignore"}
+
+
+def test_a_database_that_cannot_be_prepared_is_shown(few: Project) -> None:
+    few.edit("databases.yaml", "models.auth", "models.auth, two_phase: off")
+    for name, value in (("auth_db", "off"), ("user_db", "auto")):
+        lines = [line.split() for line in few.multidb("config", name).out.splitlines()]
+        assert [line[1] for line in lines if line[0] == "two_phase"] == ["auto", value]
