@@ -1,6 +1,7 @@
 """Measure whole processes in turn within one run, and print medians and ratios.
 
     .venv/bin/python -m bench [--rounds N] [commands] [releases] [takeovers] [plans] [starts] [histories] [progress]
+                            [completion]
 
 Absolute times say more about the machine than about the project: quote the ratios.
 """
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import commands, histories, plans, progress, releases, starts, takeovers
+from bench import commands, completion, histories, plans, progress, releases, starts, takeovers
 from bench.case import Case, Ratio
 from multidb.local.server import Server
 from tests.support.project import Postgres
@@ -29,6 +30,7 @@ GROUPS = {
     "starts": starts,
     "histories": histories,
     "progress": progress,
+    "completion": completion,
 }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.project import Project
+from tests.support.shells import TAB_IN_BASH
 
 # A line before the TAB, and what it becomes.
 LINES = [
@@ -28,11 +29,6 @@ LINES = [
     ("multidb -x jobs=1 status --j", "multidb -x jobs=1 status --json"),
 ]
 TAB = "\t"
-_BASH = """
-line=$1; COMP_LINE=$line; COMP_POINT=${#line}; COMP_WORDS=(); COMPREPLY=()
-_multidb_complete "${line%% *}" 2>/dev/null
-[ ${#COMPREPLY[@]} = 1 ] && word=${line##* } && echo "${line% *} ${word%"${word##*[=@:]}"}${COMPREPLY[0]}"
-"""
 
 
 @pytest.fixture
@@ -53,7 +49,7 @@ def needs() -> Iterator[None]:
 
 @pytest.mark.usefixtures("needs")
 def test_a_tab_completes_databases_revisions_and_keys_in_bash(scripts: Path) -> None:
-    found = [(line, _said("bash", "-c", f". {scripts}/bash\n{_BASH}", "bash", line)) for line, _ in LINES]
+    found = [(line, _said("bash", "-c", f". {scripts}/bash\n{TAB_IN_BASH}", "bash", line)) for line, _ in LINES]
     assert found == LINES
 
 
@@ -91,7 +87,7 @@ def test_no_python_is_started_when_the_key_is_pressed(scripts: Path, tmp_path: P
     programs.mkdir()
     for name in ("bash", "ls", "sed", "tr"):
         (programs / name).symlink_to(shutil.which(name) or "")
-    command = f"PATH={programs}; . {scripts}/bash\n{_BASH}"
+    command = f"PATH={programs}; . {scripts}/bash\n{TAB_IN_BASH}"
     assert _said("bash", "-c", command, "bash", "alembic upgrade user_db@h") == "alembic upgrade user_db@head"
 
 

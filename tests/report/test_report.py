@@ -1,6 +1,7 @@
 """The page of `report --html`, and the picture of `report --format mermaid`."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,12 @@ def test_foreign_keys_of_sqlite_are_arrows(few: Project, postgres: Postgres) -> 
     )
     done = few.multidb("report", "--format", "mermaid", "investment_db")
     assert '"a_id (added)"' in done.out, done.out
+
+
+def test_a_run_imports_nothing_of_what_only_shows(few: Project) -> None:
+    few.add_revision("auth_db", 2, "pass")
+    result = few.run(sys.executable, "-X", "importtime", "-m", "alembic", "upgrade", "heads")
+    imported = {line.rpartition("|")[2].strip() for line in result.err.splitlines() if line.startswith("import time:")}
+    assert "multidb.commands.alembic.migrate" in imported
+    extras = {"multidb.report", "rich", "prometheus_client", "shtab"}
+    assert not {each for each in imported if any(each == extra or each.startswith(f"{extra}.") for extra in extras)}
