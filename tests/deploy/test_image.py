@@ -109,7 +109,7 @@ def test_every_user_may_read_its_files_and_only_the_owner_may_change_them(built:
 
 def test_it_holds_only_what_running_needs(built: Path) -> None:
     assert {path.name for path in built.iterdir()} == {
-        ".venv", "alembic.ini", "constraints.txt", "databases.yaml", "deploy", "migrations", "multidb",
+        ".venv", "alembic.ini", "constraints-report.txt", "databases.yaml", "deploy", "migrations", "multidb",
     }  # fmt: skip
     assert [path.name for path in (built / "deploy").iterdir()] == ["docker-entrypoint.sh"]
     assert not list(built.glob(".venv/lib/python*/site-packages/pip*"))
