@@ -90,7 +90,7 @@ def test_missing_postgis_says_who_must_create_it(project: Project, postgres: Pos
 def test_an_extension_that_the_server_does_not_have_says_which_package(project: Project) -> None:
     project.add_revision("auth_db", 2, 'op.execute("CREATE EXTENSION postgis_nowhere")')
     error = project.alembic("upgrade", "heads").error
-    assert 'extension "postgis_nowhere" is not available (Could not open extension control file' in error
+    assert 'extension "postgis_nowhere" is not available (' in error
     assert ": install PostGIS on the server (Debian: postgresql-" in error
     assert project.versions() == BASE
 

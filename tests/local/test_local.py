@@ -50,7 +50,7 @@ def test_up_brings_ten_databases_and_nothing_need_be_exported(clone: Project) ->
 
 def test_the_development_container_brings_ten_databases(clone: Project) -> None:
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
-    assert container["onCreateCommand"].startswith("bin/packages postgresql pgbouncer sqlite3 && ")
+    assert container["onCreateCommand"].startswith("bin/packages postgresql pgbouncer sqlite3 zsh fish && ")
     assert container["onCreateCommand"].split()[-1] in {path.name for path in ROOT.glob("constraints*.txt")}
     assert clone.run("sh", "-c", container["postStartCommand"]).code == 0
     interpreter = container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
