@@ -1,23 +1,23 @@
-"""Listen to the events of an engine for a while."""
+"""Listen to the events of an engine, or of a connection, for a while."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 
 @contextmanager
-def listening(engine: Engine, listeners: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
-    """Call functions for events of an engine, also of connections that a revision opens.
+def listening(target: Engine | Connection, listeners: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+    """Call functions for events; for those of an engine, also of connections that a revision opens.
 
     Args:
         listeners: the functions, by the names of SQLAlchemy's events.
     """
     for name, function in listeners.items():
-        event.listen(engine, name, function)
+        event.listen(target, name, function)
     try:
         yield
     finally:
         for name, function in listeners.items():
-            event.remove(engine, name, function)
+            event.remove(target, name, function)

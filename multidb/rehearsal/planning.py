@@ -16,7 +16,7 @@ from multidb.rehearsal.live import weigh
 from multidb.rehearsal.rehearse import Rehearsal, rehearse
 from multidb.rehearsal.rules import all_rules
 from multidb.rehearsal.verdict import DatabasePlan, judged
-from multidb.release.guarantee import Guarantee, guarantee, lock_order, unprepared
+from multidb.release.guarantee import Guarantee, guarantee, prepared
 from multidb.replay.replay import Replays
 from multidb.schema import snapshot
 from multidb.schema.diff import differences
@@ -121,8 +121,7 @@ def _prepared(plans: Sequence[Plan], promise: Guarantee | None) -> frozenset[str
     """The databases whose transaction a run of these plans would prepare: all but the one that decides."""
     if promise is None or not promise.two_phase:
         return frozenset()
-    last = unprepared(plans)
-    return frozenset(plan.database.name for plan in sorted(plans, key=lock_order)[:-1]) - {*last}
+    return frozenset(plan.database.name for plan in prepared(plans))
 
 
 def _weighed(

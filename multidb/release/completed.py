@@ -1,12 +1,12 @@
 """The statements of a revision outside a transaction that were completed: a failure leaves them as they are."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from multidb.database.quoting import without_comments
+from multidb.output import shortened
 
 _MOST = 3  # statements that a message shows
 _LONGEST = 80  # characters of one
@@ -22,15 +22,6 @@ class CompletedStatements:
         self._statements: list[str] = []
         self._is_noting = True
 
-    @contextmanager
-    def noting(self, connection: Connection) -> Iterator[None]:
-        listener = connection, "after_cursor_execute", self._note
-        event.listen(*listener)
-        try:
-            yield
-        finally:
-            event.remove(*listener)
-
     def stop(self) -> None:
         """Note no more: what follows is the run's own."""
         self._is_noting = False
@@ -40,7 +31,8 @@ class CompletedStatements:
         """The statements, each in one line."""
         return tuple(self._statements)
 
-    def _note(self, _connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    def after_execute(self, _connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        """The listener for SQLAlchemy's `after_cursor_execute`."""
         if self._is_noting and not _CHANGES_NOTHING.match(without_comments(statement)):
             self._statements.append(" ".join(statement.split()))
 
@@ -54,7 +46,7 @@ def stays_text(completed: Sequence[str] | None, invalid: Sequence[str] = ()) -> 
     """
     stands = "its completed statements are not rolled back"
     if completed is not None:
-        shown = [f"`{each[:_LONGEST]}{'…' if len(each) > _LONGEST else ''}`" for each in completed[:_MOST]]
+        shown = [f"`{shortened(each, _LONGEST)}`" for each in completed[:_MOST]]
         more = f" and {len(completed) - _MOST} more" if len(completed) > _MOST else ""
         stands = f"{', '.join(shown)}{more} stays" if shown else "no statement of it was completed"
     if invalid:

@@ -100,7 +100,7 @@ class ConcurrentStatements:
                 cursor.execute(f"SET lock_timeout = {math.ceil(self._timeouts[concurrently] * 1000)}")
 
     def _new_invalid(self) -> list[str]:
-        return [name for name in invalid_indexes(self._driver) if name not in self._invalid_before]
+        return invalid_indexes(self._driver, self._invalid_before)
 
     def _drop_left_behind(self, index: str, table: str) -> None:
         """Drop the index that a failed run left: an invalid one, or one that no journal records as done."""
@@ -117,8 +117,12 @@ class ConcurrentStatements:
             cursor.execute(f"DROP INDEX CONCURRENTLY {index}")
 
 
-def invalid_indexes(driver: Driver) -> list[str]:
-    """The names, with their schemas, of the indexes that a failed CREATE INDEX or REINDEX CONCURRENTLY left."""
+def invalid_indexes(driver: Driver, before: Collection[str] = ()) -> list[str]:
+    """The names, with their schemas, of the indexes that a failed CREATE INDEX or REINDEX CONCURRENTLY left.
+
+    Args:
+        before: those that were invalid before, and are left out.
+    """
     with driver.cursor() as cursor:
         cursor.execute(_INVALID)
-        return [name for (name,) in cursor.fetchall()]
+        return [name for (name,) in cursor.fetchall() if name not in before]

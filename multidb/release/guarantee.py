@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from multidb.config import urls
 from multidb.database.probe import ProbeResult
 from multidb.errors import MigrationError
-from multidb.output import count_of
+from multidb.output import count_of, listed
 from multidb.planning.plan import Plan
 
 _MOST_SERVERS = 3  # that the first line of a run names
@@ -26,10 +26,15 @@ def lock_order(plan: Plan) -> tuple[bool, bool, str]:
     return plan.database.is_sqlite, not plan.database.can_prepare, plan.database.name
 
 
+def prepared(plans: Sequence[Plan]) -> list[Plan]:
+    """The databases that a run of these plans prepares in two phases: all that can be, but for the one that decides."""
+    return [plan for plan in sorted(plans, key=lock_order)[:-1] if plan.database.can_prepare]
+
+
 def unprepared(plans: Sequence[Plan]) -> tuple[str, ...]:
     """The databases with `two_phase: off`, but for the one that decides: they are committed after all others."""
-    last = sorted(plans, key=lock_order)[:-1]
-    return tuple(plan.database.name for plan in last if not plan.database.can_prepare and not plan.database.is_sqlite)
+    others = sorted(plans, key=lock_order)[:-1]
+    return tuple(plan.database.name for plan in others if not (plan.database.can_prepare or plan.database.is_sqlite))
 
 
 def servers_text(plans: Sequence[Plan]) -> str:
@@ -37,7 +42,7 @@ def servers_text(plans: Sequence[Plan]) -> str:
     servers = sorted({urls.server_text(plan.database.url) for plan in plans if not plan.database.is_sqlite})
     shown = servers[:_MOST_SERVERS] + ([f"{len(servers) - _MOST_SERVERS} more"] if len(servers) > _MOST_SERVERS else [])
     shown += ["SQLite"] if any(plan.database.is_sqlite for plan in plans) else []
-    return " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), shown[-1]])
+    return listed(shown)
 
 
 def guarantee(plans: Sequence[Plan], results: Mapping[str, ProbeResult], two_phase: str) -> Guarantee:
@@ -77,10 +82,9 @@ def _obstacle(plans: Sequence[Plan], results: Mapping[str, ProbeResult]) -> str 
     if len(on_sqlite) > 1:
         return f"{' and '.join(on_sqlite)} are both on SQLite, which can't prepare a transaction"
     servers: dict[object, list[ProbeResult]] = {}
-    last = unprepared(plans)
-    preparing = [plan for plan in sorted(plans, key=lock_order)[:-1] if plan.database.name not in last]
+    preparing = prepared(plans)
     if not preparing:
-        return _off(last)
+        return _off(unprepared(plans))
     for plan in preparing:  # the decider needs no slot
         result = results[plan.database.name]
         servers.setdefault(result.server, []).append(result)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import psycopg2
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from multidb.advice import known
 from multidb.config.configuration import Database
@@ -21,6 +21,7 @@ from multidb.database.attempt import Attempt, Run
 from multidb.database.blockers import LockMonitor
 from multidb.database.connections import Driver
 from multidb.database.journal import JournalRow
+from multidb.database.listening import listening
 from multidb.database.locks import LockedError
 from multidb.database.probe import ProbeResult
 from multidb.database.quoting import quoted, version_table
@@ -218,7 +219,7 @@ class Participant:
         try:
             with (
                 self._concurrent_statements() as statements,
-                completed.noting(session.connection),
+                listening(session.connection, {"after_cursor_execute": completed.after_execute}),
                 session.in_revision(autocommit=True),
             ):
                 self._run_migrations(attempt, statements, record)
@@ -233,7 +234,7 @@ class Participant:
         if self.database.is_sqlite:
             return []
         with suppress(psycopg2.Error):
-            return [name for name in invalid_indexes(self.session.driver) if name not in self._invalid_before]
+            return invalid_indexes(self.session.driver, self._invalid_before)
         return []
 
     @contextmanager
@@ -249,12 +250,8 @@ class Participant:
             lock_timeout=self._limits.lock_timeout,
             lock_wait=self._lock_wait,
         )
-        listener = self.session.connection, "before_cursor_execute", statements.before_execute
-        event.listen(*listener)
-        try:
+        with listening(self.session.connection, {"before_cursor_execute": statements.before_execute}):
             yield statements
-        finally:
-            event.remove(*listener)
 
     def _run_migrations(
         self,
