@@ -210,6 +210,14 @@ def test_a_failure_outside_a_transaction_says_what_stands(auth: Project, stateme
     assert expected in auth.alembic("upgrade", "heads").partly
 
 
+def test_what_records_a_revision_outside_a_transaction_does_not_stay(few: Project) -> None:
+    outside(few.add_revision("auth_db", 2, 'op.execute("CREATE TABLE half ()")'))
+    few.rows("auth_db", "ALTER TABLE multidb_journal ADD CHECK (state <> 'committed') NOT VALID")
+    error = few.alembic("upgrade", "heads").partly
+    assert "outside a transaction, and `CREATE TABLE half ()` stays: correct" in error
+    assert few.versions() == few.at(1)
+
+
 def test_a_second_attempt_outside_a_transaction_says_how_it_can_be_repeated(few: Project) -> None:
     outside(few.add_revision("auth_db", 2, 'op.execute("CREATE TABLE half ()"); op.execute("SELECT 1/0")'))
     few.alembic("upgrade", "heads")

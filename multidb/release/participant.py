@@ -212,17 +212,13 @@ class Participant:
         """Run a revision whose statements commit by themselves, then record it together with its journal row."""
         session, started, completed = self.session, time.monotonic(), CompletedStatements()
 
-        def record() -> None:
-            completed.stop()
-            self._record(attempt, started)
-
         try:
             with (
                 self._concurrent_statements() as statements,
                 listening(session.connection, {"after_cursor_execute": completed.after_execute}),
                 session.in_revision(autocommit=True),
             ):
-                self._run_migrations(attempt, statements, record)
+                self._run_migrations(attempt, statements, lambda: self._record(attempt, started), completed.stop)
         except BaseException:
             self._stands = stays_text(completed.statements, self._left_invalid())
             raise
@@ -258,12 +254,14 @@ class Participant:
         attempt: Attempt,
         statements: ConcurrentStatements | None = None,
         applied: Callable[[], None] = lambda: None,
+        recording: Callable[[], None] = lambda: None,
     ) -> None:
         def clean_up() -> None:
             if statements is not None:
                 statements.clean_up()
 
         def begin_recording() -> None:
+            recording()
             self.session.begin_recording()
             if statements is not None:
                 statements.check()
