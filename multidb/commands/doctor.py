@@ -30,10 +30,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(command: Command) -> ExitCode:
     databases, settings = command.databases, command.settings
-    found = {_THIS: list(_of_machine(command.file.parent))}
+    found, needs = {_THIS: _of_machine(command.file.parent)}, _needs(databases)
     with probing(databases, settings.wait, busy_wait=settings.busy_wait) as probes:
         for probe in probes:
-            found[probe.database.name] = checks_of(probe, _needs(probe.database, databases))
+            found[probe.database.name] = checks_of(probe, needs[probe.database.name])
     if command.options.json:
         print(json.dumps([_as_json(name, checks) for name, checks in found.items()], indent=2))
     else:
@@ -63,12 +63,15 @@ def _of_machine(root: Path) -> list[Check]:
     return checks
 
 
-def _needs(database: Database, databases: Sequence[Database]) -> Needs:
-    """What a run of all these databases needs of the server of one of them; a decider on SQLite needs no slot."""
-    if database.is_sqlite:
-        return Needs(0, 0)
-    servers = Counter(urls.server_of(each.url) for each in databases if not each.is_sqlite)
-    logins = Counter((urls.server_of(each.url), each.url.username) for each in databases if not each.is_sqlite)
-    server = urls.server_of(database.url)
-    decides = not any(each.is_sqlite for each in databases)
-    return Needs(servers[server] - decides, logins[server, database.url.username])
+def _needs(databases: Sequence[Database]) -> dict[str, Needs]:
+    """What a run of all these databases needs of the server of each; a decider on SQLite needs no slot."""
+    on_servers = [each for each in databases if not each.is_sqlite]
+    servers = Counter(urls.server_of(each.url) for each in on_servers)
+    logins = Counter((urls.server_of(each.url), each.url.username) for each in on_servers)
+    decides = len(on_servers) == len(databases)
+    return {
+        each.name: Needs(0, 0)
+        if each.is_sqlite
+        else Needs(servers[urls.server_of(each.url)] - decides, logins[urls.server_of(each.url), each.url.username])
+        for each in databases
+    }

@@ -8,10 +8,8 @@ import argparse
 import json
 
 from multidb.commands.support.command import Command, add_databases, add_json
-from multidb.database.probe import probing
+from multidb.commands.support.drifts import drifts_of
 from multidb.errors import ExitCode
-from multidb.replay.drift import find_drift
-from multidb.replay.replay import Replays
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(command: Command) -> ExitCode:
-    with (
-        command.environment() as environment,
-        Replays(environment) as replays,
-        probing(command.databases, environment.settings.wait, busy_wait=environment.settings.busy_wait) as probes,
-    ):
-        found = find_drift(environment, replays, probes)
+    found = drifts_of(command)
     if command.options.json:
         print(json.dumps([drift.as_json() for drift in found], indent=2))
     else:

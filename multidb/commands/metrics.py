@@ -4,17 +4,16 @@ Exit code 0: the metrics are printed, also where a database can't be read, which
 """
 
 import argparse
-import os
-import tempfile
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multidb.commands.support.command import Command, add_databases
 from multidb.commands.support.database_status import DatabaseStatus, read_statuses
+from multidb.commands.support.whole_file import write_whole
 from multidb.database import journal
-from multidb.database.probe import probing
+from multidb.database.attempt import begun_at
 from multidb.errors import ExitCode, MigrationError
 from multidb.output import revisions_text
 
@@ -52,7 +51,7 @@ def run(command: Command) -> ExitCode:
     if command.options.out is None:
         print(text.decode(), end="")
     else:
-        _write(command.options.out, text)
+        write_whole(command.options.out, text, _MODE)
     return ExitCode.OK
 
 
@@ -82,7 +81,7 @@ def _note_statuses(registry: "CollectorRegistry", statuses: Iterable[DatabaseSta
         left = [each["run"] for each in status.in_doubt or () if not each["in_progress"]]
         in_doubt.labels(name).set(len(left))
         if left:
-            since.labels(name).set(min(map(_begun_at, left)))
+            since.labels(name).set(min(map(begun_at, left)).timestamp())
         if status.last_run is not None:
             found = status.last_run
             for each in _RESULTS:
@@ -96,36 +95,15 @@ def _note_statuses(registry: "CollectorRegistry", statuses: Iterable[DatabaseSta
 def _note_drift(registry: "CollectorRegistry", command: Command) -> None:
     from prometheus_client import Gauge
 
-    from multidb.replay.drift import find_drift  # imports the schema room, which the others don't need
-    from multidb.replay.replay import Replays
+    from multidb.commands.support.drifts import drifts_of  # imports the schema room, which the others don't need
 
     differences = Gauge(
         "multidb_drift_differences", "Differences from the recorded revision.", ["database"], registry=registry
     )
-    with command.environment() as environment, Replays(environment) as replays:
-        settings = environment.settings
-        with probing(command.databases, settings.wait, busy_wait=settings.busy_wait) as probes:
-            for drift in find_drift(environment, replays, probes):
-                if not drift.error:
-                    differences.labels(drift.database).set(len(drift.differences))
-
-
-def _begun_at(attempt: str) -> float:
-    """When a run began, by its id, in seconds since 1970."""
-    return datetime.strptime(attempt[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp()
+    for drift in drifts_of(command):
+        if not drift.error:
+            differences.labels(drift.database).set(len(drift.differences))
 
 
 def _time(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
-
-
-def _write(path: Path, text: bytes) -> None:
-    """Write a file in one step: the collector reads it at any moment."""
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-        Path(name).chmod(_MODE)
-        Path(name).replace(path)
-    except OSError as error:
-        raise MigrationError(f"{path} can't be written: {error.strerror}") from error

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from multidb.commands.support.command import Command, add_databases
+from multidb.commands.support.whole_file import write_whole
 from multidb.errors import ExitCode, MigrationError
 from multidb.output import count_of
 from multidb.replay.replay import Replays
@@ -37,17 +38,6 @@ def run(command: Command) -> ExitCode:
     if options.format:
         print(text)
     else:
-        _write(options.html, text)
+        write_whole(options.html, text.encode())
         print(f"{options.html}: {count_of(len(databases), 'database')}")
     return ExitCode.OK
-
-
-def _write(path: Path, text: str) -> None:
-    """Write the page beside its place, and put it there whole: a reader never sees half of one."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise MigrationError(f"{path} can't be written: {error.strerror}") from error

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 GID = "multidb:"
+_BEGIN = "%Y%m%d-%H%M%S"  # of a run, in its id; 15 characters
 _WHOLE = re.compile(rf"{GID}(\d{{8}}-\d{{6}}-[0-9a-f]{{6}}\.\d+):([a-z][a-z0-9_]*):([a-z][a-z0-9_]*)")
 
 
@@ -22,13 +23,18 @@ def user() -> str:
         return str(os.getuid())
 
 
+def begun_at(run: str) -> datetime:
+    """When a run began, by its id, or by that of one of its attempts."""
+    return datetime.strptime(run[:15], _BEGIN).replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True)
 class Run:
     """One command that changes databases, as the journals describe it: the command as it was typed."""
 
     command: str
     release: str | None = None
-    id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
+    id: str = field(default_factory=lambda: f"{datetime.now(UTC):{_BEGIN}}-{secrets.token_hex(3)}")
     who: str = field(default_factory=user)
     host: str = field(default_factory=socket.gethostname)
     details: Mapping[str, Any] = field(default_factory=dict)  # what the journals report of it besides

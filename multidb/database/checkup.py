@@ -8,7 +8,6 @@ from pathlib import Path
 
 from multidb.config import urls
 from multidb.config.configuration import Database
-from multidb.database.connections import IN_MEMORY
 from multidb.database.probe import POOLED, Probe, ProbeResult
 from multidb.database.quoting import quoted
 from multidb.errors import reason_of
@@ -60,8 +59,6 @@ def checks_of(probe: Probe, needs: Needs) -> list[Check]:
 
 
 def _of_sqlite(database: Database) -> Iterator[Check]:
-    if database.url.database == IN_MEMORY:
-        return
     path = Path(database.url.database or "")
     yield Check("reachable", str(path))
     for subject, place in (("file", path), ("folder", path.parent)):

@@ -45,9 +45,16 @@ class SqlScript:
 
     Args:
         start: the revisions that the script begins at; none is the base.
+        written_by: the commit of the files and the person, as `origin` gives them.
     """
 
-    def __init__(self, environment: Environment, database: Database, start: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        database: Database,
+        start: tuple[str, ...],
+        written_by: Mapping[str, str | None],
+    ) -> None:
         self.environment = environment
         self.database = database
         self.output = io.StringIO()
@@ -55,7 +62,6 @@ class SqlScript:
         self._heads: tuple[str, ...] = ()  # where the script is
         request, release = environment.request, environment.settings.release
         typed = shlex.join([request.command, *request.symbols, "--sql"])
-        written_by = origin(environment.root, environment.settings.by)
         self._journal = ScriptJournal(database, typed, release, written_by)
 
     @contextmanager
@@ -182,7 +188,9 @@ def write(environment: Environment, run_migrations: Callable[[], None]) -> None:
         return script.text
 
     starts, errors = _starts(environment)
-    scripts = [SqlScript(environment, each, starts[each.name]) for each in environment.databases if each.name in starts]
+    written_by = origin(environment.root, environment.settings.by)
+    databases = [each for each in environment.databases if each.name in starts]
+    scripts = [SqlScript(environment, each, starts[each.name], written_by) for each in databases]
     folder = selection.option(environment.x_arguments, "sql_dir")
     if len(environment.databases) == 1 and folder is None:
         if errors:
