@@ -4,12 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from types import ModuleType
 
-from multidb import __version__, commands
+from multidb import __version__
+from multidb.commands.support import listing
 from multidb.commands.support.command import Command
 from multidb.errors import ExitCode, exit_for
 
@@ -36,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, ModuleType]:
     """The options of a command line, and the command's module, the only one that is imported."""
-    # The module of a command whose name Python reserves has an underscore.
-    modules = {module.name.rstrip("_"): module.name for module in iter_modules(commands.__path__) if not module.ispkg}
+    modules = listing.modules()
     parser = argparse.ArgumentParser(prog="python -m multidb", add_help=False, usage="%(prog)s [OPTION…] COMMAND …")
     parser.add_argument("-h", "--help", action=_Help, modules=modules)
     parser.add_argument("--version", action=_Version)
@@ -47,8 +45,10 @@ def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Module
     parser.add_argument("command", choices=list(modules), metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    module = import_module(f"{commands.__name__}.{modules[options.command]}")
-    own = argparse.ArgumentParser(prog=f"python -m multidb {options.command}", description=_without_name(module))
+    module = listing.imported(modules[options.command])
+    own = argparse.ArgumentParser(
+        prog=f"python -m multidb {options.command}", description=listing.description_of(module)
+    )
     module.configure(own)
     return own.parse_args(options.rest, options), module
 
@@ -77,14 +77,8 @@ class _Help(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         lines = []
         for name, module in self._modules.items():
-            summary = _without_name(import_module(f"{commands.__name__}.{module}")).partition("\n")[0]
-            lines.append(f"  {name:11} {summary}")
+            lines.append(f"  {name:11} {listing.summary_of(listing.imported(module))}")
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.epilog = "\n".join(["commands:", *lines])
         parser.print_help()
         parser.exit()
-
-
-def _without_name(module: ModuleType) -> str:
-    """A command's documentation, which begins with the command's name."""
-    return (module.__doc__ or "").partition(": ")[2].strip()

@@ -145,6 +145,7 @@ def test_the_statement_that_is_advised_helps(few: Project, postgres: Postgres, p
     advised = said(few, "ALTER TABLE users ADD x int").split("`")[1]
     postgres.as_admin(advised, place)
     few.done("upgrade", "heads")
+    assert few.versions()["auth_db"] == ["auth_0002"]
 
 
 def test_a_schema_that_is_missing_is_no_missing_database(few: Project) -> None:

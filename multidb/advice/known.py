@@ -24,7 +24,6 @@ EXISTS = frozenset({"42P07", "42710", "42P06", "42723"})
 SUCCESS = "00000"
 BROKEN = "see the server's log, then run again"
 REPLACED = "the file was replaced, or removed, while it was open: see what did that, then run again"
-_OUTSIDE = "write `outside_transaction = True` under down_revision of a revision of its own"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Known:
     next_step: str
     statement: re.Pattern[str]
     routine: str | None
-    asked: Callable[[psycopg2.Error, str], str | None] | None
+    asked: Callable[[psycopg2.Error], str | None] | None
     outside: bool | None
 
     def matches(self, sqlstate: str, statement: str, routine: str | None, *, outside: bool = False) -> bool:
@@ -61,7 +60,7 @@ def _known(
     next_step: str,
     statement: str = "",
     routine: str | None = None,
-    asked: Callable[[psycopg2.Error, str], str | None] | None = None,
+    asked: Callable[[psycopg2.Error], str | None] | None = None,
     outside: bool | None = None,
 ) -> Known:
     states, pattern = frozenset(sqlstates.split()), re.compile(statement, re.IGNORECASE)
@@ -98,7 +97,7 @@ _STATEMENTS = (
         "or change the rows in a revision of its own with `outside_transaction = True`",
         r"\b(ALTER|DROP|TRUNCATE|CREATE|REINDEX|CLUSTER)\b",
     ),
-    _known("25001", _OUTSIDE),
+    _known("25001", "write `outside_transaction = True` under down_revision of a revision of its own"),
     _known("55P03", "run again later, or with a longer -x lock_timeout="),
     _known("25006", "the transaction is read-only: take SET TRANSACTION READ ONLY out", asked=state.read_only),
     _known("3F000", "create the schema in the revision, or correct the search_path of the role or the database"),
@@ -208,7 +207,7 @@ def next_step(error: BaseException | None) -> str | None:
     found = next((row for row in _STATEMENTS if row.matches(error.pgcode, statement, routine, outside=outside)), None)
     if found is None:
         return None
-    return (found.asked(error, statement) if found.asked else None) or found.next_step
+    return (found.asked(error) if found.asked else None) or found.next_step
 
 
 def step_to_connect(sqlstate: str, detail: str | None) -> str | None:

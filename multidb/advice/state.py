@@ -87,10 +87,10 @@ _NOTIFYING = """
 _NOTIFY = r"\mnotify\M|\mpg_notify\M"
 
 
-def missing_privilege(error: psycopg2.Error, statement: str) -> str | None:
+def missing_privilege(error: psycopg2.Error) -> str | None:
     """Which object a role may not use as the statement does, who owns it, and which statement helps."""
-    words = _words(statement)
-    verb = _VERB.match(statement)
+    statement = statement_of(error)
+    words, verb = _words(statement), _VERB.match(statement)
     if verb:
         privileges = [verb[1].upper(), *(["SELECT"] if verb[1].upper() in ("UPDATE", "DELETE") else [])]
         for name, owner, role in _asked(error, _UNREADABLE, words=words, privileges=privileges):
@@ -120,7 +120,7 @@ def was_there(error: psycopg2.Error) -> bool:
     return bool(_asked(error, _THERE, words=_words(statement_of(error))))
 
 
-def read_only(error: psycopg2.Error, _statement: str) -> str | None:
+def read_only(error: psycopg2.Error) -> str | None:
     """Why a session can't write: a standby, or which setting."""
     for is_standby, is_on, source, database, role in _asked(error, _READ_ONLY):
         if is_standby:
@@ -131,7 +131,7 @@ def read_only(error: psycopg2.Error, _statement: str) -> str | None:
     return None
 
 
-def notifying_triggers(error: psycopg2.Error, _statement: str) -> str | None:
+def notifying_triggers(error: psycopg2.Error) -> str | None:
     """Which triggers do NOTIFY, and so keep every transaction that fires them from being prepared."""
     found = [f"{trigger} (function {function})" for trigger, function in _asked(error, _NOTIFYING, notify=_NOTIFY)]
     if not found:

@@ -7,13 +7,11 @@ Python is started and no database is asked when the key is pressed.
 import argparse
 import shlex
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 
 from alembic.config import CommandLine
 
-from multidb import commands
+from multidb.commands.support import listing
 from multidb.commands.support.command import Command
 from multidb.errors import ExitCode, MigrationError
 from multidb.planning.selection import KNOWN_X
@@ -127,17 +125,15 @@ def _alembic() -> argparse.ArgumentParser:
 
 def _multidb() -> argparse.ArgumentParser:
     """The parser of all commands together, each of which is parsed by itself otherwise."""
-    modules = {module.name.rstrip("_"): module.name for module in iter_modules(commands.__path__) if not module.ispkg}
     parser = argparse.ArgumentParser(prog="multidb")
     parser.add_argument("-f", "--file", type=Path)
     parser.add_argument("-x", action="append", metavar="KEY=VALUE", help="a setting, as alembic takes it")
     parser.add_argument("--raiseerr", action="store_true", help="show an error's traceback")
     parser.add_argument("--version", action="store_true", help="print the versions")
     own = parser.add_subparsers(metavar="COMMAND")
-    for name, file in modules.items():
-        module = import_module(f"{commands.__name__}.{file}")
-        summary = (module.__doc__ or "").partition(": ")[2].partition("\n")[0]
-        module.configure(own.add_parser(name, help=summary))
+    for name, file in listing.modules().items():
+        module = listing.imported(file)
+        module.configure(own.add_parser(name, help=listing.summary_of(module)))
     return parser
 
 

@@ -11,11 +11,10 @@ from multidb.errors import nearest
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _HOST = r"(?:\[[^\]]*\]|[^:/?@\[\]]*)"
 _WRITE = "write postgresql://user:***@host:port/name"
+_SEARCH_PATH = "write ?options=-csearch_path%3DNAME, or `ALTER ROLE … SET search_path`"
 # Options that libpq does not have, with what to write in their place.
 _FOREIGN_OPTIONS = {
-    "schema": "write ?options=-csearch_path%3DNAME, or `ALTER ROLE … SET search_path`",
-    "currentSchema": "write ?options=-csearch_path%3DNAME, or `ALTER ROLE … SET search_path`",
-    "search_path": "write ?options=-csearch_path%3DNAME, or `ALTER ROLE … SET search_path`",
+    **dict.fromkeys(("schema", "currentSchema", "search_path"), _SEARCH_PATH),
     "pgbouncer": "leave it out, and use the server's own port, not the pool's",
     "user": "write the user in front of the host",
     "ssl": "write ?sslmode=require",
