@@ -9,7 +9,7 @@ child=''
 stopped=''
 
 fail() {
-    echo "error: $1" >&2
+    echo "error: $1 [MDB810]" >&2
     exit 1
 }
 

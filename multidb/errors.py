@@ -1,4 +1,4 @@
-"""Failures as data, their exit codes, and the one line that a person reads: the problem, the place, the next step."""
+"""Failures as data, their codes, and the one line that a person reads: the problem, the place, the next step."""
 
 import re
 import sqlite3
@@ -15,6 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from multidb.advice import known, said
+from multidb.advice.codes import Code
 
 
 class ExitCode(IntEnum):
@@ -35,16 +36,16 @@ class ExitCode(IntEnum):
 
 
 class MigrationError(CommandError):
-    """A failure as data: one line with the problem and the next step, and the database in which it happened.
+    """A failure as data: its code, one line with the problem and the next step, and the database where it happened.
 
     The text is composed in one place, `__str__`.
     """
 
     exit_code = ExitCode.FAILED
 
-    def __init__(self, reason: str, database: str | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.database = reason, database
+    def __init__(self, code: Code, reason: str, database: str | None = None) -> None:
+        super().__init__(code, reason)
+        self.code, self.reason, self.database = code, reason, database
 
     def __str__(self) -> str:
         return f"{self.database}: {self.reason}" if self.database else self.reason
@@ -68,10 +69,16 @@ class PartialError(MigrationError):
 
 
 def joined(errors: Sequence[MigrationError]) -> MigrationError:
-    """Several failures as one, so that all of them can be corrected before the next run."""
+    """Several failures as one, so that all of them can be corrected before the next run.
+
+    Where their codes differ, each has its own in the text, except for the last, whose code is that of the whole.
+    """
     if len(errors) == 1:
         return errors[0]
-    found = MigrationError("; ".join(map(str, errors)))
+    *others, last = errors
+    is_one_kind = all(error.code is last.code for error in others)
+    texts = [str(error) if is_one_kind else f"{error} [{error.code}]" for error in others]
+    found = MigrationError(last.code, "; ".join([*texts, str(last)]))
     found.exit_code = ExitCode.most_severe(error.exit_code for error in errors)
     return found
 
@@ -80,6 +87,7 @@ def joined(errors: Sequence[MigrationError]) -> MigrationError:
 _URL_PASSWORD = re.compile(r"\b(\w{1,30}://[^\s:/@]{0,200}):[^\s@]*@")
 _OPTION_PASSWORD = re.compile(r"""(password["']?[=:] ?["']?)(?!\*{3})[^\s&'"]+""", re.IGNORECASE)
 _LONGEST = 1000  # characters of a line
+_OF_JSON = ("error", "error_code")
 _BIND_WITHOUT_VALUE = "cd3x"  # https://docs.sqlalchemy.org/en/21/errors.html#error-cd3x
 
 
@@ -104,7 +112,9 @@ def reported(config: Config) -> Iterator[None]:
         if not is_command_line(config):
             if not isinstance(error, Exception):
                 raise
-            raise error if isinstance(error, CommandError) else MigrationError(explain(error)) from error
+            if isinstance(error, CommandError):
+                raise
+            raise MigrationError(code_of(error), explain(error)) from error
         assert config.cmd_opts is not None
         if config.cmd_opts.raiseerr:
             raise
@@ -115,9 +125,43 @@ def exit_code_of(error: BaseException) -> ExitCode:
     return ExitCode(getattr(error, "exit_code", ExitCode.FAILED))
 
 
+def code_of(error: BaseException) -> Code:
+    """The code of a failure of any kind, which its section in docs/troubleshooting.md has."""
+    own = getattr(error, "code", None)  # some errors of SQLAlchemy have a code of its documentation
+    if isinstance(own, Code):
+        return own
+    if own == _BIND_WITHOUT_VALUE:
+        return Code.COLON
+    driver_error = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(driver_error, (psycopg2.Error, sqlite3.Error)):
+        return known.code_of(driver_error)
+    if isinstance(error, KeyboardInterrupt):
+        return Code.INTERRUPTED
+    if isinstance(error, SyntaxError):
+        return Code.NOT_IMPORTED
+    if revision_line(error):
+        return Code.REVISION_RAISED
+    return Code.ALEMBIC if isinstance(error, CommandError) else Code.UNEXPECTED
+
+
+def with_code(text: str, error: BaseException) -> str:
+    """What is said of a failure, with its code at the end."""
+    return f"{text} [{code_of(error)}]"
+
+
+def said_of(failure: BaseException | None) -> str | None:
+    """Why something failed, with the code, for a line that names the database itself; None without a failure."""
+    return with_code(reason_of(failure), failure) if failure else None
+
+
+def failure_as_json(failure: BaseException | None) -> dict[str, str | None]:
+    """The two properties that `--json` has for a failure; both are None without one."""
+    return {"error": reason_of(failure), "error_code": code_of(failure)} if failure else dict.fromkeys(_OF_JSON)
+
+
 def exit_for(error: BaseException) -> SystemExit:
     """The end of a process that failed: one line on stderr, and the exit code."""
-    line, code = f"error: {explain(error)}", exit_code_of(error)
+    line, code = f"error: {with_code(explain(error), error)}", exit_code_of(error)
     if code == ExitCode.FAILED:
         return SystemExit(line)  # which Python prints, even to a stderr that is closed
     print(line, file=sys.stderr)
@@ -141,9 +185,9 @@ def in_database(name: str) -> Iterator[None]:
         raise
     except SystemExit as error:
         # Passed on, a revision's sys.exit() would end the run as a success with nothing done.
-        raise MigrationError(f"{_place(error)}sys.exit() was called", name) from error
+        raise MigrationError(Code.REVISION_RAISED, f"{_place(error)}sys.exit() was called", name) from error
     except Exception as error:
-        raise MigrationError(explain(error), name) from error
+        raise MigrationError(code_of(error), explain(error), name) from error
 
 
 def reason_of(error: BaseException) -> str:
@@ -162,15 +206,20 @@ def causes_of(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def explain(error: BaseException) -> str:
-    """Describe a failure in one line: the database, the line of the revision file, the reason, the next step."""
+    """Describe a failure in one line: the database, the line of the revision file, the reason, the next step.
+
+    The code is not in it: the line may become a part of another failure's.
+    """
     if isinstance(error, MigrationError):
         return redacted(str(error))
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted by {error}" if str(error) else "interrupted"
     driver_error = error.orig if isinstance(error, DBAPIError) else error
     remarks: list[str] = []
+    advice: str | None = None
     if isinstance(driver_error, (psycopg2.Error, sqlite3.Error)):
         text, remarks = said.message(driver_error), said.remarks(driver_error)
+        advice = known.next_step(driver_error)
     elif isinstance(error, SyntaxError):
         return f"{_relative(error.filename or '?')}:{error.lineno}: {error.msg}"
     elif isinstance(error, CommandError):
@@ -178,8 +227,7 @@ def explain(error: BaseException) -> str:
     else:
         reason = " ".join(_text(error).split()) or "no reason given; --raiseerr shows where"
         text = f"{type(error).__name__}: {reason}"
-    advice = known.next_step(driver_error)
-    if getattr(error, "code", None) == _BIND_WITHOUT_VALUE:
+    if code_of(error) is Code.COLON:
         advice = r"write \: for each colon that begins no parameter"
     text = redacted(f"{text} ({'; '.join(remarks)})" if remarks else text)
     if len(text) > _LONGEST:

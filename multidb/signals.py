@@ -14,6 +14,7 @@ from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
 from typing import NoReturn
 
+from multidb.advice.codes import Code
 from multidb.errors import ExitCode
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -155,7 +156,7 @@ class Interruption:
     def exit(self) -> NoReturn:
         """End the process at once; what the run left behind is named, and is the exit code."""
         left = self.left_behind or "the servers roll back what was not committed"
-        os.write(2, f"error: interrupted twice; {left}\n".encode())
+        os.write(2, f"error: interrupted twice; {left} [{Code.INTERRUPTED}]\n".encode())
         os._exit(ExitCode.PARTIAL if self.left_behind else ExitCode.FAILED)
 
     def _watch(self, receiver: socket.socket, count: int, stop: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from alembic.util import CommandError
 
 from multidb import output
+from multidb.advice.codes import Code
 from multidb.errors import ExitCode, MigrationError, RetryError, explain, in_database, nearest, redacted
 
 
@@ -30,7 +31,7 @@ def test_a_password_is_redacted(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (MigrationError("it failed", "auth_db"), "auth_db: it failed"),
+        (MigrationError(Code.OPTION, "it failed", "auth_db"), "auth_db: it failed"),
         (KeyboardInterrupt(), "interrupted"),
         (ValueError("two\n lines"), "ValueError: two lines"),
         (ValueError(), "ValueError: no reason given; --raiseerr shows where"),
@@ -97,7 +98,7 @@ def test_of_several_exit_codes_the_most_severe_counts(codes: list[ExitCode], exp
 
 
 def test_a_failure_that_may_pass_has_an_exit_code_of_its_own() -> None:
-    assert (MigrationError("").exit_code, RetryError("").exit_code) == (1, 75)
+    assert (MigrationError(Code.OPTION, "").exit_code, RetryError(Code.LOCKED, "").exit_code) == (1, 75)
 
 
 def test_a_suggestion_is_made_only_for_a_near_word() -> None:

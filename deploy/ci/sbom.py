@@ -49,10 +49,10 @@ class Image:
         try:
             done = subprocess.run([*self._engine, *arguments], capture_output=True, text=True, check=False)
         except FileNotFoundError:
-            sys.exit(f"error: {self._engine[0]} is not installed: name another engine with --engine")
+            sys.exit(f"error: {self._engine[0]} is not installed: name another engine with --engine [MDB811]")
         if done.returncode:
             reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-            sys.exit(f"error: {self.name}: `{self._engine[0]} {arguments[0]}` failed: {reason}")
+            sys.exit(f"error: {self.name}: `{self._engine[0]} {arguments[0]}` failed: {reason} [MDB811]")
         return done.stdout
 
 

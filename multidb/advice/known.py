@@ -1,4 +1,4 @@
-"""The table of what is known of SQLSTATEs, result codes and other states: which cause, and the next step.
+"""The table of what is known of SQLSTATEs, result codes and other states: the code of the cause, and the next step.
 
 Nothing is decided by the text of a message: a server answers in the language of its `lc_messages`. Where one SQLSTATE
 has several causes, the statement, the server's function that raised it, or the server's own catalogs tell them apart.
@@ -8,12 +8,13 @@ import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from multidb.advice import state
+from multidb.advice.codes import Code
 
 NO_DATABASE = "3D000"  # invalid_catalog_name: the database may be about to be created
 NO_SLOT = "53300"  # too_many_connections
@@ -31,6 +32,7 @@ class Known:
     """One cause of an error.
 
     Attributes:
+        code: of the kind of error that this is.
         sqlstates: of the error.
         next_step: what to type or to correct.
         statement: matches the statement that failed.
@@ -39,8 +41,9 @@ class Known:
         outside: whether the statement ran outside a transaction, where that tells causes apart.
     """
 
+    code: Code
     sqlstates: frozenset[str]
-    next_step: str
+    next_step: str | None
     statement: re.Pattern[str]
     routine: str | None
     asked: Callable[[psycopg2.Error], str | None] | None
@@ -56,15 +59,16 @@ class Known:
 
 
 def _known(
+    code: Code,
     sqlstates: str,
-    next_step: str,
+    next_step: str | None = None,
     statement: str = "",
     routine: str | None = None,
     asked: Callable[[psycopg2.Error], str | None] | None = None,
     outside: bool | None = None,
 ) -> Known:
     states, pattern = frozenset(sqlstates.split()), re.compile(statement, re.IGNORECASE)
-    return Known(states, next_step, pattern, routine, asked, outside)
+    return Known(code, states, next_step, pattern, routine, asked, outside)
 
 
 _CREATE_EXTENSION = r"\bCREATE\s+EXTENSION\b"
@@ -72,6 +76,7 @@ _PREPARE = r"^PREPARE TRANSACTION\b"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html; the first row that matches is taken.
 _STATEMENTS = (
     _known(
+        Code.NOT_PREPARABLE,
         "0A000",
         "NOTIFY can't be prepared: take it out of the revision, or set `two_phase: off` for this database",
         _PREPARE,
@@ -79,142 +84,205 @@ _STATEMENTS = (
         state.notifying_triggers,
     ),
     _known(
+        Code.NOT_PREPARABLE,
         "0A000",
         "remove temporary tables, exported snapshots and the like from the revision, or set `two_phase: off` for this "
         "database",
         _PREPARE,
     ),
-    _known("25001 55P04", "execute each statement by an op.execute() of its own", outside=True),
     _known(
+        Code.OUTSIDE_TRANSACTION, "25001 55P04", "execute each statement by an op.execute() of its own", outside=True
+    ),
+    _known(
+        Code.STATEMENT_COMPLETED,
         " ".join(EXISTS),
         "an earlier attempt may have completed the statement: write IF NOT EXISTS, so that it can be repeated",
         outside=True,
     ),
-    _known("55P04", "write `outside_transaction = True` in the revision that adds the value"),
+    _known(Code.ENUM_VALUE, "55P04", "write `outside_transaction = True` in the revision that adds the value"),
     _known(
+        Code.PENDING_TRIGGERS,
         "55006",
         'execute "SET CONSTRAINTS ALL IMMEDIATE" before, so that deferred constraints are checked, and close cursors; '
         "or change the rows in a revision of its own with `outside_transaction = True`",
         r"\b(ALTER|DROP|TRUNCATE|CREATE|REINDEX|CLUSTER)\b",
     ),
-    _known("25001", "write `outside_transaction = True` under down_revision of a revision of its own"),
-    _known("55P03", "run again later, or with a longer -x lock_timeout="),
-    _known("25006", "the transaction is read-only: take SET TRANSACTION READ ONLY out", asked=state.read_only),
-    _known("3F000", "create the schema in the revision, or correct the search_path of the role or the database"),
+    _known(
+        Code.OUTSIDE_TRANSACTION,
+        "25001",
+        "write `outside_transaction = True` under down_revision of a revision of its own",
+    ),
+    _known(Code.LOCK_TIMEOUT, "55P03", "run again later, or with a longer -x lock_timeout="),
+    _known(Code.LOCK_TIMEOUT, "40P01", "run again"),
+    # query_canceled: by statement_timeout, whose setting the run names, or by an administrator.
+    _known(Code.CANCELLED, "57014"),
+    # not_null_violation, foreign_key_violation, unique_violation, check_violation, exclusion_violation.
+    _known(Code.ROWS, "23502 23503 23505 23514 23P01"),
+    _known(
+        Code.READ_ONLY,
+        "25006",
+        "the transaction is read-only: take SET TRANSACTION READ ONLY out",
+        asked=state.read_only,
+    ),
+    _known(
+        Code.NO_SCHEMA,
+        "3F000",
+        "create the schema in the revision, or correct the search_path of the role or the database",
+    ),
     # A missing control file is undefined_file before PostgreSQL 15, and feature_not_supported since.
     _known(
+        Code.EXTENSION_MISSING,
         "0A000 58P01",
         "install PostGIS on the server (Debian: postgresql-NN-postgis-3)",
         rf'{_CREATE_EXTENSION}(\s+IF\s+NOT\s+EXISTS)?\s+"?postgis',
     ),
-    _known("0A000 58P01", "install the extension on the server", _CREATE_EXTENSION),
-    _known("42501", "a superuser must create it once: `python -m multidb create` with an admin URL", _CREATE_EXTENSION),
+    _known(Code.EXTENSION_MISSING, "0A000 58P01", "install the extension on the server", _CREATE_EXTENSION),
     _known(
+        Code.EXTENSION_PRIVILEGE,
+        "42501",
+        "a superuser must create it once: `python -m multidb create` with an admin URL",
+        _CREATE_EXTENSION,
+    ),
+    _known(
+        Code.CREATEROLE,
         "42501",
         "only a role with CREATEROLE may: let an administrator do that before the run",
         r"^\s*(CREATE|ALTER|DROP)\s+(ROLE|USER|GROUP)\b",
     ),
-    _known("42501", "only a superuser, or the owner of the object, may", asked=state.missing_privilege),
+    _known(Code.PRIVILEGE, "42501", "only a superuser, or the owner of the object, may", asked=state.missing_privilege),
     _known(
+        Code.INVALID_ID,
         "22001",
         "the id of a revision is longer than the version table can hold: give it a shorter one, or widen version_num "
         "in the revision before it",
         r"\bversion_num\b",
     ),
     # Sessions that the server ended: admin_shutdown, crash_shutdown, cannot_connect_now, and for being idle.
-    _known("57P01 57P02 57P03 57P05 25P03", BROKEN),
+    _known(Code.CONNECTION_LOST, "57P01 57P02 57P03 57P05 25P03", BROKEN),
 )
 # Of refused connections. The routine is the server's function that counts, or where the password came from.
 _CONNECTIONS = (
-    _known(SUCCESS, "the server accepts connections again: run again"),
+    _known(Code.SERVER_NOT_READY, SUCCESS, "the server accepts connections again: run again"),
     _known(
+        Code.LOGIN_REFUSED,
         "28000",
         "allow this host, role and database in the server's pg_hba.conf, or create a role that is missing with "
         "`python -m multidb create`",
     ),
     _known(
+        Code.PASSWORD,
         "28P01",
         "correct the user in the URL or the password in PGPASSWORD, or create a role that is missing with "
         "`python -m multidb create`",
         routine="PGPASSWORD",
     ),
     _known(
+        Code.PASSWORD,
         "28P01",
         "correct the user in the URL or the password in the .pgpass file, or create a role that is missing with "
         "`python -m multidb create`",
         routine="PGPASSFILE",
     ),
     _known(
+        Code.PASSWORD,
         "28P01",
         "correct the user or the password in the URL or its variables, or create a role that is missing with "
         "`python -m multidb create`",
     ),
-    _known(NO_DATABASE, "create it with `python -m multidb create`"),
-    _known("42501", "grant the role CONNECT on the database"),
+    _known(Code.NO_DATABASE, NO_DATABASE, "create it with `python -m multidb create`"),
+    _known(Code.LOGIN_REFUSED, "42501", "grant the role CONNECT on the database"),
     _known(
+        Code.CONNECTION_LIMIT,
         NO_SLOT,
         "run again later, or raise the limit of the role: `ALTER ROLE … CONNECTION LIMIT`",
         routine="InitializeSessionUserId",
     ),
     _known(
+        Code.CONNECTION_LIMIT,
         NO_SLOT,
         "run again later, or raise the limit of the database: `ALTER DATABASE … CONNECTION LIMIT`",
         routine="CheckMyDatabase",
     ),
-    _known(NO_SLOT, "run again later, close other connections, or raise max_connections"),
-    _known("57P03", "wait until the server accepts connections, then run again"),
+    _known(Code.CONNECTION_LIMIT, NO_SLOT, "run again later, close other connections, or raise max_connections"),
+    _known(Code.SERVER_NOT_READY, "57P03", "wait until the server accepts connections, then run again"),
 )
+
+
+def _without_sqlstate(code: Code, next_step: str | None) -> Known:
+    return Known(code, frozenset(), next_step, re.compile(""), None, None, None)
+
+
+_REFUSED = _without_sqlstate(Code.CONNECTION_FAILED, None)
+_FAILED = _without_sqlstate(Code.STATEMENT_FAILED, None)
+_LOST = _without_sqlstate(Code.CONNECTION_LOST, BROKEN)
 # https://sqlite.org/rescode.html
 _SQLITE = {
-    sqlite3.SQLITE_READONLY_DBMOVED: REPLACED,
-    sqlite3.SQLITE_IOERR_DELETE_NOENT: REPLACED,
-    sqlite3.SQLITE_CANTOPEN: "see that the directory exists and may be written to",
-    sqlite3.SQLITE_NOTADB: "the URL names a file that SQLite did not write",
-    sqlite3.SQLITE_READONLY: "make the file and its directory writable",
-    sqlite3.SQLITE_FULL: "make room on the disk, then run again",
-    sqlite3.SQLITE_IOERR: "make room on the disk, or check its health, then run again",
-    sqlite3.SQLITE_BUSY: "another process writes to the file: run again when it is done",
+    sqlite3.SQLITE_READONLY_DBMOVED: (Code.FILE_REPLACED, REPLACED),
+    sqlite3.SQLITE_IOERR_DELETE_NOENT: (Code.FILE_REPLACED, REPLACED),
+    sqlite3.SQLITE_CANTOPEN: (Code.FILE_NOT_OPENED, "see that the directory exists and may be written to"),
+    sqlite3.SQLITE_NOTADB: (Code.NOT_SQLITE, "the URL names a file that SQLite did not write"),
+    sqlite3.SQLITE_READONLY: (Code.FILE_READ_ONLY, "make the file and its directory writable"),
+    sqlite3.SQLITE_FULL: (Code.DISK, "make room on the disk, then run again"),
+    sqlite3.SQLITE_IOERR: (Code.DISK, "make room on the disk, or check its health, then run again"),
+    sqlite3.SQLITE_BUSY: (Code.FILE_BUSY, "another process writes to the file: run again when it is done"),
+    sqlite3.SQLITE_CONSTRAINT: (Code.ROWS, None),
 }
 
 
-class Obstacle(StrEnum):
-    """What keeps a client from a server that gives no SQLSTATE; the value is the next step."""
+class Obstacle(Enum):
+    """What keeps a client from a server that gives no SQLSTATE."""
 
-    PASSWORD = "put a password into the URL, into PGPASSWORD or into a .pgpass file"  # noqa: S105 - no password
-    CLIENT = "correct the sslmode and the certificates in the URL"
-    HOST = "correct the host in the URL"
-    PORT = "start the server, or correct host and port in the URL; bin/up starts a private one"
-    SOCKET = "start the server, or give a host in the URL"
-    CLOSED = "see whether a PostgreSQL server is behind that port: the connection was closed without an answer"
-    NETWORK = "check the network and the firewalls between here and the server, then run again"
-    OVERLOAD = "the server is overloaded: run again later"
-    SILENCE = "check for a firewall between here and the server, and whether the server is frozen, then run again"
+    PASSWORD = Code.PASSWORD, "put a password into the URL, into PGPASSWORD or into a .pgpass file"
+    CLIENT = Code.CONNECTION_OPTION, "correct the sslmode and the certificates in the URL"
+    HOST = Code.HOST, "correct the host in the URL"
+    PORT = Code.NOT_LISTENING, "start the server, or correct host and port in the URL; bin/up starts a private one"
+    SOCKET = Code.NOT_LISTENING, "start the server, or give a host in the URL"
+    CLOSED = (
+        Code.NOT_LISTENING,
+        "see whether a PostgreSQL server is behind that port: the connection was closed without an answer",
+    )
+    NETWORK = Code.NO_ANSWER, "check the network and the firewalls between here and the server, then run again"
+    OVERLOAD = Code.NO_ANSWER, "the server is overloaded: run again later"
+    SILENCE = (
+        Code.NO_ANSWER,
+        "check for a firewall between here and the server, and whether the server is frozen, then run again",
+    )
+
+    def __init__(self, code: Code, next_step: str) -> None:
+        self.code, self.next_step = code, next_step
 
 
-def next_step(error: BaseException | None) -> str | None:
+def code_of(error: psycopg2.Error | sqlite3.Error) -> Code:
+    """The code of a driver's error."""
+    return _cause(error).code
+
+
+def next_step(error: psycopg2.Error | sqlite3.Error) -> str | None:
     """The next step after a driver's error, or None if there is none to name."""
-    if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", 0)
-        return _SQLITE.get(code, _SQLITE.get(code & 0xFF))
-    if not isinstance(error, psycopg2.Error):
-        return None
-    if error.pgcode is None:
-        # libpq gives none for a connection that broke; a misuse of the driver is a ProgrammingError, without one, too.
-        return BROKEN if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else None
-    statement = state.statement_of(error)
-    outside = error.cursor is not None and error.cursor.connection.info.transaction_status == TRANSACTION_STATUS_IDLE
-    routine = error.diag.source_function
-    found = next((row for row in _STATEMENTS if row.matches(error.pgcode, statement, routine, outside=outside)), None)
-    if found is None:
-        return None
-    return (found.asked(error) if found.asked else None) or found.next_step
+    cause = _cause(error)
+    asked = cause.asked(error) if cause.asked and isinstance(error, psycopg2.Error) else None
+    return asked or cause.next_step
 
 
-def step_to_connect(sqlstate: str, detail: str | None) -> str | None:
-    """The next step after a server has refused a connection.
+def of_refusal(sqlstate: str, detail: str | None) -> Known:
+    """What is known of a connection that a server has refused.
 
     Args:
         sqlstate: which the server gave.
         detail: the server's function that refused, or the variable that the password came from; None if not known.
     """
-    return next((row.next_step for row in _CONNECTIONS if row.matches(sqlstate, "", detail)), None)
+    return next((row for row in _CONNECTIONS if row.matches(sqlstate, "", detail)), _REFUSED)
+
+
+def _cause(error: psycopg2.Error | sqlite3.Error) -> Known:
+    if isinstance(error, sqlite3.Error):
+        result = getattr(error, "sqlite_errorcode", 0)
+        known = _SQLITE.get(result, _SQLITE.get(result & 0xFF))
+        return _without_sqlstate(*known) if known else _FAILED
+    if error.pgcode is None:
+        # libpq gives none for a connection that broke; a misuse of the driver is a ProgrammingError, without one, too.
+        return _LOST if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else _FAILED
+    statement, routine = state.statement_of(error), error.diag.source_function
+    outside = error.cursor is not None and error.cursor.connection.info.transaction_status == TRANSACTION_STATUS_IDLE
+    rows = (row for row in _STATEMENTS if row.matches(error.pgcode, statement, routine, outside=outside))
+    return next(rows, _FAILED)

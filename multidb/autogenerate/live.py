@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from multidb.advice.codes import Code
 from multidb.autogenerate.comparison import Comparison
 from multidb.autogenerate.draft import Draft, drafted
 from multidb.autogenerate.workspace import Workspace
@@ -34,7 +35,11 @@ def compared_with_live(environment: Environment, replays: Replays, comparison: C
     [made] = drafts
     if made.failure or made.left:
         reason = str(made.failure) or made.left[0].sentences[0]
-        raise MigrationError(f"what its live database has can't be made in a scratch database: {reason}", database.name)
+        raise MigrationError(
+            Code.NOT_REPLAYED,
+            f"what its live database has can't be made in a scratch database: {reason}",
+            database.name,
+        )
     wanted, here = with_others_kept(comparison.models, base, database.ignored)
     found = changes(wanted, here)
     of_branch = comparison if made.pieces else None

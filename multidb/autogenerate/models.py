@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Configuration, Database
 from multidb.database import connections
 from multidb.database.connections import Driver
@@ -137,7 +138,7 @@ def _naming_failures(database: Database) -> Iterator[None]:
         yield
     except Exception as error:
         text = f"its models can't be created in a scratch database: {reason_of(error)}"
-        raise MigrationError(text, database.name) from error
+        raise MigrationError(Code.MODELS, text, database.name) from error
 
 
 def metadata_of(database: Database) -> MetaData:
@@ -148,13 +149,13 @@ def metadata_of(database: Database) -> MetaData:
     except ModuleNotFoundError as error:
         if error.name and models.startswith(error.name):
             raise MigrationError(
-                f"there is no module {models}: write it, or correct `models:` in databases.yaml", name
+                Code.MODELS, f"there is no module {models}: write it, or correct `models:` in databases.yaml", name
             ) from error
-        raise MigrationError(f"{models} can't be imported: {error}", name) from error
+        raise MigrationError(Code.MODELS, f"{models} can't be imported: {error}", name) from error
     except AttributeError as error:
-        raise MigrationError(f"{models} has no Base with a metadata: see models/auth.py", name) from error
+        raise MigrationError(Code.MODELS, f"{models} has no Base with a metadata: see models/auth.py", name) from error
     except Exception as error:
-        raise MigrationError(f"{models} can't be imported: {explain(error)}", name) from error
+        raise MigrationError(Code.MODELS, f"{models} can't be imported: {explain(error)}", name) from error
     if not isinstance(metadata, MetaData):
-        raise MigrationError(f"{models}.Base.metadata is no MetaData", name)
+        raise MigrationError(Code.MODELS, f"{models}.Base.metadata is no MetaData", name)
     return metadata

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from alembic.operations import ops
 from alembic.operations.ops import MigrateOperation
 
+from multidb.advice.codes import Code
 from multidb.autogenerate.rendering import StatementOp
 from multidb.autogenerate.workspace import Piece
 from multidb.errors import MigrationError
@@ -93,8 +94,9 @@ def options(x_arguments: Sequence[str], names: Sequence[str]) -> list[Option]:
         database, dot, old = path.partition(".")
         if not (colon and dot and old and new) or database not in names:
             raise MigrationError(
+                Code.SETTING,
                 f"-x {OPTION}={text} should be database.table.column:name or database.table:name, "
-                f"with one of the databases {', '.join(names)}"
+                f"with one of the databases {', '.join(names)}",
             )
         found.append(Option(text, database, old, new))
     return found

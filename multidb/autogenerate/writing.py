@@ -12,6 +12,7 @@ from alembic.operations.ops import OpContainer
 from alembic.script import Script
 from sqlalchemy import MetaData
 
+from multidb.advice.codes import Code
 from multidb.autogenerate import renames
 from multidb.autogenerate.comparison import Comparison
 from multidb.autogenerate.draft import Draft, drafted
@@ -106,7 +107,7 @@ def rename(
             comparison = _renamed(environment, replays, comparison, found)
     for option in left:
         what = f"the models drop no {option.old}, or add no {option.new} in its place"
-        raise MigrationError(f"-x {renames.OPTION}={option.text}: {what}", name)
+        raise MigrationError(Code.SETTING, f"-x {renames.OPTION}={option.text}: {what}", name)
     return comparison
 
 

@@ -10,11 +10,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from multidb.advice.codes import Code
 from multidb.commands.support.command import Command, add_databases, add_json
 from multidb.database import journal
 from multidb.database.probe import Probe, check_distinct, probing
 from multidb.database.threads import map_in_threads
-from multidb.errors import ExitCode, MigrationError, in_database, joined, nearest, reason_of
+from multidb.errors import ExitCode, MigrationError, failure_as_json, in_database, joined, nearest, said_of
 from multidb.logs import log
 from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.planning.environment import Environment
@@ -48,9 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(command: Command) -> ExitCode:
     options = command.options
     if options.risky and not options.reconcile:
-        raise MigrationError("--risky is for --reconcile: add that, too")
+        raise MigrationError(Code.OPTION, "--risky is for --reconcile: add that, too")
     if options.json and not options.dry_run:
-        raise MigrationError("--json is for --dry-run: add that; -x report=FILE says what a run did")
+        raise MigrationError(Code.OPTION, "--json is for --dry-run: add that; -x report=FILE says what a run did")
     with command.environment() as environment:
         found = _examine(environment, command)
     if found and not options.dry_run:
@@ -92,7 +93,7 @@ def _examine(environment: Environment, command: Command) -> dict[str, Identifica
         )
     for name in () if options.json else live:
         if name in failed:
-            print(f"{name:{NAME_WIDTH}} FAILED: {reason_of(failed[name])}")
+            print(f"{name:{NAME_WIDTH}} FAILED: {said_of(failed[name])}")
         elif lines[name] is not None:
             print(f"{name:{NAME_WIDTH}} {lines[name]}")
         else:
@@ -102,11 +103,13 @@ def _examine(environment: Environment, command: Command) -> dict[str, Identifica
     known = [name for each in found.values() for name in _risky(each)]
     for name in options.risky:
         if name not in known:
-            raise MigrationError(f"--risky {name}: there is no such risky difference{nearest(name, known)}")
+            raise MigrationError(
+                Code.OPTION, f"--risky {name}: there is no such risky difference{nearest(name, known)}"
+            )
     refused = [name for name, refusal in refusals.items() if refusal is not None]
     if refused:
         more = f"; and {', '.join(refused[1:])}" if len(refused) > 1 else ""
-        raise MigrationError(f"{refusals[refused[0]]}{more}; no database was changed", refused[0])
+        raise MigrationError(Code.NOT_ADOPTED, f"{refusals[refused[0]]}{more}; no database was changed", refused[0])
     if found and options.dry_run and not options.json:
         print(f"nothing was changed: {', '.join(found)} can be adopted")
     return found
@@ -129,7 +132,7 @@ def _as_json(
             for each in (match.differences if match else ())
         ],
         "reason": refusal or (line if found is None and not failure else None),
-        "error": reason_of(failure) if failure else None,
+        **failure_as_json(failure),
     }
 
 
@@ -140,14 +143,18 @@ def _chosen(environment: Environment, symbols: Sequence[str], unknown: Mapping[s
         name, at, revision = symbol.partition("@")
         if not at or name not in environment.configuration.names:
             names = environment.configuration.names
-            raise MigrationError(f"--at {symbol}: should be a database and a revision, as {names[0]}@REVISION")
+            raise MigrationError(
+                Code.REVISION_NAME, f"--at {symbol}: should be a database and a revision, as {names[0]}@REVISION"
+            )
         if not environment.branch(name).knows(revision):
             known = nearest(revision, environment.branch(name).files)
-            raise MigrationError(f"--at {symbol}: there is no revision {revision!r} of this branch{known}", name)
+            raise MigrationError(
+                Code.REVISION_NAME, f"--at {symbol}: there is no revision {revision!r} of this branch{known}", name
+            )
         if name not in unknown:
-            raise MigrationError(f"--at {symbol}: it needs no adoption, or is not addressed", name)
+            raise MigrationError(Code.OPTION, f"--at {symbol}: it needs no adoption, or is not addressed", name)
         if found.setdefault(name, (revision,)) != (revision,):
-            raise MigrationError(f"--at {symbol}: another revision is named, too: name one", name)
+            raise MigrationError(Code.OPTION, f"--at {symbol}: another revision is named, too: name one", name)
     for name, live in unknown.items():
         branch = environment.branch(name)
         if live.heads and all(map(branch.stands_for, live.heads)):  # the row names a former id of the revision
@@ -197,6 +204,7 @@ def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> st
         return f"is at {at} of its branch already; `python -m multidb drift {name}` compares it with that"
     if known:
         raise MigrationError(
+            Code.UNKNOWN_REVISION,
             f"{holds} {revisions_text(heads)}, of which only {revisions_text(known)} is of this branch: "
             "delete the rows that are wrong",
             name,
@@ -207,6 +215,7 @@ def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> st
         owner = environment.revisions.owner_of(head)
         if owner is not None:
             raise MigrationError(
+                Code.UNKNOWN_REVISION,
                 f"{holds} {head}, which is {owner}'s: the URL leads to another database",
                 name,
             )
@@ -215,6 +224,7 @@ def _nothing_to_do(environment: Environment, live: Snapshot, probe: Probe) -> st
             rows = journal.rows(connection, probe.database)
         if journal.left_at(rows, heads):
             raise MigrationError(
+                Code.NEWER,
                 f"{holds} {revisions_text(heads)}, where run {rows[-1].run} left it: use the "
                 "checkout that has that revision",
                 name,

@@ -10,7 +10,7 @@ from typing import Any
 
 from multidb.commands.alembic.check import compared, text_of
 from multidb.commands.support.command import Command, add_databases, add_json
-from multidb.errors import ExitCode, exit_code_of, reason_of
+from multidb.errors import ExitCode, exit_code_of, failure_as_json, said_of
 from multidb.output import NAME_WIDTH
 from multidb.schema.difference import Difference
 
@@ -28,7 +28,7 @@ def run(command: Command) -> ExitCode:
     else:
         for name, differing in found.items():
             if isinstance(differing, Exception):
-                print(f"{name:{NAME_WIDTH}} FAILED: {reason_of(differing)}")
+                print(f"{name:{NAME_WIDTH}} FAILED: {said_of(differing)}")
             elif differing:
                 print(text_of(name, differing))
             else:
@@ -44,8 +44,8 @@ def _code(differing: list[Difference] | Exception) -> ExitCode:
 
 def _as_json(found: Mapping[str, list[Difference] | Exception]) -> list[dict[str, Any]]:
     return [
-        {"database": name, "differences": [], "error": reason_of(differing)}
+        {"database": name, "differences": [], **failure_as_json(differing)}
         if isinstance(differing, Exception)
-        else {"database": name, "differences": [each.as_json() for each in differing], "error": None}
+        else {"database": name, "differences": [each.as_json() for each in differing], **failure_as_json(None)}
         for name, differing in found.items()
     ]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from alembic.config import CommandLine
 
+from multidb.advice.codes import Code
 from multidb.commands.support import listing
 from multidb.commands.support.command import Command
 from multidb.errors import ExitCode, MigrationError
@@ -96,7 +97,7 @@ def run(command: Command) -> ExitCode:
     try:
         import shtab  # an extra, which no run imports
     except ImportError as error:
-        raise MigrationError("shtab is not installed: `pip install shtab`") from error
+        raise MigrationError(Code.PYTHON_PACKAGE, "shtab is not installed: `pip install shtab`") from error
     shell = command.options.shell
     print(_names(shell, command.file.parent / "migrations/versions"))
     for parser in (_alembic(), _multidb()):

@@ -11,7 +11,7 @@ from typing import Any
 from multidb.commands.support.command import Command, add_databases, add_json
 from multidb.config import settings
 from multidb.config.configuration import Configuration, Database
-from multidb.errors import ConfigError, ExitCode
+from multidb.errors import ConfigError, ExitCode, failure_as_json, said_of
 from multidb.output import columns, count_of
 from multidb.planning.selection import known_names
 
@@ -29,15 +29,17 @@ def run(command: Command) -> ExitCode:
     configuration = command.configuration
     names = known_names(command.options.databases, configuration.names) or configuration.names
     found: dict[str, list[Value]] = {}
-    errors: dict[str, str] = {}
+    errors: dict[str, ConfigError] = {}
     for name in names:
         try:
             [database] = configuration.databases([name])
             found[name] = list(_of_database(command, configuration, database))
         except ConfigError as error:
-            errors[name] = error.reason
+            errors[name] = error
     if command.options.json:
-        databases = [{"database": name, "values": found.get(name), "error": errors.get(name)} for name in names]
+        databases = [
+            {"database": name, "values": found.get(name), **failure_as_json(errors.get(name))} for name in names
+        ]
         whole = {"file": str(configuration.path), "settings": list(_of_run(command)), "databases": databases}
         print(json.dumps(whole, indent=2))
     else:
@@ -45,8 +47,8 @@ def run(command: Command) -> ExitCode:
             _print("a run", _of_run(command))
             for name, values in found.items():
                 _print(name, values)
-        for name, reason in errors.items():
-            print(f"{name}: FAILED: {reason}")
+        for name, failure in errors.items():
+            print(f"{name}: FAILED: {said_of(failure)}")
         if command.options.check and not errors:
             print(f"{count_of(len(names), 'database')}: nothing is wrong")
     return ExitCode.FAILED if errors else ExitCode.OK

@@ -24,4 +24,4 @@ def run(command: Command) -> ExitCode:
     else:
         for drift in found:
             print("\n".join(drift.lines()))
-    return ExitCode.most_severe(drift.code for drift in found)
+    return ExitCode.most_severe(drift.exit_code for drift in found)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from alembic.script import Script
 
+from multidb.advice.codes import Code
 from multidb.commands.support.command import Command
 from multidb.commands.support.new_files import removed_on_failure
 from multidb.config.configuration import revision_prefix
@@ -44,7 +45,7 @@ def run(command: Command) -> ExitCode:
     path = path / "versions" if (path / "versions").is_dir() else path  # the project's folder was named
     sources = _sources(path)
     if any(folder.glob("*.py")):
-        raise MigrationError(f"migrations/versions/{name} has revisions already: delete them first", name)
+        raise MigrationError(Code.IMPORT, f"migrations/versions/{name} has revisions already: delete them first", name)
     is_new = not folder.exists()
     folder.mkdir(exist_ok=True)
     try:
@@ -72,10 +73,12 @@ def _sources(path: Path) -> list[Path]:
     ]
     revisions = [each.name for each in found if each.suffix == ".py"]
     if not revisions:
-        raise MigrationError(f"{path} has no revision files: name the folder with the other project's `versions`")
+        raise MigrationError(
+            Code.IMPORT, f"{path} has no revision files: name the folder with the other project's `versions`"
+        )
     twice = sorted({name for name in revisions if revisions.count(name) > 1})
     if twice:
-        raise MigrationError(f"{path} has {twice[0]} in two folders: rename one of the files")
+        raise MigrationError(Code.IMPORT, f"{path} has {twice[0]} in two folders: rename one of the files")
     return found
 
 
@@ -138,7 +141,9 @@ def _tried(command: Command, name: str) -> Iterator[str]:
                 return
             file = _cause(environment.branch(name), obstacle)
         if file is None:
-            raise MigrationError(f"the history can't be run in an empty database: {reason_of(obstacle.error)}", name)
+            raise MigrationError(
+                Code.IMPORT, f"the history can't be run in an empty database: {reason_of(obstacle.error)}", name
+            )
         yield _declared(file.path, reason_of(obstacle.error))
 
 

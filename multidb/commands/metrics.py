@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multidb.advice.codes import Code
 from multidb.commands.support.command import Command, add_databases
 from multidb.commands.support.database_status import DatabaseStatus, read_statuses
 from multidb.commands.support.whole_file import write_whole
@@ -42,7 +43,9 @@ def run(command: Command) -> ExitCode:
     try:
         from prometheus_client import CollectorRegistry, generate_latest  # an extra, which no run imports
     except ImportError as error:
-        raise MigrationError("prometheus-client is not installed: `pip install prometheus-client`") from error
+        raise MigrationError(
+            Code.PYTHON_PACKAGE, "prometheus-client is not installed: `pip install prometheus-client`"
+        ) from error
     registry = CollectorRegistry()
     _note_statuses(registry, read_statuses(command))
     if command.options.drift:

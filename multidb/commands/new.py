@@ -11,6 +11,7 @@ from pathlib import Path
 
 from alembic import command as alembic_command
 
+from multidb.advice.codes import Code
 from multidb.commands.support import manifests
 from multidb.commands.support.command import Command
 from multidb.commands.support.new_files import restored_on_failure
@@ -41,12 +42,16 @@ def run(command: Command) -> ExitCode:
     """Raise MigrationError if the database can't be added; every file is as it was then."""
     name, root = command.options.database, command.file.parent
     if name in command.configuration.names:
-        raise MigrationError(f"databases.yaml:{command.configuration.entries[name].line} has it already", name)
+        raise MigrationError(
+            Code.ENTRY, f"databases.yaml:{command.configuration.entries[name].line} has it already", name
+        )
     prefix = revision_prefix(name)
     models, manifest, ignored = root / "models" / f"{prefix}.py", root / manifests.FILE, root / _IGNORED
     folder = Path(command.script.dir).resolve() / "versions" / name
     if folder.exists():
-        raise MigrationError(f"migrations/versions/{name} is there already: delete it, or take another name")
+        raise MigrationError(
+            Code.ENTRY, f"migrations/versions/{name} is there already: delete it, or take another name"
+        )
     has_models, has_manifest = models.exists(), manifest.exists() and not command.options.sqlite
     with restored_on_failure([command.file, models, manifest, ignored]):
         file = f"{prefix}.db"

@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from multidb.advice.codes import Code
 from multidb.commands.support import plan_formats
 from multidb.commands.support.command import Command, add_databases, add_json
 from multidb.errors import ExitCode, MigrationError
@@ -41,12 +42,12 @@ def run(command: Command) -> ExitCode:
         print(plan_formats.rendered(release, options.format, is_verbose=options.is_verbose))
     if options.out is not None:
         _write(options.out, release)
-    return release.code
+    return release.exit_code
 
 
 def _write(path: Path, release: ReleasePlan) -> None:
     failed = [plan.database for plan in release.databases if plan.failure]
     if failed:
-        raise MigrationError(f"{path} is not written: {', '.join(failed)} could not be planned")
+        raise MigrationError(Code.SEE_ABOVE, f"{path} is not written: {', '.join(failed)} could not be planned")
     digest = approval.write(path, {plan.database: plan.approval for plan in release.databases if plan.approval})
     print(f"{path}: plan {digest[:12]}", file=sys.stderr)

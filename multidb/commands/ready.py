@@ -12,11 +12,12 @@ from typing import Any
 
 import psycopg2
 
+from multidb.advice.codes import Code
 from multidb.commands.support.command import Command, add_databases, add_json
 from multidb.config import settings
 from multidb.database import connections, journal
 from multidb.database.probe import Probe, probing
-from multidb.errors import ExitCode, MigrationError, explain, in_database, reason_of
+from multidb.errors import ExitCode, MigrationError, explain, failure_as_json, in_database
 from multidb.logs import log
 from multidb.output import revisions_text
 from multidb.planning.branches import Branch
@@ -57,7 +58,7 @@ def run(command: Command) -> ExitCode:
             if not obstacles:
                 return ExitCode.OK
             if is_last:
-                raise MigrationError(f"timed out after {timeout:g} s: {'; '.join(obstacles)}")
+                raise MigrationError(Code.NOT_READY, f"timed out after {timeout:g} s: {'; '.join(obstacles)}")
             if obstacles != logged:
                 logged = obstacles
                 log.info("waiting for the migration, at most %g s: %s", timeout, "; ".join(obstacles))
@@ -68,7 +69,9 @@ def _branch(command: Command, name: str) -> Branch:
     """The branch of a database. MigrationError if it has no revisions: an empty database would look ready."""
     branch = command.revisions.branch(name)
     if not branch.files:
-        raise MigrationError(f"migrations/versions/{name} has no revisions: see whether its files are there", name)
+        raise MigrationError(
+            Code.NO_REVISIONS, f"migrations/versions/{name} has no revisions: see whether its files are there", name
+        )
     return branch
 
 
@@ -85,7 +88,7 @@ class _Readiness:
             "database": self.database,
             "ready": not self.obstacle and not self.failure,
             "obstacle": self.obstacle,
-            "error": reason_of(self.failure) if self.failure else None,
+            **failure_as_json(self.failure),
         }
 
 
@@ -100,7 +103,9 @@ def _obstacle(probe: Probe, branch: Branch, accepts_newer: bool) -> str | None:
     """Why a database isn't ready yet, or None if it is. Raises MigrationError if waiting does not help."""
     name = branch.database
     if not probe.wait(0):
-        raise MigrationError("its server does not answer: check whether it is frozen, then run again", name)
+        raise MigrationError(
+            Code.NO_ANSWER, "its server does not answer: check whether it is frozen, then run again", name
+        )
     try:
         with in_database(name):
             result = probe.result()
@@ -120,6 +125,7 @@ def _obstacle(probe: Probe, branch: Branch, accepts_newer: bool) -> str | None:
         if accepts_newer:
             return None
         raise MigrationError(
+            Code.NEWER,
             f"it is at {revisions_text(heads)}, newer than {revisions_text(branch.heads)}, the head of these files: "
             "start a newer version, or accept newer revisions with --newer",
             name,

@@ -18,7 +18,7 @@ from multidb.database.attempt import Prepared
 from multidb.database.locks import LockedError, Wait
 from multidb.database.probe import Probe, start_probes
 from multidb.database.threads import map_in_threads
-from multidb.errors import ExitCode, exit_code_of, explain
+from multidb.errors import ExitCode, exit_code_of, explain, with_code
 from multidb.logs import for_database
 from multidb.release import recovery
 
@@ -68,7 +68,7 @@ def _in_doubt(probes: Sequence[Probe], codes: set[ExitCode]) -> tuple[list[tuple
                 _ = result.heads  # raises the error with which reading them failed
             reachable.append(probe)
         except Exception as error:
-            print(f"{probe.database.name}: FAILED: {explain(error)}")
+            print(f"{probe.database.name}: FAILED: {with_code(explain(error), error)}")
             codes.add(exit_code_of(error))
     return found, reachable
 

@@ -6,6 +6,7 @@ Its name, its `revision` and its `down_revision` are changed: it follows the hea
 import argparse
 from pathlib import Path
 
+from multidb.advice.codes import Code
 from multidb.commands.support.command import Command
 from multidb.commands.verify import applied
 from multidb.database import journal
@@ -26,7 +27,9 @@ def run(command: Command) -> ExitCode:
     name = path.parent.name
     revisions = Revisions(command.script, command.configuration.names)
     if not path.is_file() or path.parent != Path(command.script.dir).resolve() / "versions" / name:
-        raise MigrationError(f"{command.options.revision_file} is no file of migrations/versions/DATABASE/")
+        raise MigrationError(
+            Code.RENUMBER, f"{command.options.revision_file} is no file of migrations/versions/DATABASE/"
+        )
     files = read_folder(path.parent, name)
     [file] = [each for each in files if Path(each.path).resolve() == path]
     _check_is_last(file, files)
@@ -43,7 +46,7 @@ def _check_is_last(file: RevisionFile, files: list[RevisionFile]) -> None:
     others = [each for each in files if each is not file]
     followers = [each.place for each in others if file.revision in (*each.parents, *each.dependencies)]
     if followers and file.revision not in {each.revision for each in others}:
-        raise MigrationError(f"{', '.join(followers)} follows {file.place}: renumber the last one")
+        raise MigrationError(Code.RENUMBER, f"{', '.join(followers)} follows {file.place}: renumber the last one")
 
 
 def _check_not_applied(command: Command, name: str, file: RevisionFile, branch: Branch) -> None:
@@ -55,7 +58,7 @@ def _check_not_applied(command: Command, name: str, file: RevisionFile, branch: 
         return
     if applied(movements, branch).get(file.revision) == journal.digest(Path(file.path)):
         before = ", ".join(file.parents) or "base"
-        raise MigrationError(f"it has run {file.place}: `alembic downgrade {name}@{before}` first", name)
+        raise MigrationError(Code.RENUMBER, f"it has run {file.place}: `alembic downgrade {name}@{before}` first", name)
 
 
 def _renumbered(path: Path, file: RevisionFile, revision: str, head: str | None) -> str:
@@ -65,7 +68,7 @@ def _renumbered(path: Path, file: RevisionFile, revision: str, head: str | None)
     text.follow(head)
     new = path.with_name(path.name.replace(file.revision, revision, 1))
     if new != path and new.exists():
-        raise MigrationError(f"there is a file {new.name} already")
+        raise MigrationError(Code.RENUMBER, f"there is a file {new.name} already")
     part = new.with_suffix(".part")
     part.write_bytes(text.text)
     part.replace(new)

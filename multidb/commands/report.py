@@ -7,6 +7,7 @@ database. A database that can't be read has its error on the page.
 import argparse
 from pathlib import Path
 
+from multidb.advice.codes import Code
 from multidb.commands.support.command import Command, add_databases
 from multidb.commands.support.whole_file import write_whole
 from multidb.errors import ExitCode, MigrationError
@@ -27,9 +28,13 @@ def run(command: Command) -> ExitCode:
 
     options, databases = command.options, command.databases
     if options.html is not None and not options.html.parent.is_dir():
-        raise MigrationError(f"{options.html}: there is no directory {options.html.parent}: create it first")
+        raise MigrationError(
+            Code.NOT_WRITTEN, f"{options.html}: there is no directory {options.html.parent}: create it first"
+        )
     if options.format and len(databases) != 1:
-        raise MigrationError("--format prints one database: name it, as in `report --format mermaid auth_db`")
+        raise MigrationError(
+            Code.OPTION, "--format prints one database: name it, as in `report --format mermaid auth_db`"
+        )
     with command.environment() as environment, Replays(environment) as replays:
         if options.format:
             text = mermaid(reading.read_entities(environment, replays, databases[0]))

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from multidb.advice.codes import Code
 from multidb.commands.support import manifests
 from multidb.commands.support.command import Command
 from multidb.commands.support.new_files import restored_on_failure
@@ -29,7 +30,7 @@ def run(command: Command) -> ExitCode:
     """Raise MigrationError if something is in doubt, or a database can't be asked; no file is changed then."""
     [name] = known_names([command.options.database], command.configuration.names)
     if len(command.configuration.names) == 1:
-        raise MigrationError("it is the only database: databases.yaml has to list one", name)
+        raise MigrationError(Code.ENTRY, "it is the only database: databases.yaml has to list one", name)
     _check_not_in_doubt(command, name)
     root = command.file.parent
     models, manifest = _models(command, name), root / manifests.FILE
@@ -57,7 +58,9 @@ def _check_not_in_doubt(command: Command, name: str) -> None:
             with in_database(probe.database.name):
                 for prepared in probe.result().in_doubt:
                     if name in (prepared.database, prepared.decider):
-                        raise MigrationError(f"{prepared.gid} is in doubt: `python -m multidb recover` first")
+                        raise MigrationError(
+                            Code.IN_DOUBT, f"{prepared.gid} is in doubt: `python -m multidb recover` first"
+                        )
 
 
 def _models(command: Command, name: str) -> Path | None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from multidb import logs
+from multidb.advice.codes import Code
 from multidb.commands.support.command import Command
 from multidb.config.configuration import Database
 from multidb.database import journal
@@ -52,6 +53,7 @@ def run(command: Command) -> ExitCode:
     for each in reversals:
         if set(heads[each.database]) != set(each.before):
             raise MigrationError(
+                Code.NOT_REVERSIBLE,
                 f"it is at {revisions_text(heads[each.database])}, and the last run left it at "
                 f"{revisions_text(each.before)}: it was changed in another way since",
                 each.database,
@@ -74,15 +76,18 @@ def run(command: Command) -> ExitCode:
         print(line)
     if not command.options.yes and not _confirmed():
         raise MigrationError(
+            Code.NOT_CONFIRMED,
             "nothing was done"
             if sys.stdin.isatty()
-            else "nothing was done: there is no terminal to answer on: add --yes"
+            else "nothing was done: there is no terminal to answer on: add --yes",
         )
     typed = f"rollback --to {to}" if to else "rollback"
 
     def confirm() -> None:
         if [each.attempts for each in found()] != [each.attempts for each in reversals]:
-            raise MigrationError("another run has changed these databases since the plan was printed: run again")
+            raise MigrationError(
+                Code.MOVED, "another run has changed these databases since the plan was printed: run again"
+            )
 
     Targets("rollback", typed, targets, confirm).run(command.alembic, command.options.x)
     return ExitCode.OK
@@ -149,7 +154,7 @@ def _reversals(journals: Journals, to: str | None, known: Collection[str], *, is
     rows = {name: [row for row in found if row.is_committed] for name, found in journals.items()}
     everything = [row for found in rows.values() for row in found]
     if not everything:
-        raise MigrationError("the journals record no run: there is nothing to revert")
+        raise MigrationError(Code.NOT_REVERSIBLE, "the journals record no run: there is nothing to revert")
     order = RunOrder(rows)
     if to is None:
         last = _newest(order, rows)
@@ -158,7 +163,9 @@ def _reversals(journals: Journals, to: str | None, known: Collection[str], *, is
         of_release = list(dict.fromkeys(row.run for row in everything if row.release == to))
         if not of_release:
             known = sorted({row.release for row in everything if row.release})
-            raise MigrationError(f"the journals record no release {to!r}: there are {', '.join(known) or 'none'}")
+            raise MigrationError(
+                Code.NOT_REVERSIBLE, f"the journals record no release {to!r}: there are {', '.join(known) or 'none'}"
+            )
         reverted = {name: _after(found, of_release, order, name) for name, found in rows.items()}
     reversals = [_Reversal(name, tuple(found)) for name, found in reverted.items() if found]
     for each in reversals:
@@ -168,7 +175,7 @@ def _reversals(journals: Journals, to: str | None, known: Collection[str], *, is
     moving = [each for each in reversals if each.before != each.after]
     if not moving:
         where = f"where {to} left them" if to else "where the last run found them"
-        raise MigrationError(f"the databases are {where}: there is nothing to revert")
+        raise MigrationError(Code.NOT_REVERSIBLE, f"the databases are {where}: there is nothing to revert")
     return moving
 
 
@@ -179,8 +186,9 @@ def _newest(order: RunOrder, rows: Mapping[str, list[JournalRow]]) -> str:
     places = {run: [name for name, found in rows.items() if any(row.run == run for row in found)] for run in newest}
     runs = ", ".join(f"{run} ({', '.join(names)})" for run, names in places.items())
     raise MigrationError(
+        Code.NOT_REVERSIBLE,
         f"the newest runs share no database, nor the clock of a server, and each may be the last: {runs}: "
-        f"name the databases to revert, as in `python -m multidb -x db={','.join(places[newest[0]])} rollback`"
+        f"name the databases to revert, as in `python -m multidb -x db={','.join(places[newest[0]])} rollback`",
     )
 
 
@@ -194,6 +202,7 @@ def _after(rows: Sequence[JournalRow], of_release: Sequence[str], order: RunOrde
         is_after = [order.is_after(row.run, run) for run in of_release]
         if False not in is_after and None in is_after:
             raise MigrationError(
+                Code.NOT_REVERSIBLE,
                 f"whether run {row.run} came before or after the release is not known, for they share no database, nor "
                 "the clock of a server: name the databases to revert with -x db=",
                 database,
@@ -206,9 +215,12 @@ def _after(rows: Sequence[JournalRow], of_release: Sequence[str], order: RunOrde
 def _check_newest(reversal: _Reversal, rows: Mapping[str, list[JournalRow]]) -> None:
     newest = rows[reversal.database][-1]
     if newest is not reversal.rows[-1]:
-        raise MigrationError(f"run {newest.run} changed it since, with `{newest.command}`", reversal.database)
+        raise MigrationError(
+            Code.NOT_REVERSIBLE, f"run {newest.run} changed it since, with `{newest.command}`", reversal.database
+        )
     if len({row.is_stamp for row in reversal.rows}) > 1:
         raise MigrationError(
+            Code.NOT_REVERSIBLE,
             "it was stamped in between, which can't be reverted together with migrations: "
             "go back by hand, with `alembic downgrade` and `alembic stamp`",
             reversal.database,
@@ -233,11 +245,13 @@ def _check_whole(
     gone = [name for name in lacking if name not in known]
     if gone:
         raise MigrationError(
-            f"run {row.run} also changed {', '.join(gone)}, which databases.yaml does not have: {only}"
+            Code.NOT_REVERSIBLE,
+            f"run {row.run} also changed {', '.join(gone)}, which databases.yaml does not have: {only}",
         )
     raise MigrationError(
+        Code.NOT_REVERSIBLE,
         f"run {row.run} also changed {names}, whose journal has no row of that, as after a restore: compare the "
-        f"databases; {only}"
+        f"databases; {only}",
     )
 
 
@@ -245,6 +259,7 @@ def _target(branch: Branch, reversal: _Reversal) -> Target:
     """Where a reversal leads; MigrationError if its revisions would have to be run towards two heads."""
     if len(reversal.after) > 1 and not reversal.is_stamp:
         raise MigrationError(
+            Code.NOT_REVERSIBLE,
             f"it was at {revisions_text(reversal.after)}, which are two heads: go back by hand, "
             "with `alembic downgrade`",
             reversal.database,

@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from multidb.advice.codes import Code
 from multidb.commands.support.command import Command, add_databases
 from multidb.errors import ExitCode, MigrationError, joined
 from multidb.output import revisions_text
@@ -25,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(command: Command) -> ExitCode:
     options = command.options
     if options.check and options.out is None:
-        raise MigrationError("--check is for --out: name the directory of the files")
+        raise MigrationError(Code.OPTION, "--check is for --out: name the directory of the files")
     with command.environment() as environment, Replays(environment) as replays:
         made = _made(command, environment, replays)
     if options.out is None:

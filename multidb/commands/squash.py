@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from multidb.advice.codes import Code
 from multidb.autogenerate.expressions import for_text
 from multidb.autogenerate.operations import Names
 from multidb.autogenerate.rendering import literal_of
@@ -88,7 +89,7 @@ def run(command: Command) -> ExitCode:
         made = _made(environment, database, last)
     new = f"{last}_squashed"
     if len(new) > LONGEST_ID or branch.knows(new):
-        raise MigrationError(f"the new id {new} is taken, or longer than {LONGEST_ID} characters", name)
+        raise MigrationError(Code.SQUASH, f"the new id {new} is taken, or longer than {LONGEST_ID} characters", name)
     followers = [file for file in branch.files.values() if file not in files]
     with removed_on_failure([branch.folder]), _aside(branch.folder, files, followers):
         path = _write(branch, files, made, new)
@@ -111,16 +112,18 @@ def _squashed(branch: Branch, last: str) -> list[RevisionFile]:
     """The files up to a revision, in their order. MigrationError if others follow one before the last."""
     if not branch.knows(last):
         raise MigrationError(
-            f"there is no revision {last!r} of this branch{nearest(last, branch.files)}", branch.database
+            Code.SQUASH, f"there is no revision {last!r} of this branch{nearest(last, branch.files)}", branch.database
         )
     scripts = reversed(list(branch.revision_map.iterate_revisions(last, "base")))
     files = [branch.files[script.revision] for script in scripts]
     if len(files) < 2:
-        raise MigrationError(f"{last} is the first revision: there is nothing to squash", branch.database)
+        raise MigrationError(Code.SQUASH, f"{last} is the first revision: there is nothing to squash", branch.database)
     gone = {file.revision for file in files} - {last}
     for file in branch.files.values():
         if file not in files and gone & {*file.parents, *file.dependencies}:
-            raise MigrationError(f"{file.place} follows a revision before {last}: squash up to an earlier one")
+            raise MigrationError(
+                Code.SQUASH, f"{file.place} follows a revision before {last}: squash up to an earlier one"
+            )
     return files
 
 
@@ -135,7 +138,7 @@ def _check_live(command: Command, branch: Branch, before: set[str]) -> None:
                 log.info("whether it has run %s is not known: %s", last, explain(error))
             return
     if before & set(heads):
-        raise MigrationError(f"it is at {revisions_text(heads)}: `alembic upgrade {last}` first", name)
+        raise MigrationError(Code.SQUASH, f"it is at {revisions_text(heads)}: `alembic upgrade {last}` first", name)
 
 
 def _made(environment: Environment, database: Database, revision: str) -> _Made:
@@ -185,9 +188,9 @@ def _executed(statement: str) -> str:
 def _check_equal(made: _Made, again: _Made, name: str) -> None:
     left = differences(made.schema, again.schema, "the former files")
     if left:
-        raise MigrationError(f"the new file would not make the same schema: {left[0].sentence}", name)
+        raise MigrationError(Code.SQUASH, f"the new file would not make the same schema: {left[0].sentence}", name)
     if (_rows(made.sql), made.statements) != (_rows(again.sql), again.statements):
-        raise MigrationError("the new file would not make the same rows: no file was changed", name)
+        raise MigrationError(Code.SQUASH, "the new file would not make the same rows: no file was changed", name)
 
 
 def _rows(sql: str | None) -> list[str]:
@@ -223,7 +226,9 @@ def _aside(folder: Path, files: Sequence[RevisionFile], followers: Sequence[Revi
     """Put the former files aside for the block, and copies of those that follow; put them back if the block fails."""
     aside = folder / _ASIDE
     if aside.exists():
-        raise MigrationError(f"{aside} has the files of a squash that was killed: put them back, and delete it")
+        raise MigrationError(
+            Code.SQUASH, f"{aside} has the files of a squash that was killed: put them back, and delete it"
+        )
     aside.mkdir()
     for file in followers:
         shutil.copy2(file.path, aside)

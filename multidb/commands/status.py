@@ -35,7 +35,7 @@ def run(command: Command) -> ExitCode:
                 print(f"{status.database} {_line(each)}")
             for text in status.foreign:
                 print(f"{status.database}: {text}")
-    return ExitCode.most_severe(status.code for status in found)
+    return ExitCode.most_severe(status.exit_code for status in found)
 
 
 def _cells(status: DatabaseStatus) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from multidb.advice.codes import Code
 from multidb.commands.support.command import Command, add_databases, add_json
 from multidb.commands.support.origin import origin
 from multidb.config.configuration import Database
@@ -17,7 +18,7 @@ from multidb.database import acceptances, connections, journal
 from multidb.database.acceptances import Acceptance, Reading
 from multidb.database.attempt import user
 from multidb.database.journal import Movement
-from multidb.errors import ExitCode, MigrationError, exit_code_of, in_database, reason_of
+from multidb.errors import ExitCode, MigrationError, exit_code_of, failure_as_json, in_database, said_of
 from multidb.planning.branches import Branch
 
 
@@ -34,7 +35,9 @@ def run(command: Command) -> ExitCode:
     """Raise MigrationError if a file can't be accepted; none is then."""
     options = command.options
     if bool(options.accept) != bool((options.why or "").strip()):
-        raise MigrationError("--accept and --why go together: --accept auth_0003 --why 'a comment was corrected'")
+        raise MigrationError(
+            Code.OPTION, "--accept and --why go together: --accept auth_0003 --why 'a comment was corrected'"
+        )
     databases = command.databases
     if options.accept:
         databases = _accept(command, databases)
@@ -44,10 +47,10 @@ def run(command: Command) -> ExitCode:
     else:
         for line in (line for each in found for line in each.lines()):
             print(line)
-        if not any(each.code for each in found):
+        if not any(each.exit_code for each in found):
             others = "other " if any(each.accepted for each in found) else ""
             print(f"the file of every {others}applied revision is unchanged")
-    return ExitCode.most_severe(each.code for each in found)
+    return ExitCode.most_severe(each.exit_code for each in found)
 
 
 @dataclass
@@ -60,18 +63,18 @@ class _Verified:
     failure: MigrationError | None = None
 
     @property
-    def code(self) -> ExitCode:
+    def exit_code(self) -> ExitCode:
         if self.failure:
             return exit_code_of(self.failure)
         return ExitCode.FOUND if self.problems else ExitCode.OK
 
     def as_json(self) -> dict[str, Any]:
         shown = {key: value for key, value in vars(self).items() if key != "failure"}
-        return shown | {"error": reason_of(self.failure) if self.failure else None}
+        return shown | failure_as_json(self.failure)
 
     def lines(self) -> Iterable[str]:
         if self.failure:
-            yield f"{self.database}: FAILED: {reason_of(self.failure)}"
+            yield f"{self.database}: FAILED: {said_of(self.failure)}"
         for each in self.accepted:
             yield (
                 f"{self.database}: {each['revision']}: applied, and its file has changed since; accepted by "
@@ -109,7 +112,9 @@ def _accept(command: Command, databases: Sequence[Database]) -> list[Database]:
     for revision in dict.fromkeys(command.options.accept):
         name = command.revisions.owner_of(revision)
         if name is None:
-            raise MigrationError(f"--accept {revision}: no file of {', '.join(each.name for each in databases)} has it")
+            raise MigrationError(
+                Code.OPTION, f"--accept {revision}: no file of {', '.join(each.name for each in databases)} has it"
+            )
         digest = journal.digest(Path(command.revisions.branch(name).files[revision].path))
         accepted.setdefault(name, []).append(Acceptance(revision, digest, why, by))
     concerned = [each for each in databases if each.name in accepted]
@@ -117,7 +122,9 @@ def _accept(command: Command, databases: Sequence[Database]) -> list[Database]:
         changed = {each["revision"] for each in _verified(command, name, reading).problems}
         for each in accepted[name]:
             if each.revision not in changed:
-                raise MigrationError(f"--accept {each.revision}: its file is not changed since it was applied", name)
+                raise MigrationError(
+                    Code.OPTION, f"--accept {each.revision}: its file is not changed since it was applied", name
+                )
     for database in concerned:
         with in_database(database.name), connections.connect(database.url) as connection, connection.begin():
             acceptances.write(connection, database, accepted[database.name])

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from sqlalchemy.engine import URL
 
+from multidb.advice.codes import Code
 from multidb.config import settings, urls
 from multidb.config.policy import Policy, PolicyEntry
 from multidb.errors import ConfigError, nearest
@@ -138,8 +139,9 @@ class Configuration:
             other = owners.setdefault(place, entry.name)
             if other != entry.name:
                 raise ConfigError(
+                    Code.SAME_DATABASE,
                     f"{other} and {entry.name} have the same URL, {urls.without_secrets(url)}: "
-                    f"give each its own in {self.path.name} or in {variable(other)} and {variable(entry.name)}"
+                    f"give each its own in {self.path.name} or in {variable(other)} and {variable(entry.name)}",
                 )
             if entry.name in wanted:
                 found.append(self.database_at(entry.name, url))
@@ -150,8 +152,9 @@ class Configuration:
         entry = self.entries[name]
         if urls.is_sqlite(url) and entry.version_table.schema:
             raise ConfigError(
+                Code.CONFIGURATION_VALUE,
                 f"{self.path.name}:{entry.line}: version_table_schema: {name} is on SQLite, which has no schemas: "
-                "leave it out"
+                "leave it out",
             )
         ignored = (*self.ignored, *entry.ignored)
         own = {"protected": self.protected, **entry.options}
@@ -171,7 +174,10 @@ class Configuration:
         for entry in (self.policy, self.entries[name].policy):
             for rule, line in entry.lines.items():
                 if rule not in rules:
-                    raise ConfigError(f"{self.path.name}:{line}: {rule} is no rule of plan{nearest(rule, rules)}")
+                    raise ConfigError(
+                        Code.CONFIGURATION_VALUE,
+                        f"{self.path.name}:{line}: {rule} is no rule of plan{nearest(rule, rules)}",
+                    )
             policy = policy.overridden(entry)
         return policy
 
@@ -223,7 +229,9 @@ class Configuration:
         if urls.is_sqlite(url):
             if entry.role:
                 where = f"{self.path.name}:{entry.role.line}: role"
-                raise ConfigError(f"{where}: {entry.name} is on SQLite, which has no roles: leave it out")
+                raise ConfigError(
+                    Code.CONFIGURATION_VALUE, f"{where}: {entry.name} is on SQLite, which has no roles: leave it out"
+                )
             return url
         command = self._override(f"{entry.name.upper()}_{_PASSWORD_COMMAND}") or self._override(
             f"DATABASE_{_PASSWORD_COMMAND}"
@@ -241,8 +249,9 @@ class Configuration:
             return self._parsed(self._expanded_url(entry.url), self._where(entry.url, entry.name))
         if self.server is None:
             raise ConfigError(
+                Code.URL,
                 f"{self.path.name}:{entry.line}: {entry.name} has no url and the file has no server: "
-                f"give one of them, or set {variable(entry.name)}"
+                f"give one of them, or set {variable(entry.name)}",
             )
         return self._parsed(self._expanded_url(self.server), self._where(self.server, "server"), database=entry.name)
 
@@ -257,7 +266,9 @@ class Configuration:
         text, where = found
         url = urls.parse(text, where)
         if urls.is_sqlite(url):
-            raise ConfigError(f"{where}: should be a postgresql:// URL: SQLite needs no server to replay a branch")
+            raise ConfigError(
+                Code.URL, f"{where}: should be a postgresql:// URL: SQLite needs no server to replay a branch"
+            )
         return self._with_password(url if url.database else url.set(database="postgres"))
 
     def url_variable(self, key: str) -> URL | None:
@@ -273,17 +284,19 @@ class Configuration:
         """The value of an environment variable, or of the file that its `_FILE` names, and its origin for messages."""
         text, file = self.variables.get(key), self.variables.get(f"{key}_FILE")
         if text and file:
-            raise ConfigError(f"{key} and {key}_FILE are both set: unset one")
+            raise ConfigError(Code.VARIABLE, f"{key} and {key}_FILE are both set: unset one")
         if file:
             try:
                 text = Path(file).read_text(encoding="utf-8-sig").strip("\r\n")
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-                raise ConfigError(f"{key}_FILE: {file} can't be read: {reason}") from error
+                raise ConfigError(Code.VARIABLE, f"{key}_FILE: {file} can't be read: {reason}") from error
             if not text.strip():
-                raise ConfigError(f"{key}_FILE: {file} is empty: it should hold the value of {key}")
+                raise ConfigError(Code.VARIABLE, f"{key}_FILE: {file} is empty: it should hold the value of {key}")
             if "\n" in text:
-                raise ConfigError(f"{key}_FILE: {file} has several lines: it should hold the value of {key} alone")
+                raise ConfigError(
+                    Code.VARIABLE, f"{key}_FILE: {file} has several lines: it should hold the value of {key} alone"
+                )
             return text, f"{key}_FILE: {file}"
         return (text, key) if text else None
 
@@ -320,14 +333,16 @@ class Configuration:
         found = override[0] if override else match[2]
         if found is None:
             unset = f"{self.path.name}:{line}: ${{{match[1]}}} is not set"
-            raise ConfigError(f"{unset}: set it, or write ${{{match[1]}:-default}}")
+            raise ConfigError(Code.VARIABLE_NOT_SET, f"{unset}: set it, or write ${{{match[1]}:-default}}")
         return str(found)
 
     def _parsed(self, text: str, where: str, database: str | None = None) -> URL:
         url = urls.parse(text, where)
         if database is not None:
             if urls.is_sqlite(url) or url.database:
-                raise ConfigError(f"{where}: should be a postgresql:// URL without a database: end it with the port")
+                raise ConfigError(
+                    Code.URL, f"{where}: should be a postgresql:// URL without a database: end it with the port"
+                )
             url = url.set(database=database)
         if not url.database and not urls.is_sqlite(url):
             has_service = "service" in url.query or "PGSERVICE" in self.variables  # which names the database
@@ -335,7 +350,7 @@ class Configuration:
             if has_service or named:
                 return self._with_password(url if has_service else url.set(database=named))
         if not url.database or url.database == ":memory:":
-            raise ConfigError(f"{where}: the URL names no database: end it with /NAME, or a path for SQLite")
+            raise ConfigError(Code.URL, f"{where}: the URL names no database: end it with /NAME, or a path for SQLite")
         if urls.is_sqlite(url):
             # Relative to the file, and not to the folder in which the command was typed.
             return url.set(database=str((self.path.parent / url.database).resolve()))
@@ -348,7 +363,8 @@ class Configuration:
         found = self._override("PGPASSWORD")
         if found and found[0].endswith(("\r", "\n")):
             raise ConfigError(
-                "PGPASSWORD ends with a line break, as a secret that was made with echo does: leave it out (printf)"
+                Code.VARIABLE,
+                "PGPASSWORD ends with a line break, as a secret that was made with echo does: leave it out (printf)",
             )
         return url.set(password=found[0]) if found and "PGPASSWORD_FILE" in self.variables else url
 

@@ -2,6 +2,7 @@
 
 import yaml
 
+from multidb.advice.codes import Code
 from multidb.errors import ConfigError
 
 
@@ -39,7 +40,10 @@ def _entries(text: str) -> list[tuple[yaml.Node, yaml.Node]]:
     assert root is not None
     [databases] = [value for key, value in root.value if key.value == "databases"]
     if databases.flow_style:
-        raise ConfigError("databases.yaml: `databases` has its entries between braces: give each a line of its own")
+        raise ConfigError(
+            Code.CONFIGURATION_SYNTAX,
+            "databases.yaml: `databases` has its entries between braces: give each a line of its own",
+        )
     entries: list[tuple[yaml.Node, yaml.Node]] = databases.value
     return entries
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from multidb.advice.codes import Code
 from multidb.config import settings
 from multidb.config.configuration import (
     DEFAULT_VERSION_TABLE,
@@ -39,10 +40,12 @@ def load(path: Path) -> Configuration:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(f"{path} is not there: it lists the databases, see docs/configuration.md") from error
+        raise ConfigError(
+            Code.CONFIGURATION_FILE, f"{path} is not there: it lists the databases, see docs/configuration.md"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path} can't be read: {reason}") from error
+        raise ConfigError(Code.CONFIGURATION_FILE, f"{path} can't be read: {reason}") from error
     return _Reader(path).configuration(text)
 
 
@@ -82,9 +85,13 @@ class _Reader:
             root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ConfigError(f"{self.path.name}:{line}: not YAML: {error.problem}") from error
+            raise ConfigError(
+                Code.CONFIGURATION_SYNTAX, f"{self.path.name}:{line}: not YAML: {error.problem}"
+            ) from error
         except yaml.YAMLError as error:
-            raise ConfigError(f"{self.path.name}: not YAML: {str(error).splitlines()[0]}") from error
+            raise ConfigError(
+                Code.CONFIGURATION_SYNTAX, f"{self.path.name}: not YAML: {str(error).splitlines()[0]}"
+            ) from error
         variables = variables_of(self.path.parent)
         self._values = Configuration(self.path, None, {}, variables)
         top = self._mapping(root, "the file", {*_OF_FILE, *settings.OF_ALL})
@@ -99,7 +106,9 @@ class _Reader:
 
     def _entries(self, node: yaml.Node | None) -> dict[str, Entry]:
         if node is None:
-            raise ConfigError(f"{self.path.name}: no databases: list them under `databases:`")
+            raise ConfigError(
+                Code.CONFIGURATION_SYNTAX, f"{self.path.name}: no databases: list them under `databases:`"
+            )
         entries: dict[str, Entry] = {}
         owners: dict[str, str] = {}
         for name, value in self._mapping(node, "databases").items():
@@ -234,4 +243,4 @@ class _Reader:
 
     def _fail(self, node: yaml.Node | None, problem: str) -> NoReturn:
         line = node.start_mark.line + 1 if node else 1
-        raise ConfigError(f"{self.path.name}:{line}: {problem}")
+        raise ConfigError(Code.CONFIGURATION_VALUE, f"{self.path.name}:{line}: {problem}")

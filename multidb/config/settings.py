@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from multidb.advice.codes import Code
 from multidb.errors import ConfigError, nearest
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|h|)")
@@ -141,7 +142,7 @@ def value(key: str, text: str, where: str) -> Any:
     try:
         return _READERS[key](text.strip())
     except ValueError as error:
-        raise ConfigError(f"{where}: {text!r} {error}") from error
+        raise ConfigError(Code.SETTING, f"{where}: {text!r} {error}") from error
 
 
 def check_keys(x_arguments: Sequence[str], known: Sequence[str]) -> None:
@@ -150,7 +151,7 @@ def check_keys(x_arguments: Sequence[str], known: Sequence[str]) -> None:
         key = argument.partition("=")[0]
         if key not in known:
             there = f": known are {'=, '.join(known)}="
-            raise ConfigError(f"-x {key}= is not known{nearest(key, known) or there}")
+            raise ConfigError(Code.SETTING, f"-x {key}= is not known{nearest(key, known) or there}")
 
 
 def of_a_run(options: Mapping[str, Any], x_arguments: Sequence[str]) -> Settings:

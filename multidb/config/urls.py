@@ -3,6 +3,7 @@
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from multidb.advice.codes import Code
 from multidb.config import url_forms
 from multidb.errors import ConfigError, nearest
 
@@ -28,28 +29,32 @@ def parse(text: str, where: str) -> URL:
     text = text.strip()
     problem = url_forms.problem_of(text)
     if problem:
-        raise ConfigError(f"{where}: {problem}")
+        raise ConfigError(Code.URL, f"{where}: {problem}")
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
         # Not chained: SQLAlchemy's message may repeat a piece of the password.
         raise ConfigError(
+            Code.URL,
             f"{where}: not a URL: write postgresql://user:***@host:port/name, "
-            "with special characters of the password percent-encoded"
+            "with special characters of the password percent-encoded",
         ) from None
     driver = DIALECTS.get(url.drivername)
     if driver is None and url.drivername.partition("+")[0] in ("postgres", "postgresql"):
-        raise ConfigError(f"{where}: {url.drivername}:// names another driver: write postgresql://, for psycopg2")
+        raise ConfigError(
+            Code.URL, f"{where}: {url.drivername}:// names another driver: write postgresql://, for psycopg2"
+        )
     if driver is None:
         raise ConfigError(
+            Code.URL,
             f"{where}: {url.drivername}:// is not supported: use postgresql:// or sqlite:///"
-            + nearest(url.drivername, DIALECTS)
+            + nearest(url.drivername, DIALECTS),
         )
     if driver.startswith("sqlite") and url.query:
-        raise ConfigError(f"{where}: options are not supported for SQLite: leave out what follows the ?")
+        raise ConfigError(Code.URL, f"{where}: options are not supported for SQLite: leave out what follows the ?")
     problem = url_forms.problem_of_options(text.partition("?")[2]) if not driver.startswith("sqlite") else None
     if problem:
-        raise ConfigError(f"{where}: {problem}")
+        raise ConfigError(Code.URL, f"{where}: {problem}")
     url = url.set(drivername=driver)
     # libpq lets the option win over the name in the path.
     database = url.query.get("dbname")

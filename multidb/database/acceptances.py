@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.database import journal
 from multidb.database.journal import Movement
@@ -70,7 +71,9 @@ def write(connection: Connection, database: Database, acceptances: Sequence[Acce
     for acceptance in acceptances:
         row = reading.row_of(acceptance.revision)
         if row is None:
-            raise MigrationError(f"the journal records no run of {acceptance.revision}: there is nothing to accept")
+            raise MigrationError(
+                Code.OPTION, f"the journal records no run of {acceptance.revision}: there is nothing to accept"
+            )
         written = {key: value for key, value in asdict(acceptance).items() if key != "revision"}
         written["at"] = journal.time_of(connection)[0]
         journal.add_details(connection, database, row, _KEY, {acceptance.revision: written})

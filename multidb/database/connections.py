@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from multidb.advice.codes import Code
 from multidb.advice.said import first_line
 from multidb.config import urls
 from multidb.config.settings import BUSY_WAIT
@@ -72,11 +73,13 @@ def _password(command: str) -> str:
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         reasons = {subprocess.TimeoutExpired: f"it took {_PASSWORD_TIMEOUT:g} s", ValueError: "a quote is not closed"}
         reason = error.strerror if isinstance(error, OSError) else reasons[type(error)]
-        raise MigrationError(f"the password command can't be run: {reason}") from error
+        raise MigrationError(Code.PASSWORD_COMMAND, f"the password command can't be run: {reason}") from error
     password = said.stdout.rstrip("\r\n")
     if said.returncode or not password:
         reason = first_line(said.stderr) if said.stderr.strip() else "it printed no password"
-        raise MigrationError(f"the password command failed with exit code {said.returncode}: {reason}")
+        raise MigrationError(
+            Code.PASSWORD_COMMAND, f"the password command failed with exit code {said.returncode}: {reason}"
+        )
     return password
 
 

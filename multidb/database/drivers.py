@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg2 import extensions
 
+from multidb.advice.codes import Code
 from multidb.errors import MigrationError
 
 
@@ -57,8 +58,9 @@ class PostgresqlConnection(_Held, extensions.connection):
             return super().cursor(name, *arguments, **options)
         if self.info.transaction_status == extensions.TRANSACTION_STATUS_IDLE:
             raise MigrationError(
+                Code.SERVER_SIDE_CURSOR,
                 "a server-side cursor needs a transaction: `with op.get_bind().engine.begin() as connection:`, and "
-                "read by that connection"
+                "read by that connection",
             )
         cursor = super().cursor(cursor_factory=ServerSideCursor)
         cursor.server_name = extensions.quote_ident(name, self)

@@ -25,6 +25,7 @@ import psycopg2
 import sqlalchemy
 from sqlalchemy import Connection
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.database import connections, places
 from multidb.database.attempt import Attempt, Run
@@ -231,7 +232,7 @@ def update(connection: Connection, database: Database, attempt: str, changes: Ma
         {**changes, "attempt": attempt},
     )
     if found.rowcount != 1:  # prepared transactions in other databases would be resolved by this row
-        raise MigrationError(f"{NAME} has {found.rowcount} rows of {attempt}, where it should have one")
+        raise MigrationError(Code.JOURNAL, f"{NAME} has {found.rowcount} rows of {attempt}, where it should have one")
 
 
 def end(
@@ -321,7 +322,9 @@ def details_with(connection: Connection, database: Database, key: str) -> dict[i
 def add_details(connection: Connection, database: Database, row: int, key: str, found: Mapping[str, Any]) -> None:
     """Add to what the details of a row have under a key; MigrationError if the table has no details yet."""
     if "details" not in _columns(connection, database):
-        raise MigrationError(f"{NAME} is of an older version, and has no column details: the next run adds it")
+        raise MigrationError(
+            Code.JOURNAL, f"{NAME} is of an older version, and has no column details: the next run adds it"
+        )
     number = {"row": row}
     where = f"WHERE id = {_placeholder(connection, 'row')}"
     [[text]] = connection.exec_driver_sql(f"SELECT details FROM {NAME} {where}", number)  # noqa: S608 - ours

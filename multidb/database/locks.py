@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
+from multidb.advice.codes import Code
 from multidb.database.connections import Driver
 from multidb.database.pauses import pauses
 from multidb.database.session_settings import LOCK_HOLDER
@@ -67,7 +68,9 @@ class Wait:
             if is_late:
                 limit = f"{self._setting} = {self._seconds:g} s" if self._setting else f"{self._seconds:g} s"
                 longer = f", or with -x {self._setting}=SECONDS" if self._setting else ""
-                error = LockedError(f"locked by {who}, longer than {limit}: run again when it has ended{longer}")
+                error = LockedError(
+                    Code.LOCKED, f"locked by {who}, longer than {limit}: run again when it has ended{longer}"
+                )
                 error.holder = who
                 raise error
             so_far = "" if self._logged_at is None else f"; {now - self._began_at:.0f} s of at most {self._seconds:g} s"

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import VersionTable
 from multidb.database.quoting import quoted
 from multidb.errors import MigrationError
@@ -76,7 +77,7 @@ class Place:
     def check(self) -> None:
         """Raise MigrationError if the place is not known."""
         if self.problem:
-            raise MigrationError(self.problem)
+            raise MigrationError(Code.PLACE, self.problem)
 
     @property
     def obstacle(self) -> str | None:
@@ -134,17 +135,18 @@ def _schema(name: str, versions: Sequence[str], journals: Mapping[str, object], 
     """
     beside = [each for each in versions if each in journals]
     if len(beside) > 1:
-        raise MigrationError(f"{name} and {JOURNAL} are both in {' and '.join(beside)}: {_DECIDE}")
+        raise MigrationError(Code.PLACE, f"{name} and {JOURNAL} are both in {' and '.join(beside)}: {_DECIDE}")
     if not beside and journals and (versions or len(journals) > 1):
         where = f"{name} is in {', '.join(versions)}, and " if versions else ""
-        raise MigrationError(f"{where}{JOURNAL} is in {', '.join(sorted(journals))}: {_DECIDE}")
+        raise MigrationError(Code.PLACE, f"{where}{JOURNAL} is in {', '.join(sorted(journals))}: {_DECIDE}")
     reached = beside or sorted(journals) or [each for each in versions if each in path]
     if len(reached) > 1:
-        raise MigrationError(f"{name} is in {' and '.join(reached)}: {_DECIDE}")
+        raise MigrationError(Code.PLACE, f"{name} is in {' and '.join(reached)}: {_DECIDE}")
     if versions and not reached:
         raise MigrationError(
+            Code.PLACE,
             f"{name} is in {', '.join(versions)}, which search_path ({', '.join(path) or 'empty'}) does not reach: "
-            f"correct the search_path of the role or the database, or {_DECIDE}"
+            f"correct the search_path of the role or the database, or {_DECIDE}",
         )
     return reached[0] if reached else None
 

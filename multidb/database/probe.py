@@ -13,6 +13,7 @@ from threading import Event, Thread
 
 import psycopg2
 
+from multidb.advice.codes import Code
 from multidb.config import urls
 from multidb.config.configuration import Database, variable
 from multidb.config.settings import BUSY_WAIT
@@ -104,12 +105,14 @@ class ProbeResult:
         """Raise a MigrationError if no session can write there."""
         if self.read_only == "standby":
             raise MigrationError(
+                Code.READ_ONLY,
                 f"{urls.server_text(self.database.url)} is a standby, which takes no writes: use the URL of the "
                 "primary, or name all hosts, with target_session_attrs=read-write",
                 self.database.name,
             )
         if self.read_only:
             raise MigrationError(
+                Code.READ_ONLY,
                 f"default_transaction_read_only is on for {self.role} in this database: reset it (ALTER DATABASE, "
                 "ALTER ROLE, PGOPTIONS), or use another role",
                 self.database.name,
@@ -118,7 +121,7 @@ class ProbeResult:
     def check_direct(self) -> None:
         """Raise a MigrationError if a pooling proxy stands between."""
         if self.is_pooled:
-            raise MigrationError(POOLED, self.database.name)
+            raise MigrationError(Code.POOLED, POOLED, self.database.name)
 
 
 class Probe:
@@ -247,7 +250,7 @@ class Probe:
         prepared = {line: Prepared.parse(*line.split("\n", 1)) for line in gids}
         in_doubt = tuple(each for each in prepared.values() if each is not None)
         foreign = tuple(_foreign_text(*line.split("\n", 1)) for line, each in prepared.items() if each is None)
-        recorded: tuple[str, ...] | Exception = MigrationError(place.problem) if place.problem else ()
+        recorded: tuple[str, ...] | Exception = MigrationError(Code.PLACE, place.problem) if place.problem else ()
         if place.has_versions:
             recorded = _recorded(cursor, _versions(database), is_in_doubt=bool(in_doubt))
         is_pooled = self.connection.info.backend_pid != backend
@@ -329,7 +332,7 @@ def check_distinct(results: Iterable[ProbeResult]) -> None:
         MigrationError: there are two; each branch would take the other's tables for its own.
     """
     for problem in shared_databases(results).values():
-        raise MigrationError(problem)
+        raise MigrationError(Code.SAME_DATABASE, problem)
 
 
 def shared_databases(results: Iterable[ProbeResult]) -> dict[str, str]:

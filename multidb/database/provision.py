@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from multidb.advice.codes import Code
 from multidb.advice.known import NO_DATABASE
 from multidb.config import urls
 from multidb.config.configuration import ADMIN_VARIABLE, Database
@@ -65,7 +66,7 @@ def create(
                 created = True
                 continue
             if admin is None:
-                raise MigrationError(f"{problem}: to create what is missing, set {ADMIN_VARIABLE}")
+                raise MigrationError(Code.NOT_CREATED, f"{problem}: to create what is missing, set {ADMIN_VARIABLE}")
             _check_same_server(database, admin)
             try:
                 for created_object in _create(database, admin):
@@ -80,7 +81,7 @@ def create(
             # If nothing was missing, this raises what keeps the role out: a wrong password, no right to connect.
             connections.connect(database.url).close()
     if left:
-        raise MigrationError(f"{', '.join(left)}: run what the lines above say, and then this again")
+        raise MigrationError(Code.NOT_CREATED, f"{', '.join(left)}: run what the lines above say, and then this again")
     return created
 
 
@@ -107,12 +108,15 @@ def _check_new(name: str, others: Sequence[Database], wait: float) -> None:
                 run = _run_with(name, probe)
             except MigrationError as error:
                 raise MigrationError(
-                    f"its file is missing, and whether there was one can't be found out: {explain(error)}", name
+                    Code.FILE_LOST,
+                    f"its file is missing, and whether there was one can't be found out: {explain(error)}",
+                    name,
                 ) from error
             if run is not None:
                 raise MigrationError(
+                    Code.FILE_LOST,
                     f"its file is missing, and the journal of {probe.database.name} has run {run}, which changed "
-                    "both: mount its volume, or restore the file from a backup"
+                    "both: mount its volume, or restore the file from a backup",
                 )
 
 
@@ -139,7 +143,7 @@ def _create_file(database: Database) -> str:
     except FileExistsError:  # another process was faster
         pass
     except OSError as error:
-        raise MigrationError(f"{path} can't be created: {error.strerror}") from error
+        raise MigrationError(Code.FILE_NOT_OPENED, f"{path} can't be created: {error.strerror}") from error
     return str(path)
 
 
@@ -147,15 +151,18 @@ def _check_same_server(database: Database, admin: URL) -> None:
     """Send an administrator's password to no other server than its own."""
     if urls.server_of(database.url) != urls.server_of(admin):
         raise MigrationError(
+            Code.NOT_CREATED,
             f"is on {urls.server_text(database.url)}, the administrator's URL on {urls.server_text(admin)}: "
-            "create each server's databases by itself"
+            "create each server's databases by itself",
         )
 
 
 def _create(database: Database, admin: URL) -> Iterable[str]:
     name, owner = database.url.database, database.role or database.url.username
     if name is None:
-        raise MigrationError("a service of libpq's names it: create it by hand, or write its name into the URL")
+        raise MigrationError(
+            Code.NOT_CREATED, "a service of libpq's names it: create it by hand, or write its name into the URL"
+        )
     with _as_admin(admin) as connection:
         yield from _create_roles(connection, database)
         if not _exists(connection, "pg_database WHERE datname", str(name)):

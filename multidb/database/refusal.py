@@ -19,6 +19,7 @@ from psycopg2 import _psycopg
 from psycopg2.extensions import POLL_OK, POLL_READ
 
 from multidb.advice import known
+from multidb.advice.codes import Code
 from multidb.advice.known import Obstacle
 from multidb.advice.said import first_line
 from multidb.errors import ExitCode, MigrationError
@@ -59,10 +60,16 @@ class Refusal:
         return self.sqlstate in _BUSY or self.obstacle is Obstacle.OVERLOAD
 
     @property
+    def code(self) -> Code:
+        if self.sqlstate is None:
+            return self.obstacle.code if self.obstacle else Code.CONNECTION_FAILED
+        return known.of_refusal(self.sqlstate, self.detail).code
+
+    @property
     def next_step(self) -> str | None:
         if self.sqlstate is None:
-            return str(self.obstacle) if self.obstacle else None
-        return known.step_to_connect(self.sqlstate, self.detail)
+            return self.obstacle.next_step if self.obstacle else None
+        return known.of_refusal(self.sqlstate, self.detail).next_step
 
 
 class ConnectionFailedError(MigrationError):
@@ -79,7 +86,8 @@ class ConnectionFailedError(MigrationError):
         """The failure to open an SQLite file that does not exist: its volume may not be mounted."""
         said = f"there is no file {path}"
         failure = cls(
-            f"{said}: correct the path, mount its volume, or create a new one with `python -m multidb create`"
+            Code.NO_FILE,
+            f"{said}: correct the path, mount its volume, or create a new one with `python -m multidb create`",
         )
         failure.said, failure.refusal = said, Refusal(known.NO_DATABASE, is_reachable=True)
         return failure
@@ -96,7 +104,7 @@ class ConnectionFailedError(MigrationError):
         timeout = int(arguments.get("connect_timeout") or 0)
         if reason.obstacle is Obstacle.SILENCE and (not timeout or took < max(timeout, _SHORTEST_TIMEOUT) - 0.5):
             reason = Refusal(None, is_reachable=True, obstacle=Obstacle.OVERLOAD)
-        failure = cls(f"{said}: {reason.next_step}" if reason.next_step else said)
+        failure = cls(reason.code, f"{said}: {reason.next_step}" if reason.next_step else said)
         failure.said, failure.refusal = said, reason
         if reason.is_busy:
             failure.exit_code = ExitCode.RETRY

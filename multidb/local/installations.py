@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import SERVER_VARIABLE
 from multidb.errors import MigrationError
 
@@ -48,7 +49,8 @@ def newest_installation() -> Installation:
     found = next((each for each in installations() if each.has_postgis), None)
     if found is None:
         raise MigrationError(
-            f"there is no PostgreSQL with PostGIS here: run `bin/packages postgresql`, or set {SERVER_VARIABLE}"
+            Code.NO_POSTGRESQL,
+            f"there is no PostgreSQL with PostGIS here: run `bin/packages postgresql`, or set {SERVER_VARIABLE}",
         )
     return found
 
@@ -58,8 +60,9 @@ def installation_of(major: int) -> Installation:
     found = next((each for each in installations() if each.major == major), None)
     if found is None:
         raise MigrationError(
+            Code.DATA_VERSION,
             f"the private server's data are of PostgreSQL {major}, which is not installed: "
-            "install it, or remove the data with `bin/down --wipe`"
+            "install it, or remove the data with `bin/down --wipe`",
         )
     return found
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL, make_url
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import ADMIN_VARIABLE, SERVER_VARIABLE
 from multidb.errors import MigrationError
 from multidb.local.installations import Installation, installation_of, newest_installation
@@ -64,8 +65,9 @@ class Server:
             return pwd.getpwnam("postgres")
         except KeyError as error:
             raise MigrationError(
+                Code.ROOT,
                 "PostgreSQL doesn't run as root, and there is no user postgres to run it as: "
-                "create one, or run this as another user"
+                "create one, or run this as another user",
             ) from error
 
     def start(self) -> None:
@@ -198,7 +200,9 @@ class Server:
         if check and done.returncode:
             starting = _last_words(self.log) if "start" in command else None
             reason = starting or next((line for line in reversed(said) if line.strip()), "no output")
-            raise MigrationError(f"PostgreSQL: {Path(command[0]).name} failed: {reason}: see {self.log}")
+            raise MigrationError(
+                Code.SERVER_FAILED, f"PostgreSQL: {Path(command[0]).name} failed: {reason}: see {self.log}"
+            )
         return done
 
     def _own(self, path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from multidb.advice.codes import Code
 from multidb.errors import MigrationError
 from multidb.planning.revision_files import place_of
 
@@ -43,7 +44,9 @@ def acknowledgements(path: Path) -> list[Acknowledgement]:
 
 def _entries(node: ast.expr | None, place: str) -> list[Acknowledgement]:
     example = '{"drop-column users.nickname": "no service reads it since 4.2"}'
-    problem = MigrationError(f"{place}: {ACCEPTED} should have a reason for each finding, as in {example}")
+    problem = MigrationError(
+        Code.ACCEPTED_FINDING, f"{place}: {ACCEPTED} should have a reason for each finding, as in {example}"
+    )
     try:
         found = ast.literal_eval(node) if node is not None else None
     except ValueError as error:
@@ -59,7 +62,9 @@ def _entries(node: ast.expr | None, place: str) -> list[Acknowledgement]:
             try:
                 date.fromisoformat(until)
             except ValueError as error:
-                raise MigrationError(f"{place}: {ACCEPTED}: {until!r} is no date, as 2026-12-31 is") from error
+                raise MigrationError(
+                    Code.ACCEPTED_FINDING, f"{place}: {ACCEPTED}: {until!r} is no date, as 2026-12-31 is"
+                ) from error
         rule, _, subject = key.partition(" ")
         entries.append(Acknowledgement(rule, subject.strip(), reason, until, place))
     return entries

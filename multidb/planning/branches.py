@@ -13,6 +13,7 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 from alembic.script.revision import Revision, RevisionError, RevisionMap
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import revision_prefix
 from multidb.errors import MigrationError, in_database, reason_of
 from multidb.output import revisions_text
@@ -39,7 +40,7 @@ class Branch:
             _check_unique(files)
             problems = list(_problems(self.files, self.heads, database, self.folder.parent))
             if problems:
-                raise MigrationError("; ".join(problems))
+                raise MigrationError(Code.BRANCH, "; ".join(problems))
 
     @cached_property
     def heads(self) -> tuple[str, ...]:
@@ -91,8 +92,12 @@ class Branch:
             return
         them = f"the branch has {len(found)} heads, {', '.join(sorted(found))}: "
         if all(apart):
-            raise MigrationError(f"{them}say {' or '.join(f'{each[0]}@head' for each in apart)}", self.database)
-        raise MigrationError(f"{them}join them first with `alembic merge {self.database}@heads`", self.database)
+            raise MigrationError(
+                Code.SEVERAL_HEADS, f"{them}say {' or '.join(f'{each[0]}@head' for each in apart)}", self.database
+            )
+        raise MigrationError(
+            Code.SEVERAL_HEADS, f"{them}join them first with `alembic merge {self.database}@heads`", self.database
+        )
 
     def knows(self, revision: str) -> bool:
         return revision in self.files
@@ -131,9 +136,10 @@ class Branch:
             return recorded
         replacement = self.replacements.get(recorded)
         if replacement is None:
-            raise MigrationError(self._unknown(recorded), self.database)
+            raise self._unknown(recorded)
         if not self.stands_for(recorded):
             raise MigrationError(
+                Code.UNKNOWN_REVISION,
                 f"alembic_version holds {recorded!r}, which {replacement.place} replaces, but only after "
                 f"{replacement.replaces[-1]!r}: upgrade the database to that with the former files, or run "
                 f"`python -m multidb adopt {self.database}`, which finds the revision by the schema",
@@ -141,26 +147,31 @@ class Branch:
             )
         return replacement.revision
 
-    def _unknown(self, recorded: str) -> str:
-        """What to say of a row of `alembic_version` that is none of the branch's, nor ever was by its files."""
+    def _unknown(self, recorded: str) -> MigrationError:
+        """The failure of a row of `alembic_version` that is none of the branch's, nor ever was by its files."""
         number, newest = self.number_of(recorded), max((self.number_of(each) or 0 for each in self.files), default=0)
         if number is not None and number > newest > 0:
             head = revisions_text(self.heads)
-            return f"it is at {recorded}, newer than {head}, which is what these files know: use a newer checkout"
+            text = f"it is at {recorded}, newer than {head}, which is what these files know: use a newer checkout"
+            return MigrationError(Code.NEWER, text, self.database)
         search = f"`git log --all -- '*{recorded}*'`"
         if number is not None:
-            return f"alembic_version holds {recorded!r}, which no file has: was the file renamed, or deleted? {search}"
-        return (
-            f"alembic_version holds {recorded!r}, which is no revision of this branch: if another project migrated the "
-            f"database, run `python -m multidb adopt {self.database}`; if a file was renamed, {search} finds it"
-        )
+            text = f"alembic_version holds {recorded!r}, which no file has: was the file renamed, or deleted? {search}"
+        else:
+            text = (
+                f"alembic_version holds {recorded!r}, which is no revision of this branch: if another project migrated "
+                f"the database, run `python -m multidb adopt {self.database}`; if a file was renamed, {search} finds it"
+            )
+        return MigrationError(Code.UNKNOWN_REVISION, text, self.database)
 
     def check_at_head(self, recorded: Iterable[str]) -> None:
         """Raise MigrationError if the database's `alembic_version` holds anything but the head of the branch."""
         heads = self.standing(recorded)
         if set(heads) != set(self.heads):
             place = f"at {revisions_text(heads)}, not at its head {revisions_text(self.heads)}"
-            raise MigrationError(f"{place}: run `alembic upgrade {self.database}@head` first", self.database)
+            raise MigrationError(
+                Code.NOT_AT_HEAD, f"{place}: run `alembic upgrade {self.database}@head` first", self.database
+            )
 
     def number_of(self, revision: str) -> int | None:
         """The number of an id such as `auth_0002`; None of one that is not like it."""
@@ -227,16 +238,17 @@ class Revisions:
         try:
             Revision.verify_rev_id(revision)
         except RevisionError as error:
-            raise MigrationError(str(error), name) from error
+            raise MigrationError(Code.INVALID_ID, str(error), name) from error
         if len(revision) > LONGEST_ID:
             raise MigrationError(
+                Code.INVALID_ID,
                 f"the revision id {revision!r} is longer than the {LONGEST_ID} characters of alembic_version: "
                 "give the database a shorter name, or the revision a shorter id with --rev-id",
                 name,
             )
         owner = self.owner_of(revision)
         if owner is not None:
-            raise MigrationError(f"there is a revision {revision}, of {owner}: take another id", name)
+            raise MigrationError(Code.INVALID_ID, f"there is a revision {revision}, of {owner}: take another id", name)
 
     def owner_of(self, revision: str) -> str | None:
         """The database that has a revision, or None."""
@@ -268,7 +280,7 @@ class Revisions:
 def check_label(label: str, database: str, versions: Path) -> None:
     """Raise MigrationError if a label is a database's name, which only that database's first revision has."""
     if (versions / label).is_dir():
-        raise MigrationError(f"the branch label {label} names a database: take another, or none", database)
+        raise MigrationError(Code.BRANCH, f"the branch label {label} names a database: take another, or none", database)
 
 
 def versions_folder(script: ScriptDirectory) -> Path:
@@ -285,13 +297,15 @@ def check_folders(script: ScriptDirectory, names: Iterable[str]) -> None:
     folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
     for name in sorted(known - folders):
         raise MigrationError(
+            Code.FOLDERS,
             f"{name} has no folder for its revisions: `mkdir -p migrations/versions/{name}` "
-            "(the first `alembic revision --autogenerate` fills it)"
+            "(the first `alembic revision --autogenerate` fills it)",
         )
     _check_no_strays(folder, known)
     for name in sorted(folders - known):
         raise MigrationError(
-            f"migrations/versions/{name} belongs to no database: add {name} to databases.yaml, or remove it"
+            Code.FOLDERS,
+            f"migrations/versions/{name} belongs to no database: add {name} to databases.yaml, or remove it",
         )
 
 
@@ -303,7 +317,8 @@ def _check_no_strays(versions: Path, names: Iterable[str]) -> None:
     if stray is not None:
         place = stray.relative_to(versions)
         raise MigrationError(
-            f"migrations/versions/{place}: a revision's file belongs in migrations/versions/<database>/ itself"
+            Code.MISPLACED_FILE,
+            f"migrations/versions/{place}: a revision's file belongs in migrations/versions/<database>/ itself",
         )
 
 
@@ -320,7 +335,7 @@ def _check_unique(files: Sequence[RevisionFile]) -> None:
         for revision, found in places.items()
         if len(found) > 1
     ]
-    raise MigrationError("; ".join(twice))
+    raise MigrationError(Code.DUPLICATE_ID, "; ".join(twice))
 
 
 def _problems(files: Mapping[str, RevisionFile], heads: Sequence[str], database: str, versions: Path) -> Iterator[str]:
@@ -399,5 +414,5 @@ def _map_of(scripts: Iterable[RevisionScript]) -> RevisionMap:
     try:
         _ = found.heads
     except Exception as error:
-        raise MigrationError(reason_of(error)) from error
+        raise MigrationError(Code.BRANCH, reason_of(error)) from error
     return found

@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
 from multidb import logs
+from multidb.advice.codes import Code
 from multidb.config import reader, settings
 from multidb.config.configuration import Configuration, Database
 from multidb.config.settings import Settings
@@ -88,7 +89,7 @@ class Environment:
         self.settings: Settings = settings.of_a_run(self.configuration.options, self.x_arguments)
         is_run = self.request.command in _RUNS and not context.is_offline_mode() and self.connection is None
         if self.settings.report is not None and not is_run and self.request.work is not alembic_internals.no_steps:
-            raise MigrationError("-x report= is for a run, and this command is none: leave it out")
+            raise MigrationError(Code.OPTION, "-x report= is for a run, and this command is none: leave it out")
 
     @property
     def root(self) -> Path:
@@ -197,19 +198,23 @@ def _given_connection(config: Config) -> Connection | None:
     """
     if config.get_main_option("sqlalchemy.url"):
         raise MigrationError(
+            Code.CALLER,
             "sqlalchemy.url is not used: set the URL of a database in its variable, such as AUTH_DB_URL, or give a "
-            "connection in attributes['connection']"
+            "connection in attributes['connection']",
         )
     for key, value in config.attributes.items():
         is_sqlalchemys = type(value).__module__.partition(".")[0] == "sqlalchemy"
         if is_sqlalchemys and not (key == "connection" and isinstance(value, Connection)):
             raise MigrationError(
+                Code.CALLER,
                 f"attributes['{key}'] is of the type {type(value).__name__}: give a Connection in "
-                "attributes['connection'], and name its database, as in auth_db@head"
+                "attributes['connection'], and name its database, as in auth_db@head",
             )
     given: Connection | None = config.attributes.get("connection")
     if given is not None and not isinstance(given, Connection):
-        raise MigrationError(f"attributes['connection'] is of the type {type(given).__name__}: give a Connection")
+        raise MigrationError(
+            Code.CALLER, f"attributes['connection'] is of the type {type(given).__name__}: give a Connection"
+        )
     return given
 
 

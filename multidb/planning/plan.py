@@ -10,6 +10,7 @@ from typing import Any
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.errors import MigrationError
 from multidb.output import revisions_text
@@ -63,8 +64,9 @@ class Plan:
         def steps(heads: tuple[str, ...], context: MigrationContext) -> Iterable[Step]:
             if set(heads) != start:
                 raise MovedError(
+                    Code.MOVED,
                     f"its revision changed from {revisions_text(start)} to {revisions_text(heads)} after the run was "
-                    "planned"
+                    "planned",
                 )
             if self.first is not None and number == 0:
                 assert context.connection is not None

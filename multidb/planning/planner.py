@@ -9,6 +9,7 @@ from alembic import context
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.database.probe import ProbeResult
 from multidb.errors import MigrationError, joined
@@ -45,7 +46,7 @@ class ProtectedError(MigrationError):
             names = ", ".join(plan.database.name for plan in plans)
             reason = f"{names} are protected, and would go back{without}"
         name = plans[0].database.name if len(plans) == 1 else None
-        super().__init__(f"{reason}: say -x allow=downgrade if that is meant", name)
+        super().__init__(Code.PROTECTED, f"{reason}: say -x allow=downgrade if that is meant", name)
         self.plans = plans
 
 
@@ -80,8 +81,9 @@ def plans(environment: Environment, results: Sequence[ProbeResult], *, may_downg
         raise ProtectedError(protected)
     if at_the_end and len(at_the_end) == len(environment.databases):
         raise MigrationError(
+            Code.STEPS,
             f"{request.symbols[0]} can move nothing: {', '.join(at_the_end)} "
-            f"{'is' if len(at_the_end) == 1 else 'are'} already at the end"
+            f"{'is' if len(at_the_end) == 1 else 'are'} already at the end",
         )
     return planned
 
@@ -165,7 +167,9 @@ def _check_files(steps: Iterable[Step]) -> None:
         if missing:
             reasons[f"there is no {function}(): write one"] = [place_of(path) for path in missing]
     if reasons:
-        raise FilesError("; ".join(f"{', '.join(places)}: {reason}" for reason, places in reasons.items()))
+        raise FilesError(
+            Code.MISSING_FUNCTION, "; ".join(f"{', '.join(places)}: {reason}" for reason, places in reasons.items())
+        )
 
 
 def _plan(environment: Environment, branch: Branch, result: ProbeResult) -> Plan | None:
@@ -198,8 +202,9 @@ def _plan_target(environment: Environment, branch: Branch, result: ProbeResult, 
     """What `rollback` or `adopt` does in a database, or None for nothing."""
     if set(result.heads) != set(target.before):
         raise MigrationError(
+            Code.MOVED,
             f"its revision changed from {revisions_text(target.before)} to {revisions_text(result.heads)} while "
-            "planning: run again"
+            "planning: run again",
         )
     heads = () if target.purge else branch.standing(result.heads)
     with explained(revisions_text(target.revisions)):
@@ -235,10 +240,12 @@ def explained(symbol: str) -> Iterator[None]:
         yield
     except (AssertionError, RevisionError) as error:
         # Alembic's walk left the tree, or came to a merge.
-        raise MigrationError(f"{symbol} leads nowhere from here: name the revision you mean") from error
+        raise MigrationError(Code.STEPS, f"{symbol} leads nowhere from here: name the revision you mean") from error
     except CommandError as error:
         if "Ambiguous walk" in str(error):  # Alembic's own message, which is not translated
-            raise MigrationError(f"{symbol} is ambiguous from a merge: name the revision you mean") from error
+            raise MigrationError(
+                Code.STEPS, f"{symbol} is ambiguous from a merge: name the revision you mean"
+            ) from error
         raise
 
 
@@ -262,11 +269,11 @@ def _is_at_the_end(environment: Environment, branch: Branch, result: ProbeResult
         branch.check_destination(symbols[0])
     heads = branch.standing(result.heads)
     if (steps > 0) is not is_upgrade:
-        raise MigrationError(f"{command} {steps:+} is the wrong way: say {'+' if is_upgrade else '-'}N")
+        raise MigrationError(Code.STEPS, f"{command} {steps:+} is the wrong way: say {'+' if is_upgrade else '-'}N")
     upper, lower = ("heads", heads) if is_upgrade else (heads, "base")
     left = sum(1 for _ in branch.revision_map.iterate_revisions(upper, lower, implicit_base=is_upgrade))
     if left and left < abs(steps):
-        raise MigrationError(f"{steps:+} asks for {abs(steps)} steps, {left} left; no database was moved")
+        raise MigrationError(Code.STEPS, f"{steps:+} asks for {abs(steps)} steps, {left} left; no database was moved")
     return not left
 
 
@@ -288,6 +295,7 @@ def _check_stamps(environment: Environment) -> None:
     owners = [environment.databases_of(symbol) for symbol in symbols]
     if not all(owners) or len(set().union(*owners)) < len(symbols):
         raise MigrationError(
+            Code.REVISION_NAME,
             f"stamp {' '.join(symbols)}: with several revisions each must name a database of its own, "
-            "as in `stamp user_db@head payment_db@head`"
+            "as in `stamp user_db@head payment_db@head`",
         )

@@ -16,7 +16,8 @@ from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from multidb import signals
-from multidb.errors import MigrationError, explain
+from multidb.advice.codes import Code
+from multidb.errors import MigrationError, code_of, explain
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -108,7 +109,7 @@ def _result(function: Callable[[Item], Result], item: Item) -> Result | Migratio
     try:
         return function(item)
     except Exception as error:
-        return error if isinstance(error, MigrationError) else MigrationError(explain(error))
+        return error if isinstance(error, MigrationError) else MigrationError(code_of(error), explain(error))
 
 
 def _answer(function: Callable[[Item], Result], item: Item, pipe: Pipe) -> None:
@@ -126,7 +127,7 @@ def _received(process: ForkedProcess) -> Any:
     try:
         return process.pipe.recv()
     except EOFError:
-        return MigrationError(f"its process {process.ending()}")
+        return MigrationError(Code.PROCESS_ENDED, f"its process {process.ending()}")
     finally:
         process.join()
         process.pipe.close()

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from alembic.script import Script
 
-from multidb.errors import MigrationError, in_database, reason_of
+from multidb.advice.codes import Code
+from multidb.errors import MigrationError, in_database, joined, reason_of
 from multidb.planning import alembic_internals
 
 Result = TypeVar("Result")
@@ -117,8 +118,9 @@ class _Module(ModuleType):
         for name, value, read in zip(imported._fields, imported, self._file, strict=True):
             if value != read:
                 raise MigrationError(
+                    Code.COMPUTED_ID,
                     f"{self._file.place}: {name} is {value!r} when the file is imported, and {read!r} in its text: "
-                    "assign it once, as a plain value"
+                    "assign it once, as a plain value",
                 )
         return script.module
 
@@ -134,13 +136,15 @@ def read_folder(folder: Path, database: str) -> list[RevisionFile]:
     Raises:
         MigrationError: files can't be imported, or have no valid ids; names all of them.
     """
-    found: dict[str, RevisionFile | str | None] = {path: _read(path) for path in _paths(folder)}
+    found: dict[str, RevisionFile | MigrationError | None] = {path: _read(path) for path in _paths(folder)}
     left = [path for path, file in found.items() if file is None]
     if left:
         found |= zip(left, _imported(left, database), strict=True)
-    problems = [file for file in found.values() if isinstance(file, str)]
+    problems = [file for file in found.values() if isinstance(file, MigrationError)]
     if problems:
-        raise MigrationError("; ".join(problems), database)
+        problem = joined(problems)
+        problem.database = database
+        raise problem
     return [file for file in found.values() if isinstance(file, RevisionFile)]
 
 
@@ -154,7 +158,7 @@ def load(scripts: Iterable[Script]) -> None:
         except MigrationError as error:
             problems.append(_with_place(script.path, error))
     if problems:
-        raise MigrationError("; ".join(problems))
+        raise joined(problems)
 
 
 def without(function: str, texts: Mapping[str, bytes]) -> list[str]:
@@ -271,11 +275,11 @@ def _normalised(path: str, values: dict[str, Any]) -> RevisionFile:
     return RevisionFile(path, revision, _as_scalar(parents), labels, _as_scalar(dependencies), outside, replaces)
 
 
-def _imported(paths: Sequence[str], database: str) -> list[RevisionFile | str]:
+def _imported(paths: Sequence[str], database: str) -> list[RevisionFile | MigrationError]:
     """What each file declares when it is imported, or why it can't be."""
     found = _apart(lambda path: _import(path, database), paths)
     if isinstance(found, MigrationError):
-        return [f"{place_of(path)}: {found.reason}" for path in paths]
+        return [_with_place(path, found) for path in paths]
     return found
 
 
@@ -294,7 +298,7 @@ def _apart(function: Callable[[str], Result], paths: Sequence[str]) -> list[Resu
     return found
 
 
-def _import(path: str, database: str) -> RevisionFile | str:
+def _import(path: str, database: str) -> RevisionFile | MigrationError:
     try:
         with in_database(database):
             return _file_of(alembic_internals.script_of(path))
@@ -302,9 +306,12 @@ def _import(path: str, database: str) -> RevisionFile | str:
         return _with_place(path, error)
 
 
-def _with_place(path: str, error: MigrationError) -> str:
+def _with_place(path: str, error: MigrationError) -> MigrationError:
+    """The failure to import a file, without the database, and with the file's place."""
     reason = reason_of(error)
-    return reason if place_of(path) in reason else f"{place_of(path)}: {reason}"
+    # What no other row tells is a Python error in the file.
+    code = Code.NOT_IMPORTED if error.code is Code.REVISION_RAISED else error.code
+    return MigrationError(code, reason if place_of(path) in reason else f"{place_of(path)}: {reason}")
 
 
 def _file_of(script: Script) -> RevisionFile:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from multidb.advice.codes import Code
 from multidb.errors import MigrationError
 from multidb.planning.revision_files import place_of
 
@@ -95,7 +96,9 @@ class RevisionText:
         self.text = self.text[:start] + new + self.text[end:]
 
     def _computed(self, name: str) -> MigrationError:
-        return MigrationError(f"{place_of(self._path)} computes its ids: write `{name} = …` as a plain value, once")
+        return MigrationError(
+            Code.COMPUTED_ID, f"{place_of(self._path)} computes its ids: write `{name} = …` as a plain value, once"
+        )
 
 
 def _mapped(value: Any, function: Callable[[str], str]) -> Any:

@@ -7,6 +7,7 @@ whose folder its file is; a command that names none addresses all. No revision i
 import re
 from collections.abc import Callable, Sequence
 
+from multidb.advice.codes import Code
 from multidb.config import settings
 from multidb.config.configuration import revision_prefix
 from multidb.errors import MigrationError, nearest
@@ -38,8 +39,9 @@ def addressed(symbols: Sequence[str], x_arguments: Sequence[str], names: Sequenc
         meant |= databases_of(symbol, names, owners, chosen)
     if meant and chosen and not meant <= chosen:
         raise MigrationError(
+            Code.REVISION_NAME,
             f"-x db= names {_list(chosen, names)}, but {' '.join(symbols)} is of {_list(meant, names)}: "
-            "leave one of the two out"
+            "leave one of the two out",
         )
     return [name for name in names if name in (meant or chosen or names)]
 
@@ -54,7 +56,9 @@ def databases_of(symbol: str, names: Sequence[str], owners: Owners, chosen: set[
     """
     label, at, rest = symbol.rpartition("@")
     if not rest:
-        raise MigrationError(f"{symbol!r} names no revision: say {label or 'NAME'}@head, or one of `alembic history`")
+        raise MigrationError(
+            Code.REVISION_NAME, f"{symbol!r} names no revision: say {label or 'NAME'}@head, or one of `alembic history`"
+        )
     if at and label in names:
         return {label}
     match = _STEPS.fullmatch(rest)
@@ -62,13 +66,17 @@ def databases_of(symbol: str, names: Sequence[str], owners: Owners, chosen: set[
     if not at and word in _EVERYWHERE:
         return set()
     if word in names:
-        raise MigrationError(f"{word} is a database: say {word}@head, {word}@base or a revision of it")
+        raise MigrationError(
+            Code.REVISION_NAME, f"{word} is a database: say {word}@head, {word}@base or a revision of it"
+        )
     found = owners(word)
     found = found & chosen if chosen and found & chosen else found
     if not found:
         raise _no_revision(word, names, is_label=bool(at))
     if len(found) > 1 and not at:
-        raise MigrationError(f"{word} is ambiguous: {_list(found, names)} have it; write the whole id, or add -x db=")
+        raise MigrationError(
+            Code.REVISION_NAME, f"{word} is ambiguous: {_list(found, names)} have it; write the whole id, or add -x db="
+        )
     return found
 
 
@@ -87,7 +95,7 @@ def chosen_by_x(x_arguments: Sequence[str], names: Sequence[str]) -> set[str]:
         if key == "db":
             wanted = {name.strip() for name in value.split(",") if name.strip()}
             if not wanted:
-                raise MigrationError("-x db= names no database: write -x db=NAME,NAME")
+                raise MigrationError(Code.UNKNOWN_DATABASE, "-x db= names no database: write -x db=NAME,NAME")
             chosen |= wanted
     return set(known_names(sorted(chosen), names))
 
@@ -104,17 +112,19 @@ def _no_revision(word: str, names: Sequence[str], *, is_label: bool) -> Migratio
     """The error for a word that no file has; an id such as `auth_0009` is missed in the branch that numbers so."""
     prefixed = next((name for name in names if re.fullmatch(rf"{revision_prefix(name)}_\d+", word)), None)
     if prefixed is not None:
-        return MigrationError(f"Can't locate revision identified by {word!r}", prefixed)
+        return MigrationError(Code.REVISION_NAME, f"Can't locate revision identified by {word!r}", prefixed)
     if is_label:
         hint = nearest(word, names)
         there = f"there is no database {word!r}, and no branch has such a label: there are {', '.join(names)}"
-        return _unknown(word, names) if hint else MigrationError(there)
-    return MigrationError(f"no database has a revision {word!r}: `alembic history` lists them")
+        return _unknown(word, names) if hint else MigrationError(Code.REVISION_NAME, there)
+    return MigrationError(Code.REVISION_NAME, f"no database has a revision {word!r}: `alembic history` lists them")
 
 
 def _unknown(name: str, names: Sequence[str]) -> MigrationError:
     hint = nearest(name, names)
-    return MigrationError(f"there is no database {name!r}{hint or ': there are ' + ', '.join(names)}")
+    return MigrationError(
+        Code.UNKNOWN_DATABASE, f"there is no database {name!r}{hint or ': there are ' + ', '.join(names)}"
+    )
 
 
 def _list(some: set[str], names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.config.policy import Policy
 from multidb.database import journal
@@ -57,7 +58,7 @@ def write(path: Path, databases: Mapping[str, Mapping[str, Any]]) -> str:
     try:
         path.write_text(f"{text}\n", encoding="utf-8")
     except OSError as error:
-        raise MigrationError(f"{path} can't be written: {error.strerror}") from error
+        raise MigrationError(Code.NOT_WRITTEN, f"{path} can't be written: {error.strerror}") from error
     return digest
 
 
@@ -80,14 +81,16 @@ class Approval:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise MigrationError(f"{path} can't be read: {error.strerror}") from error
+            raise MigrationError(Code.PLAN_FILE, f"{path} can't be read: {error.strerror}") from error
         except ValueError as error:
-            raise MigrationError(f"{path} is no plan of `plan --out`") from error
+            raise MigrationError(Code.PLAN_FILE, f"{path} is no plan of `plan --out`") from error
         if not isinstance(found, dict) or found.get("multidb") != "plan" or found.get("form") != _FORM:
-            raise MigrationError(f"{path} is no plan of `plan --out` that this checkout can read")
+            raise MigrationError(Code.PLAN_FILE, f"{path} is no plan of `plan --out` that this checkout can read")
         digest = found.pop("digest", None)
         if digest != _digest(found):
-            raise MigrationError(f"{path} was changed after it was written: plan again, and have that approved")
+            raise MigrationError(
+                Code.PLAN_FILE, f"{path} was changed after it was written: plan again, and have that approved"
+            )
         return cls(path, digest, found["databases"])
 
     def check(self, environment: Environment, plans: Sequence[Plan] | None = None) -> None:
@@ -126,7 +129,7 @@ class Approval:
         self, environment: Environment, name: str, live: Snapshot | Exception
     ) -> Iterator[MigrationError]:
         if isinstance(live, Exception):
-            yield MigrationError(f"it can't be compared with the plan: {reason_of(live)}", name)
+            yield MigrationError(Code.PLAN_CHANGED, f"it can't be compared with the plan: {reason_of(live)}", name)
             return
         entry = self.databases[name]
         if sorted(live.heads) != entry["before"]:
@@ -160,17 +163,23 @@ class Approval:
             if not found and name not in self.databases:
                 continue
             if name not in self.databases:
-                yield MigrationError(f"{self.path.name} does not have its pending revisions: plan again", name)
+                yield MigrationError(
+                    Code.PLAN_CHANGED, f"{self.path.name} does not have its pending revisions: plan again", name
+                )
                 continue
             wanted = [(each["revision"], each["upgrade"]) for each in self.databases[name]["revisions"]]
             if found != wanted:
                 approved, now = ", ".join(each for each, _ in wanted), ", ".join(each for each, _ in found)
-                yield MigrationError(f"{self.path.name} has {approved}, and this run {now}: plan again", name)
+                yield MigrationError(
+                    Code.PLAN_CHANGED, f"{self.path.name} has {approved}, and this run {now}: plan again", name
+                )
         for name in sorted(self.databases.keys() - {plan.database.name for plan in plans}):
-            yield MigrationError(f"{self.path.name} changes it, and this run does not: plan again", name)
+            yield MigrationError(
+                Code.PLAN_CHANGED, f"{self.path.name} changes it, and this run does not: plan again", name
+            )
 
     def _error(self, name: str, text: str) -> MigrationError:
-        return MigrationError(f"{text} after {self.path.name} was written: plan again", name)
+        return MigrationError(Code.PLAN_CHANGED, f"{text} after {self.path.name} was written: plan again", name)
 
 
 def _policy_values(policy: Policy) -> dict[str, Any]:

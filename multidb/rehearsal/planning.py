@@ -49,8 +49,8 @@ class ReleasePlan:
     is_refused: bool = False
 
     @property
-    def code(self) -> ExitCode:
-        codes = [each.code for each in self.databases]
+    def exit_code(self) -> ExitCode:
+        codes = [each.exit_code for each in self.databases]
         return ExitCode.most_severe([*codes, ExitCode.FOUND if self.is_refused else ExitCode.OK])
 
 

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from multidb.config.policy import Policy, Severity
-from multidb.errors import ExitCode, exit_code_of, reason_of
+from multidb.errors import ExitCode, exit_code_of, said_of
 from multidb.planning.acknowledgement import Acknowledgement, expired
 from multidb.rehearsal.finding import Case, Finding
 from multidb.rehearsal.live import Weights
@@ -58,7 +58,7 @@ class DatabasePlan:
 
     @property
     def error(self) -> str | None:
-        return reason_of(self.failure) if self.failure else None
+        return said_of(self.failure)
 
     @property
     def statements(self) -> Sequence[Statement]:
@@ -109,7 +109,7 @@ class DatabasePlan:
         return [each for each in self.findings if each.accepted is None and each.severity >= self.policy.bar]
 
     @property
-    def code(self) -> ExitCode:
+    def exit_code(self) -> ExitCode:
         if self.failure:
             return exit_code_of(self.failure)
         return ExitCode.FOUND if self.counting else ExitCode.OK

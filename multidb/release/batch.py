@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
+from multidb.advice.codes import Code
 from multidb.errors import MigrationError, current_revision_line
 from multidb.logs import log
 from multidb.planning.alembic_internals import Batch, batches_applied_by, is_type_bound
@@ -74,7 +75,8 @@ class _Batches:
         assert connection is not None
         if batch.schema not in (None, "main"):
             raise MigrationError(
-                f"{batch.schema}.{batch.table} is in an attached file: batch mode alters only tables of the database"
+                Code.BATCH,
+                f"{batch.schema}.{batch.table} is in an attached file: batch mode alters only tables of the database",
             )
         if self._connection is None:
             self._connection, self._lost = connection, LostUses(connection, Uses.read(connection))
@@ -176,7 +178,9 @@ class _Operations:
                 _bind(each, alteration)
                 alteration.add_constraint(each, once=True)
             else:
-                raise MigrationError(f"table_args can't have a {type(each).__name__}: write an operation of the batch")
+                raise MigrationError(
+                    Code.BATCH, f"table_args can't have a {type(each).__name__}: write an operation of the batch"
+                )
         if "sqlite_with_rowid" in options:
             alteration.set_option("WITHOUT ROWID", wanted=not options["sqlite_with_rowid"])
         if "sqlite_strict" in options:
@@ -200,7 +204,7 @@ class _Operations:
 
     def _drop_index(self, name: str, *, if_exists: bool) -> None:
         if not self._alteration.drop_index(name) and not if_exists:
-            raise MigrationError(f"{self._alteration.table} has no index {name}")
+            raise MigrationError(Code.BATCH, f"{self._alteration.table} has no index {name}")
 
     def _drop_constraint(self, constraint: Constraint) -> None:
         name = constraint.name if isinstance(constraint.name, str) else None
@@ -208,7 +212,7 @@ class _Operations:
             self._alteration.use_present_names(constraint.table)
             self._alteration.drop_constraint(name, self._alteration.definition_of(constraint))
         elif not self._alteration.drop_constraint(name) and not self._drop_unnamed(name or ""):
-            raise MigrationError(f"{self._alteration.table} has no constraint {name}")
+            raise MigrationError(Code.BATCH, f"{self._alteration.table} has no constraint {name}")
 
     def _drop_unnamed(self, name: str) -> bool:
         """Drop the constraint without a name that the revision gives this name."""

@@ -6,6 +6,7 @@ does not show the run, and to move another alone would break the run in two.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Configuration, Database
 from multidb.database import journal
 from multidb.database.attempt import Prepared
@@ -87,6 +88,7 @@ def _check_forward(environment: Environment, companion: str, reason: str, plans:
         with environment.working_on(name) as branch:
             if planner.goes_back(branch, plan):
                 raise MigrationError(
+                    Code.EVIDENCE,
                     f"it would go back, and {companion}, which its last run changed too, can't be asked whether it is "
                     f"in doubt: {reason}: make it reachable, then run again",
                     name,

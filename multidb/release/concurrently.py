@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection
 
+from multidb.advice.codes import Code
 from multidb.database.connections import Driver
 from multidb.database.quoting import without_comments
 from multidb.errors import MigrationError
@@ -83,7 +84,9 @@ class ConcurrentStatements:
         """Raise MigrationError if the revision has left an invalid index, which enforces and speeds up nothing."""
         left = self._new_invalid()
         if left:
-            raise MigrationError(f"the revision left an index invalid, and is not recorded: {', '.join(left)}")
+            raise MigrationError(
+                Code.INVALID_INDEX, f"the revision left an index invalid, and is not recorded: {', '.join(left)}"
+            )
 
     def before_execute(self, _connection: Connection, _cursor: object, statement: str, *_parameters: object) -> None:
         """The listener for SQLAlchemy's `before_cursor_execute`."""

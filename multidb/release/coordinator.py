@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.database.attempt import Attempt
 from multidb.database.threads import map_in_threads
-from multidb.errors import PartialError, explain, reason_of
+from multidb.errors import PartialError, code_of, explain, reason_of
 from multidb.release import evidence, recovery
 from multidb.release.completed import stays_text
 from multidb.release.evidence import Evidence, Verdict
@@ -59,7 +60,7 @@ class InDoubtError(PartialError):
     """An attempt failed, and not every database could be rolled back."""
 
     def __init__(self, reason: str, outcome: Outcome) -> None:
-        super().__init__(reason)
+        super().__init__(Code.IN_DOUBT, reason)
         self.outcome = outcome
 
 
@@ -116,7 +117,7 @@ class Coordinator:
             State.ROLLED_BACK: f"; {getattr(error, 'stands', '') or STATEMENTS_STAY}",
             State.IN_DOUBT: "",
         }[state]
-        return NontransactionalError(f"{outcome.reasons[name]}{text}", name)
+        return NontransactionalError(code_of(error), f"{outcome.reasons[name]}{text}", name)
 
     def _decide(self, attempt: Attempt, others: Sequence[str], outcome: Outcome) -> None:
         state = self._commit_decider(attempt, outcome)

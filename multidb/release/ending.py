@@ -10,7 +10,7 @@ from multidb.config.configuration import Database
 from multidb.database import connections, journal
 from multidb.database.attempt import Attempt, Run
 from multidb.database.threads import map_in_threads
-from multidb.errors import ExitCode, PartialError, exit_code_of, explain
+from multidb.errors import ExitCode, PartialError, exit_code_of, explain, with_code
 from multidb.logs import log
 from multidb.planning.plan import Plan
 
@@ -32,7 +32,7 @@ def reported(run: Run, plans: Sequence[Plan], attempts: Iterator[int]) -> Iterat
     except BaseException as error:
         # Where some databases are committed and others not, each with a row of the run tells.
         concerned = plans if exit_code_of(error) == ExitCode.PARTIAL else plans[-1:]
-        _report(run, plans, concerned, next(attempts), result_of(error), explain(error)[:_LONGEST])
+        _report(run, plans, concerned, next(attempts), result_of(error), with_code(explain(error)[:_LONGEST], error))
         raise
     _report(run, plans, plans[-1:], next(attempts), journal.COMMITTED, None)
 

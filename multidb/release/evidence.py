@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg2
 
+from multidb.advice.codes import Code
 from multidb.advice.known import NO_DATABASE
 from multidb.config.configuration import Configuration, Database
 from multidb.database import connections, journal, locks, places
@@ -93,11 +94,11 @@ def found_in(configuration: Configuration) -> Find:
 
     def find(name: str) -> Database:
         if name not in configuration.names:
-            raise UnknownDatabaseError(f"databases.yaml does not have {name}")
+            raise UnknownDatabaseError(Code.EVIDENCE, f"databases.yaml does not have {name}")
         try:
             return configuration.databases([name])[0]
         except ConfigError as error:
-            raise MigrationError(f"the URL of {name} is not known: {error}") from error
+            raise MigrationError(Code.EVIDENCE, f"the URL of {name} is not known: {error}") from error
 
     return find
 
@@ -217,7 +218,7 @@ def session(database: Database) -> Iterator[Driver]:
     if database.is_sqlite:
         path = Path(database.url.database or "")
         if not path.exists():
-            raise MigrationError(f"the file of {database.name} does not exist: {path}")
+            raise MigrationError(Code.EVIDENCE, f"the file of {database.name} does not exist: {path}")
         with closing(connections.open_existing(path)) as driver:
             driver.execute("PRAGMA busy_timeout = 0")
             yield driver
@@ -226,7 +227,7 @@ def session(database: Database) -> Iterator[Driver]:
         with driver.cursor() as cursor:
             cursor.execute(_SETTINGS)
             if cursor.fetchone()[0] != driver.info.backend_pid:
-                raise MigrationError(POOLED)
+                raise MigrationError(Code.POOLED, POOLED)
         yield driver
 
 
@@ -258,7 +259,7 @@ def _look(driver: Driver, database: Database, attempt: str) -> _Row | None:
             process = f", server process {holder[0]}{locks.standby_text(holder[1])}" if holder else ""
             return _Row(row.state, row.participants, f"{row.run}{process}", is_free=False)
         except psycopg2.errors.ReadOnlySqlTransaction as error:
-            raise MigrationError(_STANDBY) from error
+            raise MigrationError(Code.EVIDENCE, _STANDBY) from error
 
 
 def _read(driver: Driver, database: Database, attempt: str) -> _Row | None:
@@ -271,7 +272,7 @@ def _read(driver: Driver, database: Database, attempt: str) -> _Row | None:
             cursor.execute(f"{_ROW} %s", [attempt])
             found = _row(cursor.fetchone())
         if is_standby and (found is None or found.state != journal.COMMITTED):
-            raise MigrationError(_STANDBY)
+            raise MigrationError(Code.EVIDENCE, _STANDBY)
         return found
 
 

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
+from multidb.advice.codes import Code
 from multidb.database.attempt import Attempt
 from multidb.planning.processes import ForkedProcess, can_fork
 from multidb.release import worker
@@ -79,7 +80,7 @@ class SerialExecutor:
             try:
                 replies[name] = self._perform(operation, name, attempt, is_limited=True)
             except Expired as error:
-                raise ParticipantError(str(error), name) from None
+                raise ParticipantError(Code.LOCK_HOLD, str(error), name) from None
             if (failure := replies[name].failure) is not None:
                 raise failure
         return replies
@@ -227,7 +228,7 @@ class ProcessExecutor:
         """The failure of the databases that are worked on, if others may not be locked any longer because of them."""
         slow = [each.name for each in self._busy()]
         problem = self._lock_hold.problem(slow) if slow else None
-        return ParticipantError(problem, slow[0]) if problem else None
+        return ParticipantError(Code.LOCK_HOLD, problem, slow[0]) if problem else None
 
     def _receive(self, timeout: float) -> list[Reply]:
         busy: dict[Any, _Worker] = {each.pipe: each for each in self._busy()}
@@ -281,8 +282,9 @@ class _Worker:
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
+            code = Code.ABANDONED if self._killed_because else Code.PROCESS_ENDED
             reason = self._killed_because or f"its worker process {self.process.ending()}"
-            return [self._ended(Reply(self.name, None, ParticipantError(reason, self.name)))]
+            return [self._ended(Reply(self.name, None, ParticipantError(code, reason, self.name)))]
         if isinstance(message, logging.LogRecord):
             logging.getLogger(message.name).handle(message)
             return []

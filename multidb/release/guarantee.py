@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from multidb.advice.codes import Code
 from multidb.config import urls
 from multidb.database.probe import ProbeResult
 from multidb.errors import MigrationError
@@ -67,7 +68,7 @@ def guarantee(plans: Sequence[Plan], results: Mapping[str, ProbeResult], two_pha
             )
         return Guarantee(two_phase=True, text=f"two-phase commit of {databases}, decided in {decider}: {promise}")
     if two_phase == "required":
-        raise MigrationError(f"two_phase is required, but {why_not or _off(last)}")
+        raise MigrationError(Code.TWO_PHASE_REQUIRED, f"two_phase is required, but {why_not or _off(last)}")
     return Guarantee(
         two_phase=False,
         text=f"{databases}, committed one after the other, because {why_not}: a crash between two commits leaves some "

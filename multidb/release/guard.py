@@ -14,10 +14,10 @@ from enum import Enum, auto
 from typing import Any
 
 import psycopg2
-from alembic.util import CommandError
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from sqlalchemy import Connection, Engine, event
 
+from multidb.advice.codes import Code
 from multidb.advice.said import first_line
 from multidb.database.connections import Driver
 from multidb.errors import MigrationError, causes_of, reason_of, revision_line
@@ -40,10 +40,6 @@ class Mode(Enum):
     OWN = auto()  # they are ours, and begin and end it
     REVISION = auto()  # they are a revision's, which may not end it
     AUTOCOMMIT = auto()  # they are a revision's that runs outside a transaction
-
-
-class EndsTransactionError(MigrationError):
-    """A revision would end the transaction of the run."""
 
 
 class RevisionGuard:
@@ -111,22 +107,23 @@ class RevisionGuard:
         if not self.is_main(connection):
             self.savepoints.commit(connection)
         elif self.mode is Mode.REVISION:
-            raise EndsTransactionError(_ENDING)
+            raise MigrationError(Code.ENDS_TRANSACTION, _ENDING)
 
     def _on_rollback(self, connection: Connection) -> None:
         if not self.is_main(connection):
             self.savepoints.rollback(connection, has_failed=self.has_failed)
         elif self.mode is Mode.REVISION:
-            raise EndsTransactionError(_ENDING)
+            raise MigrationError(Code.ENDS_TRANSACTION, _ENDING)
 
     def _check_options(self, connection: Connection | Engine, options: dict[str, Any]) -> None:
         """Refuse an isolation level, which would end the transaction."""
         if "isolation_level" not in options or self.mode is Mode.OWN:
             return
         if self.mode is Mode.REVISION:
-            raise EndsTransactionError(
+            raise MigrationError(
+                Code.ENDS_TRANSACTION,
                 f"isolation_level = {options['isolation_level']!r} would end the transaction that all databases commit "
-                f"together: {_OUTSIDE}"
+                f"together: {_OUTSIDE}",
             )
         if connection is not self._main:  # the session has autocommit already, which the end of this one would undo
             del options["isolation_level"]
@@ -136,8 +133,9 @@ class RevisionGuard:
         self._statement_began = time.monotonic()
         match = _ENDS_TRANSACTION.match(statement) if self.mode is Mode.REVISION else None
         if match:
-            raise EndsTransactionError(
-                f"{match[1].upper()} in a revision would end the transaction of all databases: leave it out"
+            raise MigrationError(
+                Code.ENDS_TRANSACTION,
+                f"{match[1].upper()} in a revision would end the transaction of all databases: leave it out",
             )
         self.savepoints.note(connection, statement)
 
@@ -151,7 +149,9 @@ class RevisionGuard:
             is_cancelled = any(isinstance(cause, psycopg2.errors.QueryCanceled) for cause in causes_of(error))
             if not is_cancelled or not limit or took < limit:
                 raise
-            raise MigrationError(f"{reason_of(error)}: run with a longer -x statement_timeout=") from error
+            raise MigrationError(
+                Code.CANCELLED, f"{reason_of(error)}: run with a longer -x statement_timeout="
+            ) from error
 
     @contextmanager
     def _connection_explained(self) -> Iterator[None]:
@@ -165,7 +165,9 @@ class RevisionGuard:
                 raise
             if self._driver.closed or failed[0].cursor is not None:
                 raise
-            raise MigrationError(_at(error, f"{first_line(str(failed[0]))}: {_OWN_CONNECTION}")) from error
+            raise MigrationError(
+                Code.OWN_CONNECTION, _at(error, f"{first_line(str(failed[0]))}: {_OWN_CONNECTION}")
+            ) from error
 
 
 def _at(error: BaseException, text: str) -> str:
@@ -183,10 +185,11 @@ def _explained() -> Iterator[None]:
         text = _at(error, error.reason)
         if text == error.reason:
             raise
-        raise MigrationError(text, error.database) from error
+        raise MigrationError(error.code, text, error.database) from error
     except AssertionError as error:
         if any(frame.name == "autocommit_block" for frame in traceback.extract_tb(error.__traceback__)):
-            raise CommandError(
-                f"autocommit_block() would commit this database before the others have migrated: {_OUTSIDE}"
+            raise MigrationError(
+                Code.ENDS_TRANSACTION,
+                f"autocommit_block() would commit this database before the others have migrated: {_OUTSIDE}",
             ) from error
         raise

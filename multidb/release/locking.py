@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.database import locks
 from multidb.database.attempt import Prepared
@@ -46,7 +47,9 @@ def lock_and_plan(environment: Environment, probes: Sequence[Probe]) -> Locked:
         locked = _locked_or_moved(environment, probes, waiting)
         if locked is not None:
             return locked
-    raise RetryError(f"gave up after {PLANNING_ATTEMPTS} attempts: other runs keep changing these databases")
+    raise RetryError(
+        Code.MOVED, f"gave up after {PLANNING_ATTEMPTS} attempts: other runs keep changing these databases"
+    )
 
 
 def _locked_or_moved(environment: Environment, probes: Sequence[Probe], waiting: Waiting) -> Locked | None:

@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from multidb.advice import known
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.config.settings import Settings
 from multidb.database import journal
@@ -25,7 +26,7 @@ from multidb.database.listening import listening
 from multidb.database.locks import LockedError
 from multidb.database.probe import ProbeResult
 from multidb.database.quoting import quoted, version_table
-from multidb.errors import ExitCode, MigrationError, causes_of, explain, in_database, reason_of, revision_line
+from multidb.errors import ExitCode, MigrationError, causes_of, code_of, explain, in_database, reason_of, revision_line
 from multidb.logs import for_database
 from multidb.output import revisions_text
 from multidb.planning import nontransactional
@@ -89,9 +90,15 @@ class ParticipantError(MigrationError):
     """The failure of an operation in one database; for `--raiseerr` with the traceback, if from another process."""
 
     def __init__(
-        self, reason: str, database: str, kind: FailureKind = FailureKind.OTHER, trace: str = "", stands: str = ""
+        self,
+        code: Code,
+        reason: str,
+        database: str,
+        kind: FailureKind = FailureKind.OTHER,
+        trace: str = "",
+        stands: str = "",
     ) -> None:
-        super().__init__(reason, database)
+        super().__init__(code, reason, database)
         self.name, self.kind, self.trace = database, kind, trace
         self.stands = stands  # what a revision outside a transaction left, and the next step
         if kind in (FailureKind.LOCK, FailureKind.BUSY):
@@ -100,7 +107,7 @@ class ParticipantError(MigrationError):
             self.add_note(trace)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.reason, self.name, self.kind, self.trace, self.stands)
+        return type(self), (self.code, self.reason, self.name, self.kind, self.trace, self.stands)
 
 
 @dataclass(frozen=True)
@@ -310,8 +317,9 @@ class Participant:
         found = tuple(sorted(row[0] for row in cursor.fetchall()))
         if found != self._after:
             raise MigrationError(
+                Code.RECORD_CHANGED,
                 f"{self.database.version_table.name} holds {revisions_text(found)} after the last revision, and not "
-                f"{revisions_text(self._after)}: let the revisions, and triggers on the table, leave it to Alembic"
+                f"{revisions_text(self._after)}: let the revisions, and triggers on the table, leave it to Alembic",
             )
 
     def _record(self, attempt: Attempt, started: float) -> None:
@@ -405,7 +413,7 @@ class Participant:
             with for_database(self.name), in_database(self.name):
                 yield
         except MigrationError as error:
-            text, kind = reason_of(error), FailureKind.OTHER
+            code, text, kind = code_of(error), reason_of(error), FailureKind.OTHER
             causes = list(causes_of(error))
             if any(isinstance(cause, MovedError) for cause in causes):
                 kind = FailureKind.MOVED
@@ -418,14 +426,15 @@ class Participant:
             is_first = operation is Operation.MIGRATE and not self._before
             if is_first and is_preexisting(self.database, causes):
                 adopt = f"python -m multidb adopt {self.name}"
+                code = Code.PREEXISTING
                 text += f"; it was there before the run: `{adopt}` records a schema that was made otherwise"
-            raise ParticipantError(text, self.name, kind, stands=self._stands) from error
+            raise ParticipantError(code, text, self.name, kind, stands=self._stands) from error
         except Interrupted:
             raise
         except BaseException as error:  # a revision may raise anything, a CancelledError for example
             place = revision_line(error)
             text = f"{place}: {type(error).__name__} was raised" if place else explain(error)
-            raise ParticipantError(text, self.name, stands=self._stands) from error
+            raise ParticipantError(code_of(error), text, self.name, stands=self._stands) from error
 
 
 def batch_mode_in(database: Database) -> AbstractContextManager[None]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psycopg2
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Configuration, Database
 from multidb.database import locks
 from multidb.database.attempt import GID, Prepared
@@ -35,7 +36,7 @@ class GoneError(PartialError):
     """
 
     def __init__(self, reason: str, *, committed: bool) -> None:
-        super().__init__(reason)
+        super().__init__(Code.TRANSACTION_GONE, reason)
         self.committed = committed
 
 
@@ -57,6 +58,13 @@ class Resolution:
         if self.is_done:
             return ExitCode.OK
         return ExitCode.RETRY if self.evidence.verdict is Verdict.RUNNING else ExitCode.PARTIAL
+
+    @property
+    def code(self) -> Code:
+        """The code of what it is left as."""
+        if isinstance(self.failure, GoneError):
+            return self.failure.code
+        return Code.IN_PROGRESS if self.evidence.verdict is Verdict.RUNNING else Code.IN_DOUBT
 
     def __str__(self) -> str:
         """One line, without the name of the database unless the transaction was finished."""
@@ -130,7 +138,7 @@ def resolve_all(configuration: Configuration, in_doubt: Sequence[tuple[Database,
         first = min(left, key=lambda each: each.exit_code)  # before a run in progress, what a person has to see to
         more = f"; and in {len(left) - 1} more" if len(left) > 1 else ""
         failure = RetryError if first.exit_code == ExitCode.RETRY else PartialError
-        raise failure(f"{first}{more}", first.database.name)
+        raise failure(first.code, f"{first}{more}", first.database.name)
 
 
 def finish(database: Database, gid: str, *, commit: bool, broken: float | None = None) -> None:
@@ -164,7 +172,9 @@ def finish_in(driver: Driver, database: Database, gid: str, *, commit: bool) -> 
             _check_gone(driver, database, gid, commit=commit)
             return
         except psycopg2.errors.InsufficientPrivilege as error:
-            raise MigrationError(f"only {_owner_text(driver, gid)}, or a superuser, may finish it") from error
+            raise MigrationError(
+                Code.FOREIGN_OWNER, f"only {_owner_text(driver, gid)}, or a superuser, may finish it"
+            ) from error
         except psycopg2.errors.ObjectNotInPrerequisiteState:  # "is busy": another session is finishing it
             wait.pause(lambda: "another session that finishes it")
         else:

@@ -11,6 +11,7 @@ from itertools import count
 
 from sqlalchemy import Connection
 
+from multidb.advice.codes import Code
 from multidb.database.quoting import without_comments
 from multidb.errors import MigrationError
 
@@ -73,8 +74,9 @@ class Savepoints:
             return
         if found.is_crossed:
             raise MigrationError(
+                Code.ENGINE_ROLLBACK,
                 "rolling back on op.get_bind().engine would undo what another connection has done since: give both "
-                "`op.get_bind()`, and `begin_nested()` to what may fail"
+                "`op.get_bind()`, and `begin_nested()` to what may fail",
             )
         if found.name is None:
             self._execute("ROLLBACK")

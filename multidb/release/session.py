@@ -15,6 +15,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from multidb.advice.codes import Code
 from multidb.advice.known import REPLACED
 from multidb.config.configuration import Database
 from multidb.config.settings import Limits
@@ -121,7 +122,7 @@ class Session:
         except Exception as error:
             is_ended = not autocommit and self._transaction() not in (began, None)
             if is_ended and not _sqlite_rolled_back(error):
-                raise EndedError(f"{reason_of(error)}; and {_ENDED}") from error
+                raise EndedError(Code.TRANSACTION_ENDED, f"{reason_of(error)}; and {_ENDED}") from error
             raise
 
     def restore(self, place: str = "") -> None:
@@ -135,7 +136,7 @@ class Session:
             psycopg2.Error, sqlite3.Error: the session is broken.
         """
         if self.guard.has_failed:
-            raise MigrationError(f"{place}: {_FAILED_STATEMENT}" if place else _FAILED_STATEMENT)
+            raise MigrationError(Code.FAILURE_CAUGHT, f"{place}: {_FAILED_STATEMENT}" if place else _FAILED_STATEMENT)
         self.guard.end_revision()
         if isinstance(self.driver, sqlite3.Connection):
             session_settings.restore_pragmas(self.driver, self._pragmas)
@@ -161,12 +162,12 @@ class Session:
                 cursor.execute(_VERIFY, [self.backend])
                 began, locked = cursor.fetchone()
                 if began != self._began:
-                    raise EndedError(_ENDED)
+                    raise EndedError(Code.TRANSACTION_ENDED, _ENDED)
             locks.lock(self.driver, Wait(0))  # a revision may have given it back; holding it twice does no harm
             self.locked_tables = [self._tables[oid] for oid in locked if oid in self._tables]
             return
         if not self.driver.in_transaction:
-            raise EndedError(_ENDED)
+            raise EndedError(Code.TRANSACTION_ENDED, _ENDED)
         self._check_file()
         after = _sqlite_tables(self.driver)
         self.locked_tables = [name for name, sql in self._tables.items() if after.get(name) != sql]
@@ -174,8 +175,9 @@ class Session:
         if violations:
             table, row, parent, _ = violations[0]
             raise MigrationError(
+                Code.ROWS,
                 f"{len(violations)} rows would violate a foreign key, such as row {row} of {table}, which refers to "
-                f"{parent}: correct the revision, or the data"
+                f"{parent}: correct the revision, or the data",
             )
 
     def end(self, statement: str, tag: str | None = None) -> None:
@@ -196,10 +198,12 @@ class Session:
                     cursor.execute(statement)
                     answer = cursor.statusmessage
                     if tag is not None and answer != tag:
-                        raise MigrationError(f"the server answered {answer} to {tag}: its log has the reason")
+                        raise MigrationError(
+                            Code.COMMIT_FAILED, f"the server answered {answer} to {tag}: its log has the reason"
+                        )
         except (psycopg2.Error, sqlite3.Error) as error:
             if self._is_abandoned:
-                raise MigrationError(ABANDONED) from error
+                raise MigrationError(Code.ABANDONED, ABANDONED) from error
             raise
         finally:
             self.guard.savepoints.forget()
@@ -279,7 +283,7 @@ class Session:
     def _check_file(self) -> None:
         """Refuse to commit into a file that was replaced: SQLite itself looks only when it begins to write."""
         if file_identity(self.database.url.database or "") != self._file:
-            raise MigrationError(REPLACED)
+            raise MigrationError(Code.FILE_REPLACED, REPLACED)
 
     def _close_sqlalchemy_transaction(self) -> None:
         """Let SQLAlchemy know that its transaction has ended."""

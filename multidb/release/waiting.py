@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from multidb.advice.codes import Code
 from multidb.advice.known import Obstacle
 from multidb.config import urls
 from multidb.database import locks
@@ -113,9 +114,10 @@ class Waiting:
         for login, limit in self._limits.items():
             if needed[login] > limit:
                 raise MigrationError(
+                    Code.CONNECTION_LIMIT,
                     f"{login.name} may have {count_of(limit, 'connection')} on {login.server}, and this run needs "
                     f"{needed[login]}, one for each database with work: raise the limit of the role or the server, or "
-                    "name fewer databases with -x db="
+                    "name fewer databases with -x db=",
                 )
 
     def ask_under_lock(self, holders: Sequence[Probe]) -> None:

@@ -13,8 +13,9 @@ from multiprocessing.connection import Connection as Pipe
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TextIO
 
+from multidb.advice.codes import Code
 from multidb.database.attempt import Attempt
-from multidb.errors import explain
+from multidb.errors import code_of, explain
 from multidb.logs import with_database
 from multidb.release.participant import Applied, Operation, Participant, ParticipantError
 from multidb.signals import Interrupted
@@ -115,17 +116,17 @@ class WorkerLoop:
         if not operation.is_skipped_after_cancel:
             self._is_cancelled = False
         elif self._is_cancelled:
-            return Reply(name, None, ParticipantError("cancelled", name))
+            return Reply(name, None, ParticipantError(Code.INTERRUPTED, "cancelled", name))
         try:
             with self._interruptible(operation.is_interruptible):
                 return Reply(name, self._participants[name].perform(operation, attempt), None)
         except ParticipantError as error:
             trace = "".join(traceback.format_exception(error.__cause__ or error))
-            return Reply(name, None, ParticipantError(error.reason, name, error.kind, trace, error.stands))
+            return Reply(name, None, ParticipantError(error.code, error.reason, name, error.kind, trace, error.stands))
         except BaseException as error:
             trace = "".join(traceback.format_exception(error))
             text = "cancelled" if isinstance(error, KeyboardInterrupt) else explain(error)
-            return Reply(name, None, ParticipantError(text, name, trace=trace))
+            return Reply(name, None, ParticipantError(code_of(error), text, name, trace=trace))
 
     @contextmanager
     def _interruptible(self, may_stop: bool) -> Iterator[None]:

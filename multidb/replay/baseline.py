@@ -13,6 +13,7 @@ from pathlib import Path
 from psycopg2.extensions import make_dsn
 from sqlalchemy.engine import URL
 
+from multidb.advice.codes import Code
 from multidb.advice.said import first_line
 from multidb.config.configuration import Database
 from multidb.database import connections
@@ -73,7 +74,9 @@ def postgresql_dump(url: URL, database: Database, *more: str) -> str:
     command = [program, *options, "-d", dsn]
     said = subprocess.run(command, capture_output=True, env=environment, check=False)  # noqa: S603 - ours
     if said.returncode:
-        raise MigrationError(f"{program} failed: {first_line(said.stderr.decode(errors='replace'))}", database.name)
+        raise MigrationError(
+            Code.PG_DUMP, f"{program} failed: {first_line(said.stderr.decode(errors='replace'))}", database.name
+        )
     return _without_comments_on_extensions(_TIMEOUT.sub("", _COMMAND.sub("", said.stdout.decode())))
 
 
@@ -99,7 +102,8 @@ def _pg_dump(driver: Driver) -> str:
     program = str(own[-1].binaries / "pg_dump") if own else shutil.which("pg_dump")
     if program is None:
         raise MigrationError(
-            f"there is no pg_dump here for PostgreSQL {major}: run `bin/packages postgresql`, or install its client"
+            Code.PG_DUMP,
+            f"there is no pg_dump here for PostgreSQL {major}: run `bin/packages postgresql`, or install its client",
         )
     return program
 

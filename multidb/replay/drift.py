@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.database.probe import Probe, probing
-from multidb.errors import ExitCode, MigrationError, exit_code_of, reason_of
+from multidb.errors import ExitCode, MigrationError, code_of, exit_code_of, failure_as_json, reason_of, said_of
 from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.planning.environment import Environment
 from multidb.replay.replay import ReplayRequest, Replays, Schemas
@@ -27,17 +28,18 @@ class Drift:
 
     @property
     def error(self) -> str | None:
-        return reason_of(self.failure) if self.failure else None
+        return said_of(self.failure)
 
     @property
-    def code(self) -> ExitCode:
+    def exit_code(self) -> ExitCode:
         if self.failure:
             return exit_code_of(self.failure)
         return ExitCode.FOUND if self.differences else ExitCode.OK
 
     def as_json(self) -> dict[str, Any]:
         found = [each.as_json() for each in self.differences]
-        return {"database": self.database, "revision": self.revision, "differences": found, "error": self.error}
+        failed = failure_as_json(self.failure)
+        return {"database": self.database, "revision": self.revision, "differences": found, **failed}
 
     def lines(self) -> list[str]:
         """The drift in words: each difference, and the SQL that repairs it."""
@@ -88,13 +90,15 @@ def check(environment: Environment, databases: Sequence[Database]) -> None:
     with Replays(environment) as replays, probing(databases, environment.settings.wait) as probes:
         found = find_drift(environment, replays, probes, is_locked=True)
     for drift in found:
-        if drift.error is not None:
-            raise MigrationError(f"drift can't be determined: {drift.error}", drift.database)
+        if drift.failure is not None:
+            reason = f"drift can't be determined: {reason_of(drift.failure)}"
+            raise MigrationError(code_of(drift.failure), reason, drift.database)
     drifted = [drift for drift in found if drift.differences]
     if drifted:
         first = drifted[0]
         count = count_of(sum(len(drift.differences) for drift in drifted), "difference")
         raise MigrationError(
+            Code.DRIFT,
             f"it has drifted from {revisions_text(first.revision)}: {first.differences[0].sentence} "
             f"({count} in {', '.join(drift.database for drift in drifted)}): `python -m multidb drift` shows all; "
             "repair it, or run with -x check_drift=false",

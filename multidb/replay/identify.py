@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from multidb.advice.codes import Code
 from multidb.database.probe import Probe
 from multidb.errors import MigrationError, explain
 from multidb.output import Print, revisions_text
@@ -87,6 +88,7 @@ def identify(
             continue
         if not own:
             identified[name] = MigrationError(
+                Code.NO_REVISIONS,
                 "its branch has no revision yet that could be recorded: write the first one with "
                 f"`alembic -x db={name} revision --autogenerate`",
                 name,

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL
 
 from multidb import logs
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.database import connections
 from multidb.database.attempt import Attempt, Run
@@ -300,4 +301,6 @@ def _in_scratch_database() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise MigrationError(f"its branch can't be replayed in a scratch database: {reason_of(error)}") from error
+        raise MigrationError(
+            Code.NOT_REPLAYED, f"its branch can't be replayed in a scratch database: {reason_of(error)}"
+        ) from error

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy.engine import URL, make_url
 
+from multidb.advice.codes import Code
 from multidb.config import urls
 from multidb.config.configuration import ADMIN_VARIABLE, Configuration, Database
 from multidb.database import connections
@@ -115,8 +116,9 @@ class Scratch:
                 _execute(control, f"CREATE DATABASE {self.name} TEMPLATE template0 ENCODING 'UTF8'")
             except psycopg2.errors.InsufficientPrivilege as error:
                 raise MigrationError(
+                    Code.SCRATCH_SERVER,
                     f"{self.server.username} may not create databases on {urls.server_text(self.server)}: "
-                    "give the role CREATEDB, or name another server under `scratch` in databases.yaml"
+                    "give the role CREATEDB, or name another server under `scratch` in databases.yaml",
                 ) from error
             try:
                 with closing(connections.open_to_read(self.url)) as driver:
@@ -147,7 +149,9 @@ class ScratchServer:
                 self._driver.close()
                 raise
         except (psycopg2.Error, MigrationError) as error:
-            failure = MigrationError(f"the scratch server {urls.server_text(server)}: {explain(error)}")
+            failure = MigrationError(
+                Code.SCRATCH_SERVER, f"the scratch server {urls.server_text(server)}: {explain(error)}"
+            )
             failure.exit_code = exit_code_of(error)
             raise failure from error
 
@@ -237,8 +241,9 @@ def _private(root: Path, major: int | None) -> URL:
     fitting = next((each for each in installed if each.major == major), None)
     if not server.is_made and not installed:
         raise MigrationError(
+            Code.SCRATCH_SERVER,
             "there is no scratch server: the role may not create databases with these extensions on its own one, and "
-            "there is no private server of bin/up: name a server under `scratch` in databases.yaml"
+            "there is no private server of bin/up: name a server under `scratch` in databases.yaml",
         )
     if not server.is_made or (fitting and major and server.major != major):
         # In a folder of its own: a forgotten variable must not lead to the databases of bin/up.
@@ -249,7 +254,8 @@ def _private(root: Path, major: int | None) -> URL:
     server.start()
     if ADMIN_VARIABLE not in server.variables:
         raise MigrationError(
-            f"{server.env} no longer names the administrator: run bin/up, or name another server under `scratch`"
+            Code.SCRATCH_SERVER,
+            f"{server.env} no longer names the administrator: run bin/up, or name another server under `scratch`",
         )
     return make_url(server.variables[ADMIN_VARIABLE]).set(drivername="postgresql+psycopg2")
 

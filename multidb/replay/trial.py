@@ -10,12 +10,12 @@ import psycopg2
 from sqlalchemy import Connection
 
 from multidb import logs
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
-from multidb.errors import causes_of
+from multidb.errors import causes_of, code_of
 from multidb.planning import alembic_internals
 from multidb.planning.environment import Environment
 from multidb.planning.planner import stages_of
-from multidb.release.guard import EndsTransactionError
 from multidb.replay.replay import Replays, empty_database, run_stages
 
 # What a statement answers that can't run in a transaction, or not in that of the revisions before.
@@ -36,7 +36,9 @@ class Obstacle:
     @property
     def is_transaction(self) -> bool:
         """Whether the revision may run outside the transaction of the others."""
-        return any(isinstance(each, (*_IN_TRANSACTION, EndsTransactionError)) for each in causes_of(self.error))
+        return code_of(self.error) is Code.ENDS_TRANSACTION or any(
+            isinstance(each, _IN_TRANSACTION) for each in causes_of(self.error)
+        )
 
     @property
     def is_new_value(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import Connection
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import DEFAULT_VERSION_TABLE, VersionTable
 from multidb.errors import MigrationError
 from multidb.schema import snapshot
@@ -36,18 +37,20 @@ def reconciler(
         dialect.lock(connection, wanted, sorted({each.table for each in planned if each.violations and each.table}))
         before = dialect.read(connection)
         if differences(wanted, before, revision, ignored) != [replace(each, rows=None) for each in planned]:
-            raise MigrationError("the schema changed after it was compared: run again")
+            raise MigrationError(Code.NOT_REPAIRED, "the schema changed after it was compared: run again")
         _repair(connection, dialect, [each for each in planned if each.severity is not EXTRA])
         after = dialect.read(connection)
         left = [each for each in differences(wanted, after, revision) if each.severity is not EXTRA]
         if left:
             raise MigrationError(
-                f"the repair would leave a difference from {revision}: {left[0].sentence}: repair it by hand"
+                Code.NOT_REPAIRED,
+                f"the repair would leave a difference from {revision}: {left[0].sentence}: repair it by hand",
             )
         changed = _changed_extra(wanted, before, after, revision)
         if changed:
             raise MigrationError(
-                f"the repair would change {changed}, which is not in {revision}: repair the database by hand"
+                Code.NOT_REPAIRED,
+                f"the repair would change {changed}, which is not in {revision}: repair the database by hand",
             )
 
     return reconcile
@@ -77,8 +80,9 @@ def _repair(connection: Connection, dialect: Dialect, repaired: Sequence[Differe
             cursor.execute(statement.text)
         except psycopg2.errors.UnsafeNewEnumValueUsage as error:
             raise MigrationError(
+                Code.NOT_REPAIRED,
                 "a value added to an enum can be used only after the commit: "
-                "run its ALTER TYPE … ADD VALUE by hand, then run this again"
+                "run its ALTER TYPE … ADD VALUE by hand, then run this again",
             ) from error
 
 
@@ -86,10 +90,13 @@ def _check_rows(connection: Connection, difference: Difference, *, must_count: b
     rows = snapshot.count_rows(connection, difference.violations)
     if rows is None and must_count:
         raise MigrationError(
-            f"{difference.sentence}: the rows that the repair would break can't be counted: repair it by hand"
+            Code.NOT_REPAIRED,
+            f"{difference.sentence}: the rows that the repair would break can't be counted: repair it by hand",
         )
     if rows:
-        raise MigrationError(f"{difference.sentence}, and {rows} rows would break: correct them first")
+        raise MigrationError(
+            Code.NOT_REPAIRED, f"{difference.sentence}, and {rows} rows would break: correct them first"
+        )
 
 
 def _changed_extra(wanted: Schema, before: Schema, after: Schema, revision: str) -> str | None:

@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from multidb import logs
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.database import connections, locks
 from multidb.database.connections import Driver
@@ -59,7 +60,9 @@ def read(probe: Probe, seconds: float | None, *, for_revision: bool = False) -> 
         probe.start()
         result = probe.result()
         if result.in_doubt:
-            raise MigrationError("an interrupted run left it in doubt: `python -m multidb recover` first")
+            raise MigrationError(
+                Code.IN_DOUBT, "an interrupted run left it in doubt: `python -m multidb recover` first"
+            )
         with reading(result.database, probe.connection) as connection:
             table = result.database.version_table
             options = {"version_table": table.name, "version_table_schema": table.schema}
@@ -84,7 +87,7 @@ def read_all(probes: Sequence[Probe], seconds: float | None) -> list[Snapshot | 
     found = map_in_threads(read_one, probes)
     shared = shared_databases(each.result() for each in probes if each.has_answered)
     return [
-        MigrationError(shared[probe.database.name]) if probe.database.name in shared else each
+        MigrationError(Code.SAME_DATABASE, shared[probe.database.name]) if probe.database.name in shared else each
         for probe, each in zip(probes, found, strict=True)
     ]
 

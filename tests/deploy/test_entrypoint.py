@@ -283,7 +283,7 @@ def test_check_can_be_stopped_while_it_waits_for_the_migrator(behind: Project) -
     process = starting(behind, "echo", "started", MIGRATE="check")
     assert "waiting for the migration" in until(process, "waiting")
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=10) == ("", "error: interrupted by SIGTERM\n")
+    assert process.communicate(timeout=10) == ("", "error: interrupted by SIGTERM [MDB605]\n")
     assert process.returncode == 1
 
 
@@ -295,7 +295,7 @@ def test_stopped_while_it_migrates_it_leaves_nothing_behind(behind: Project) -> 
     out, err = process.communicate(timeout=15)
     assert process.returncode == 1
     assert "started" not in out
-    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed"
+    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed [MDB605]"
     assert behind.versions() == behind.at(1)
     assert sessions_on(behind, "auth_db") == 0
 
@@ -323,7 +323,7 @@ def test_as_process_1_it_hears_signals_and_its_program_is_process_1(behind: Proj
         out, err = process.communicate(timeout=15)
     assert process.returncode == 1
     assert "started" not in out
-    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed"
+    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed [MDB605]"
     (behind.root / "migrations/versions/auth_db/auth_0003_by_hand.py").unlink()
     done = behind.run(*as_init, behind.root / ENTRYPOINT, "sh", "-c", "echo $$")
     assert (done.code, done.out.splitlines()[-1]) == (0, "1")

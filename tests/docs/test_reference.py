@@ -10,6 +10,7 @@ import pytest
 import yaml
 from alembic.config import CommandLine
 
+from multidb.advice.codes import Code
 from multidb.config import reader, settings
 from multidb.database import journal
 from multidb.rehearsal.rules import all_rules
@@ -17,6 +18,7 @@ from tests.support.pages import Page
 from tests.support.project import ROOT
 
 COMMANDS, CONFIGURATION = Page.named("docs/commands.md"), Page.named("docs/configuration.md")
+TROUBLESHOOTING = Page.named("docs/troubleshooting.md")
 DEPLOYMENT, ARCHITECTURE = Page.named("docs/deployment.md"), Page.named("docs/architecture.md")
 ENTRYPOINT = (ROOT / "deploy/docker-entrypoint.sh").read_text()
 
@@ -170,15 +172,46 @@ def test_commands_for_a_cluster_name_what_is_there() -> None:
                         assert "deploy/" not in word or (ROOT / word).exists(), command
 
 
+def test_every_code_has_its_section_with_message_cause_effect_and_what_to_type() -> None:
+    assert re.findall(r"^### (MDB\d{3}): \w", TROUBLESHOOTING.text, re.MULTILINE) == [str(code) for code in Code]
+    for section in re.split(r"^### ", TROUBLESHOOTING.text, flags=re.MULTILINE)[1:]:
+        items = re.findall(r"^- (.*?):", section, re.MULTILINE)
+        assert items == ["Message", "Cause", "Effect", "What to type"], section
+
+
+def test_every_code_is_given_to_an_error() -> None:
+    scripts = [*ROOT.glob("bin/*"), *ROOT.glob("deploy/ci/*"), ROOT / "deploy/docker-entrypoint.sh"]
+    said = "".join(path.read_text() for path in scripts)
+    code = "".join(path.read_text() for path in ROOT.glob("multidb/**/*.py"))
+    for each in Code:
+        assert f"Code.{each.name}" in code or f"[{each}]" in said, each
+
+
+def test_every_error_of_a_script_ends_with_a_code() -> None:
+    for path in (*ROOT.glob("bin/*"), *ROOT.glob("deploy/ci/*"), ROOT / "deploy/docker-entrypoint.sh"):
+        for said in re.findall(r'"error: [^\n]*?"(?=[;) >]|$)', path.read_text(), re.MULTILINE):
+            match = re.search(r'\[(MDB\d{3})\]"$', said)
+            assert match and match[1] in list(Code), f"{path.name}: {said}"
+
+
+# Of a server that is just starting, a server without a line for this host, and a file system that is read-only.
+NOT_PROVOKED = {
+    "the database system is starting up",
+    "no pg_hba.conf entry for host",
+    "attempt to write a readonly database",
+}
+
+
 def test_every_message_of_the_troubleshooting_page_is_one_that_is_said() -> None:
-    """By the program, or by a driver or server that a test makes say it."""
-    files = [*ROOT.glob("multidb/**/*.py"), *ROOT.glob("tests/**/test_*.py")]
+    """By the program, by a script, or by a driver or server that a test makes say it."""
+    files = [*ROOT.glob("multidb/**/*.py"), *ROOT.glob("tests/**/test_*.py"), *ROOT.glob("bin/*")]
+    files += [*ROOT.glob("deploy/ci/*"), ROOT / "deploy/docker-entrypoint.sh"]
     text = "".join(path.read_text() for path in files if path.parent != Path(__file__).parent)
     said = _bare(text) + _bare(re.sub(r'"\n\s+f?"', "", text))  # with the seams of long strings, and without
-    rows = _rows(Page.named("docs/troubleshooting.md").text)
-    assert len(rows) > 25
-    for message in re.findall(r"`([^`]+)`", "".join(rows)):
-        for part in re.split(r"…|'0001'|\d", _bare(message)):
+    items = re.findall(r"^- Message: (.*?)^- ", TROUBLESHOOTING.text, re.MULTILINE | re.DOTALL)
+    assert len(items) > 100
+    for message in set(re.findall(r"`([^`]+)`", "".join(items))) - NOT_PROVOKED:
+        for part in re.split(r"…|'0001'|\d", _bare(" ".join(message.split()))):
             assert part.strip() in said, message
 
 

@@ -108,7 +108,8 @@ def test_the_error_of_a_failed_bare_system_is_that_of_debootstrap(machine: Machi
     done = machine.run("bin/test", "--on", "nowhere")
     assert done.returncode == 1
     assert re.fullmatch(
-        r"error: no Debian nowhere could be made: E: No such release: see .*/lanes/nowhere\.log\n", done.stderr
+        r"error: no Debian nowhere could be made: E: No such release: see .*/lanes/nowhere\.log \[MDB807\]\n",
+        done.stderr,
     )
 
 
@@ -125,4 +126,4 @@ def test_another_user_is_told_that_it_takes_root(machine: Machine) -> None:
 def test_without_a_release_none_is_guessed(machine: Machine, arguments: list[str]) -> None:
     done = machine.run("bin/test", "--on", *arguments)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: `--on` takes the name of a Debian release, such as trixie\n"
+    assert done.stderr == "error: `--on` takes the name of a Debian release, such as trixie [MDB807]\n"

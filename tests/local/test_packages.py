@@ -127,9 +127,11 @@ def test_another_user_is_told_what_to_install(system: System, sudo: str | None) 
     assert (done.returncode, done.stdout, system.calls) == (1, "", [])
     assert done.stderr == (
         "error: missing: sqlite3 postgresql: run `apt-get install sqlite3 postgresql-17-postgis-3` as root, "
-        "or set DATABASE_SERVER_URL\n"
+        "or set DATABASE_SERVER_URL [MDB806]\n"
     )
-    assert system.packages("sqlite3").stderr == "error: missing: sqlite3: run `apt-get install sqlite3` as root\n"
+    assert (
+        system.packages("sqlite3").stderr == "error: missing: sqlite3: run `apt-get install sqlite3` as root [MDB806]\n"
+    )
 
 
 def test_before_the_package_lists_are_there_the_package_of_no_version_is_named(system: System) -> None:
@@ -144,15 +146,15 @@ def test_a_system_without_apt_names_what_is_missing(system: System) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "error: missing: postgresql sqlite3: install them, PostgreSQL 15 or newer with PostGIS "
-        "(with Homebrew: `brew install postgresql@18 postgis`), or set DATABASE_SERVER_URL\n"
+        "(with Homebrew: `brew install postgresql@18 postgis`), or set DATABASE_SERVER_URL [MDB806]\n"
     )
     assert (
         system.packages("sqlite3").stderr
-        == "error: missing: sqlite3: install with the package manager of this system\n"
+        == "error: missing: sqlite3: install with the package manager of this system [MDB806]\n"
     )
 
 
 def test_the_error_of_a_failed_installation_is_that_of_apt(system: System) -> None:
     system.program("apt-get", 'echo "W: slow" >&2; echo "E: no network" >&2; exit 100')
     done = system.packages("sqlite3")
-    assert (done.returncode, done.stderr) == (1, "error: `apt-get update -qq` failed: E: no network\n")
+    assert (done.returncode, done.stderr) == (1, "error: `apt-get update -qq` failed: E: no network [MDB806]\n")

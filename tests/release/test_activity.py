@@ -1,5 +1,6 @@
 """What the activities of a run say after each operation."""
 
+from multidb.advice.codes import Code
 from multidb.release.activity import Activities, Doing
 from multidb.release.participant import FailureKind, Operation, ParticipantError
 
@@ -38,8 +39,14 @@ def test_the_states_of_a_database_that_is_committed_in_two_phases() -> None:
 
 def test_only_the_database_that_failed_first_is_said_to_have_failed() -> None:
     activities = Activities(["a", "b", "c"])
-    assert _after(activities, "a", Operation.MIGRATE, ParticipantError("a mistake", "a")) == Doing.FAILED
-    assert _after(activities, "b", Operation.MIGRATE, ParticipantError("cancelled", "b")) == Doing.ROLLED_BACK
+    assert (
+        _after(activities, "a", Operation.MIGRATE, ParticipantError(Code.STATEMENT_FAILED, "a mistake", "a"))
+        == Doing.FAILED
+    )
+    assert (
+        _after(activities, "b", Operation.MIGRATE, ParticipantError(Code.INTERRUPTED, "cancelled", "b"))
+        == Doing.ROLLED_BACK
+    )
     assert [_after(activities, name, Operation.ROLLBACK) for name in "abc"] == [
         Doing.FAILED, Doing.ROLLED_BACK, Doing.ROLLED_BACK
     ]  # fmt: skip
@@ -47,13 +54,18 @@ def test_only_the_database_that_failed_first_is_said_to_have_failed() -> None:
 
 def test_all_databases_whose_revisions_cannot_be_imported_have_failed() -> None:
     activities = Activities(["a", "b"])
-    assert _after(activities, "a", Operation.LOAD, ParticipantError("a mistake", "a")) == Doing.FAILED
-    assert _after(activities, "b", Operation.LOAD, ParticipantError("another", "b")) == Doing.FAILED
+    assert (
+        _after(activities, "a", Operation.LOAD, ParticipantError(Code.STATEMENT_FAILED, "a mistake", "a"))
+        == Doing.FAILED
+    )
+    assert (
+        _after(activities, "b", Operation.LOAD, ParticipantError(Code.STATEMENT_FAILED, "another", "b")) == Doing.FAILED
+    )
 
 
 def test_a_lock_that_was_not_had_is_waited_for_and_the_next_attempt_begins_anew() -> None:
     activities = Activities(["a", "b"])
-    late = ParticipantError("a lock timeout", "a", FailureKind.LOCK)
+    late = ParticipantError(Code.LOCK_TIMEOUT, "a lock timeout", "a", FailureKind.LOCK)
     assert _after(activities, "b", Operation.MIGRATE) == Doing.MIGRATED
     assert _after(activities, "a", Operation.MIGRATE, late) == Doing.RETRYING
     assert _after(activities, "a", Operation.ROLLBACK) == Doing.RETRYING
@@ -71,5 +83,5 @@ def test_a_later_stage_does_not_take_back_that_a_database_is_committed() -> None
 
 def test_a_commit_without_an_answer_is_not_said_to_have_failed() -> None:
     activities = Activities(["a"])
-    lost = ParticipantError("server closed the connection", "a")
+    lost = ParticipantError(Code.CONNECTION_LOST, "server closed the connection", "a")
     assert _after(activities, "a", Operation.COMMIT, lost) == Doing.COMMITTING

@@ -20,6 +20,7 @@ import yaml
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from sqlalchemy.engine import make_url
 
+from multidb.advice.codes import Code
 from multidb.commands.support.origin import ACTOR_VARIABLES, COMMIT_VARIABLES
 from multidb.config import reader
 from multidb.local.installations import installation_of
@@ -60,8 +61,13 @@ class Result:
 
     @property
     def error(self) -> str:
-        """The last line on stderr of a command that failed; nothing else may look like a failure."""
+        """The only line on stderr of a command that failed, without its code."""
         return self._line(1)
+
+    @property
+    def error_code(self) -> str:
+        """The code at the end of that line, whatever the exit code."""
+        return self._parts(self.code)[1]
 
     @property
     def reason(self) -> str:
@@ -85,11 +91,16 @@ class Result:
         return self._line(3)
 
     def _line(self, code: int) -> str:
+        return self._parts(code)[0]
+
+    def _parts(self, code: int) -> tuple[str, str]:
         assert self.code == code, self
         assert "Traceback" not in self.err + self.out, self
         lines = [line for line in self.err.splitlines() if not line.startswith("INFO")]
         assert len(lines) == 1, self
-        return lines[0]
+        match = re.fullmatch(r"(.*) \[(MDB\d{3})\]", lines[0])
+        assert match, self
+        return match[1], Code(match[2])
 
 
 @dataclass

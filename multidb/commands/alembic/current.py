@@ -4,6 +4,7 @@ from contextlib import closing
 
 from alembic.util import DatabaseNotAtHead
 
+from multidb.advice.codes import Code
 from multidb.commands.support.per_database import Failures
 from multidb.database import connections
 from multidb.database.probe import Probe, start_probes
@@ -39,7 +40,7 @@ def run(environment: Environment) -> None:
                 behind.append(name)
     failures.check("could not be read")
     if behind:
-        raise NotAtHeadError(f"{', '.join(behind)}: not at head, as the lines above say")
+        raise NotAtHeadError(Code.NOT_AT_HEAD, f"{', '.join(behind)}: not at head, as the lines above say")
 
 
 def _position(branch: Branch, heads: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from alembic import context
 from sqlalchemy import Connection, event
 
+from multidb.advice.codes import Code
 from multidb.config.configuration import Database
 from multidb.database.connections import driver_of
 from multidb.database.probe import ProbeResult
@@ -50,17 +51,20 @@ def _database(environment: Environment, connection: Connection) -> Database:
     """The database that the connection is for."""
     command = environment.request.command
     if command not in _COMMANDS:
-        raise MigrationError(f"{command} takes no connection of the caller's: leave attributes['connection'] out")
+        raise MigrationError(
+            Code.CALLER, f"{command} takes no connection of the caller's: leave attributes['connection'] out"
+        )
     if len(environment.selected) != 1:
         raise MigrationError(
+            Code.CALLER,
             f"attributes['connection'] is for one database, and {command} addresses {len(environment.selected)}: "
-            f"name the one, as in {environment.selected[0]}@head, or by cmd_opts=Namespace(x=['db=NAME'])"
+            f"name the one, as in {environment.selected[0]}@head, or by cmd_opts=Namespace(x=['db=NAME'])",
         )
     [name] = environment.selected
     level = connection.get_execution_options().get("isolation_level")
     if level == "AUTOCOMMIT" or getattr(driver_of(connection), "autocommit", False) is True:
         text = "the connection is in autocommit, so that a failure would stay half-done: begin a transaction"
-        raise MigrationError(text, name)
+        raise MigrationError(Code.CALLER, text, name)
     return environment.configuration.database_at(name, connection.engine.url)
 
 
@@ -68,6 +72,7 @@ def _check_stages(plan: Plan) -> None:
     places = [place_of(step.revision.path) for stage in plan.stages if stage.nontransactional for step in stage.steps]
     if places:
         raise MigrationError(
+            Code.CALLER,
             f"{', '.join(places)}: it runs outside a transaction, and the given connection is in the caller's: "
             "run the command without attributes['connection']",
             plan.database.name,
@@ -79,7 +84,9 @@ def _kept_open(connection: Connection) -> Iterator[None]:
     """Refuse a revision's commit or rollback of the caller's transaction."""
 
     def refuse(_connection: Connection) -> None:
-        raise MigrationError("a revision may not commit or roll back: the transaction is the caller's")
+        raise MigrationError(
+            Code.ENDS_TRANSACTION, "a revision may not commit or roll back: the transaction is the caller's"
+        )
 
     for ending in ("commit", "rollback"):
         event.listen(connection, ending, refuse)

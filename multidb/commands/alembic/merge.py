@@ -5,6 +5,7 @@ from typing import Any
 
 from alembic.script import Script
 
+from multidb.advice.codes import Code
 from multidb.errors import MigrationError, reported
 from multidb.planning.alembic_internals import replace_generate_revision
 from multidb.planning.environment import Environment
@@ -22,7 +23,7 @@ def run(environment: Environment) -> None:
             with environment.working_on(name) as branch:
                 merged = [each.revision for each in branch.directory.get_revisions(heads)]
                 if len(set(merged)) < 2:
-                    raise MigrationError(f"{', '.join(merged)} is one revision: there is nothing to merge")
+                    raise MigrationError(Code.MERGE, f"{', '.join(merged)} is one revision: there is nothing to merge")
                 new_id = asked_id or environment.revisions.next_id(name)
                 environment.revisions.check_new(new_id, name)
                 return branch.directory.generate_revision(
@@ -41,6 +42,7 @@ def _one_database(environment: Environment, heads: Sequence[str], names_database
         return str(meant.pop())
     if meant:
         raise MigrationError(
-            f"{', '.join(sorted(meant))}: revisions of different databases can't be merged; each branch is its own"
+            Code.MERGE,
+            f"{', '.join(sorted(meant))}: revisions of different databases can't be merged; each branch is its own",
         )
-    raise MigrationError(f"merge in which database? Say `alembic merge NAME@heads`: {', '.join(names)}")
+    raise MigrationError(Code.MERGE, f"merge in which database? Say `alembic merge NAME@heads`: {', '.join(names)}")

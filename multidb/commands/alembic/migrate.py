@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import URL
 
+from multidb.advice.codes import Code
 from multidb.commands.support import run_file
 from multidb.commands.support.origin import origin
 from multidb.commands.support.run_file import RunRecord
@@ -23,6 +24,7 @@ from multidb.errors import (
     MigrationError,
     PartialError,
     RetryError,
+    code_of,
     exit_code_of,
     explain,
     is_command_line,
@@ -75,14 +77,18 @@ def run(environment: Environment, migrate: Migrate) -> None:
 
                 raise ProtectedError(error.plans, tables_gone(environment, error.plans)) from error
             except Interrupted as error:
-                raise MigrationError(f"interrupted by {interruption.received}; no database was changed") from error
+                raise MigrationError(
+                    Code.INTERRUPTED, f"interrupted by {interruption.received}; no database was changed"
+                ) from error
             except ParticipantError as error:
                 if error.kind is not FailureKind.MOVED:
                     raise
                 log.info("%s; planning again", explain(error))
                 continue
             return
-        raise RetryError(f"gave up after {PLANNING_ATTEMPTS} attempts: other runs keep changing these databases")
+        raise RetryError(
+            Code.MOVED, f"gave up after {PLANNING_ATTEMPTS} attempts: other runs keep changing these databases"
+        )
 
 
 def _log_foreign(results: Mapping[str, ProbeResult]) -> None:
@@ -213,7 +219,7 @@ def _check_places(plans: Sequence[Plan], results: Mapping[str, ProbeResult]) -> 
     """
     running = [plan for plan in plans if any(map(runs_file, plan.steps))]
     places = {plan.database.name: place for plan in running if (place := results[plan.database.name].place)}
-    errors = [MigrationError(place.obstacle, name) for name, place in places.items() if place.obstacle]
+    errors = [MigrationError(Code.PLACE, place.obstacle, name) for name, place in places.items() if place.obstacle]
     if errors:
         raise joined(errors)
     for name, place in places.items():
@@ -239,16 +245,17 @@ def _check_drift(environment: Environment, plans: Sequence[Plan], interruption: 
 def _failure(error: BaseException, interruption: Interruption, report: RunReport) -> MigrationError:
     """The one error of a run that was not committed in all databases."""
     reason = f"interrupted by {interruption.received}" if isinstance(error, Interrupted) else explain(error)
+    code = code_of(error)
     has_ended = isinstance(error, ParticipantError) and error.kind is FailureKind.ENDED
     may_have_committed = has_ended or isinstance(error, NontransactionalError)
     if report.has_changed:
-        partly = PartialError(f"{reason}; {report.states_text()}")
+        partly = PartialError(Code.IN_DOUBT if report.is_in_doubt else code, f"{reason}; {report.states_text()}")
         partly.is_in_doubt = report.is_in_doubt
         return partly
     if may_have_committed:
-        return PartialError(reason)
+        return PartialError(code, reason)
     failure = RetryError if exit_code_of(error) == ExitCode.RETRY else MigrationError
-    return failure(f"{reason}; no database was changed")
+    return failure(code, f"{reason}; no database was changed")
 
 
 @dataclass(frozen=True)
@@ -301,7 +308,7 @@ class _Stages:
                 if not nontransactional:
                     raise failure
                 reason = f"{reason_of(failure)}; {failure.stands or coordinator.STATEMENTS_STAY}"
-                raise NontransactionalError(reason, failure.name) from failure
+                raise NontransactionalError(failure.code, reason, failure.name) from failure
             pause = min(2.0 ** (number - 1), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
             log.info("%s; all rolled back, attempt %d of %d in %.1f s", explain(failure), number + 1, self.tries, pause)
             try:
@@ -310,7 +317,7 @@ class _Stages:
             except Interrupted as error:
                 if nontransactional:
                     reason = f"interrupted by {self.interruption.received}; {coordinator.STATEMENTS_STAY}"
-                    raise NontransactionalError(reason, failure.name) from error
+                    raise NontransactionalError(Code.INTERRUPTED, reason, failure.name) from error
                 raise
 
     def _attempt(self, attempt: Attempt) -> ParticipantError | None:
@@ -339,7 +346,7 @@ class _Stages:
             report.lock_hold.end_stage()
         report.add(outcome)
         if not outcome.is_committed:
-            raise MigrationError(f"the commit failed: {_reasons(outcome)}")
+            raise MigrationError(Code.COMMIT_FAILED, f"the commit failed: {_reasons(outcome)}")
         return None
 
 

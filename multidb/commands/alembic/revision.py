@@ -14,6 +14,7 @@ from typing import Any
 from alembic.autogenerate import RevisionContext
 from sqlalchemy.exc import SAWarning
 
+from multidb.advice.codes import Code
 from multidb.commands.support.new_files import removed_on_failure
 from multidb.errors import ExitCode, MigrationError
 from multidb.planning.branches import Branch, check_label
@@ -43,8 +44,9 @@ def run(environment: Environment) -> None:
 def _write_empty(environment: Environment, arguments: dict[str, Any]) -> None:
     if len(environment.selected) != 1:
         raise MigrationError(
+            Code.UNKNOWN_DATABASE,
             "a new revision of which database? Add `-x db=NAME` in front of `revision`, or `--head NAME@head`: "
-            + ", ".join(environment.configuration.names)
+            + ", ".join(environment.configuration.names),
         )
     with environment.working_on(environment.selected[0]) as branch, removed_on_failure([branch.folder]):
         list(
@@ -93,8 +95,9 @@ def _write_for_models(environment: Environment, arguments: dict[str, Any]) -> No
         names = [each.database.name for each in changed]
         if arguments["rev_id"] and len(changed) > 1:
             raise MigrationError(
+                Code.OPTION,
                 f"--rev-id {arguments['rev_id']} can't be the id of {len(changed)} revisions "
-                f"({', '.join(names)}): leave it out, or name one database"
+                f"({', '.join(names)}): leave it out, or name one database",
             )
         written: dict[str, Written] = {}
         with removed_on_failure([environment.branch(name).folder for name in names]):
@@ -110,7 +113,8 @@ def _write_for_models(environment: Environment, arguments: dict[str, Any]) -> No
     if unproved:
         files = ", ".join(each.path.name for each in unproved.values())
         raise UnprovedError(
-            f"{', '.join(unproved)}: written, not proved, as the lines above say: correct {files} by hand"
+            Code.NOT_PROVED,
+            f"{', '.join(unproved)}: written, not proved, as the lines above say: correct {files} by hand",
         )
 
 
@@ -118,7 +122,7 @@ def _is_from_live(x_arguments: Sequence[str]) -> bool:
     """Whether `-x from=live` asks to compare with the live databases. MigrationError if it says something else."""
     asked = option(x_arguments, "from")
     if asked not in (None, "branch", "live"):
-        raise MigrationError(f"-x from={asked} should be branch or live")
+        raise MigrationError(Code.SETTING, f"-x from={asked} should be branch or live")
     return asked == "live"
 
 
@@ -132,7 +136,7 @@ def _placed(environment: Environment, branch: Branch, arguments: dict[str, Any])
     """A revision's arguments with its id, its place in the branch, and its folder."""
     name, asked_path = branch.database, arguments["version_path"]
     if asked_path is not None and Path(asked_path).resolve() != branch.folder.resolve():
-        raise MigrationError("its revisions belong in its own folder: leave --version-path out", name)
+        raise MigrationError(Code.OPTION, "its revisions belong in its own folder: leave --version-path out", name)
     if arguments["branch_label"]:
         check_label(arguments["branch_label"], name, branch.folder.parent)
     new_id = arguments["rev_id"] or environment.revisions.next_id(name)
@@ -143,5 +147,5 @@ def _placed(environment: Environment, branch: Branch, arguments: dict[str, Any])
     elif arguments["head"] in (None, "head", f"{name}@head"):
         placed["head"] = branch.head
     elif not branch.directory.get_revisions(arguments["head"]):
-        raise MigrationError(f"the branch has its first revision: use --head {name}@head", name)
+        raise MigrationError(Code.OPTION, f"the branch has its first revision: use --head {name}@head", name)
     return placed

@@ -13,6 +13,7 @@ from alembic import context
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData, Table
 
+from multidb.advice.codes import Code
 from multidb.commands.support import script_guard, sqlite_recorder
 from multidb.commands.support.origin import origin
 from multidb.commands.support.script_compiler import compile_for_script, finished
@@ -237,7 +238,8 @@ def _recorded(branch: Branch, heads: tuple[str, ...]) -> tuple[str, ...]:
     standing = revisions_text(branch.standing(heads))
     if not all(map(branch.knows, heads)):
         raise MigrationError(
-            f"it is at {revisions_text(heads)}, a former id: `alembic upgrade {standing}` records the new one"
+            Code.NOT_AT_HEAD,
+            f"it is at {revisions_text(heads)}, a former id: `alembic upgrade {standing}` records the new one",
         )
     return heads
 
@@ -259,5 +261,6 @@ def _write_files(texts: Mapping[str, str], folder: str) -> None:
             with suppress(OSError):
                 part.unlink()
         raise MigrationError(
-            f"{folder}: the SQL can't be written: {error.strerror}: name another directory with -x sql_dir=DIR"
+            Code.NOT_WRITTEN,
+            f"{folder}: the SQL can't be written: {error.strerror}: name another directory with -x sql_dir=DIR",
         ) from error

@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from multidb import logs
+from multidb.advice.codes import Code
 from multidb.config import reader, settings
 from multidb.config.configuration import Configuration, Database
 from multidb.config.settings import Settings
@@ -49,7 +50,9 @@ class Command:
         """Alembic's own configuration, beside databases.yaml."""
         folder = self.options.file.resolve().parent
         if "%" in str(folder):
-            raise ConfigError(f"{folder}: Alembic can't be in a folder with a % in its name: rename that")
+            raise ConfigError(
+                Code.PROJECT_FOLDER, f"{folder}: Alembic can't be in a folder with a % in its name: rename that"
+            )
         config = Config(str(folder / "alembic.ini"), cmd_opts=self.options)
         config.attributes[FILE] = self.file
         return config

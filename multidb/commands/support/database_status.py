@@ -11,7 +11,7 @@ from multidb.database import connections, journal
 from multidb.database.attempt import Prepared
 from multidb.database.journal import JournalRow
 from multidb.database.probe import Probe, probing
-from multidb.errors import ExitCode, exit_code_of, reason_of
+from multidb.errors import ExitCode, exit_code_of, failure_as_json, said_of
 from multidb.release import evidence, recovery, running
 from multidb.release.evidence import Evidence, Verdict
 
@@ -37,10 +37,10 @@ class DatabaseStatus:
 
     @property
     def error(self) -> str | None:
-        return reason_of(self.failure) if self.failure else None
+        return said_of(self.failure)
 
     @property
-    def code(self) -> ExitCode:
+    def exit_code(self) -> ExitCode:
         codes = {exit_code_of(self.failure)} if self.failure else set()
         codes |= {ExitCode.FOUND if each["in_progress"] else ExitCode.PARTIAL for each in self.in_doubt or ()}
         if self.revision != self.head or not self.head:
@@ -49,7 +49,7 @@ class DatabaseStatus:
 
     def as_json(self) -> dict[str, Any]:
         shown = {key: value for key, value in vars(self).items() if key not in ("failure", "foreign")}
-        return shown | {"error": self.error}
+        return shown | failure_as_json(self.failure)
 
 
 def read_statuses(command: Command) -> list[DatabaseStatus]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from multidb.errors import ExitCode, MigrationError, exit_code_of, reason_of
+from multidb.advice.codes import Code
+from multidb.errors import ExitCode, MigrationError, exit_code_of, said_of
 from multidb.output import NAME_WIDTH
 from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
@@ -42,11 +43,11 @@ class Failures:
         if self._environment.option("raiseerr"):
             raise error
         self._codes[name] = exit_code_of(error)
-        self._environment.config.print_stdout(f"{name:{NAME_WIDTH}} FAILED: {reason_of(error)}")
+        self._environment.config.print_stdout(f"{name:{NAME_WIDTH}} FAILED: {said_of(error)}")
 
     def check(self, text: str) -> None:
         """Raise MigrationError if a database failed, with the most severe exit code."""
         if self._codes:
-            error = MigrationError(f"{', '.join(self._codes)}: {text}, as the lines above say")
+            error = MigrationError(Code.SEE_ABOVE, f"{', '.join(self._codes)}: {text}, as the lines above say")
             error.exit_code = ExitCode.most_severe(self._codes.values())
             raise error

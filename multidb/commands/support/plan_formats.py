@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from multidb.config.policy import Severity
+from multidb.errors import failure_as_json
 from multidb.output import NAME_WIDTH, count_of, revisions_text
 from multidb.rehearsal.finding import Finding
 from multidb.rehearsal.observation import BLOCKED, Statement, mode_text
@@ -30,7 +31,7 @@ def as_json(release: ReleasePlan) -> dict[str, Any]:
     return {
         "guarantee": release.guarantee,
         "refused": release.is_refused,
-        "exit_code": int(release.code),
+        "exit_code": int(release.exit_code),
         "databases": [_database_json(each) for each in release.databases],
     }
 
@@ -41,7 +42,7 @@ def _database_json(plan: DatabasePlan) -> dict[str, Any]:
         "database": plan.database,
         "before": list(plan.before),
         "after": list(plan.after),
-        "error": plan.error,
+        **failure_as_json(plan.failure),
         "revisions": [
             {"revision": each.revision, "file": each.place, "upgrade": each.is_upgrade, "outside": each.outside}
             for each in (observed.moves if observed else ())

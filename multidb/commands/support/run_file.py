@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from multidb.advice.codes import Code
 from multidb.commands.support.run_report import RunReport
 from multidb.database import journal
 from multidb.database.attempt import Run
-from multidb.errors import ExitCode, MigrationError, exit_code_of, explain
+from multidb.errors import ExitCode, MigrationError, code_of, exit_code_of, explain
 from multidb.logs import log
 from multidb.release import ending
 
@@ -38,6 +39,7 @@ class RunRecord:
             "guarantee": self.guarantee,
             "result": result,
             "error": explain(error) if error else None,
+            "error_code": code_of(error) if error else None,
             "exit_code": exit_code_of(error) if error else ExitCode.OK,
             "databases": self.report.as_json() if self.report else [],
         }
@@ -57,7 +59,9 @@ def written(path: Path | None, run: Run) -> Iterator[RunRecord]:
     try:
         path.write_text("", encoding="utf-8")  # nobody takes the file of an earlier run for this one's
     except OSError as error:
-        raise MigrationError(f"-x report={path}: the file can't be written: {error.strerror}") from error
+        raise MigrationError(
+            Code.NOT_WRITTEN, f"-x report={path}: the file can't be written: {error.strerror}"
+        ) from error
     try:
         yield record
     except BaseException as error:

@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from multidb import logs
+from multidb.advice.codes import Code
 from multidb.commands.support import script_guard
 from multidb.commands.support.script_journal import ScriptJournal
 from multidb.config.configuration import Database
@@ -124,6 +125,6 @@ def _write(statement: str, catalog: re.Pattern[str], output: TextIO) -> None:
     verb = text.split(None, 1)[0].upper() if text else ""
     reads = verb == "SELECT" or (verb == "WITH" and not _CHANGE_AFTER_WITH.search(text))
     if reads and not catalog.search(text):
-        raise MigrationError(f"it reads rows, which --sql does not have: {text.splitlines()[0]}")
+        raise MigrationError(Code.SCRIPT, f"it reads rows, which --sql does not have: {text.splitlines()[0]}")
     if text and not reads and verb not in ("BEGIN", "EXPLAIN") and not _READING_PRAGMA.match(text):
         output.write(f"{statement.strip().rstrip(';')};\n\n")

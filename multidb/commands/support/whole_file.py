@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from multidb.advice.codes import Code
 from multidb.errors import MigrationError
 
 
@@ -23,4 +24,4 @@ def write_whole(path: Path, text: bytes, mode: int | None = None) -> None:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise MigrationError(f"{path} can't be written: {error.strerror}") from error
+        raise MigrationError(Code.NOT_WRITTEN, f"{path} can't be written: {error.strerror}") from error

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateColumn
 from sqlalchemy.util import topological
 
+from multidb.advice.codes import Code
 from multidb.advice.said import first_line
 from multidb.database.quoting import literal
 from multidb.errors import MigrationError, nearest
@@ -62,9 +63,9 @@ def _table_of(connection: Connection, table: str) -> tuple[str, CreateTable]:
     found = next((row for row in rows if folded(row.name) == folded(table)), None)
     if found is None:
         known = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
-        raise MigrationError(f"there is no table {table}{nearest(table, known)}")
+        raise MigrationError(Code.BATCH, f"there is no table {table}{nearest(table, known)}")
     if found.type != "table" or found.sql.upper().startswith("CREATE VIRTUAL"):
-        raise MigrationError(f"{table} is a view or a virtual table: batch mode only alters tables")
+        raise MigrationError(Code.BATCH, f"{table} is a view or a virtual table: batch mode only alters tables")
     return found.name, CreateTable.read(found.sql)
 
 
@@ -84,7 +85,7 @@ class Alteration:
         self.table, self._sql = _table_of(connection, table)
         self._before, self._old = self._sql.sql, self._facts()
         if list(self._old) != list(self._sql.columns):
-            raise MigrationError(f"the CREATE TABLE of {self.table} can't be read: alter the table in SQL")
+            raise MigrationError(Code.BATCH, f"the CREATE TABLE of {self.table} can't be read: alter the table in SQL")
         self._had_rowid, self._had_sequence = not self._is("WITHOUT ROWID"), self._numbers_rows
         self._copied = {name: quoted(part.name) for name, part in self._sql.columns.items() if not part.is_generated}
         self._touched: set[str] = set()  # columns that an operation has changed, in lower case
@@ -106,7 +107,9 @@ class Alteration:
             part.set_clause("NOT NULL", "NOT NULL" if changes["not_null"] else "")
         if "default" in changes:
             if changes["default"] is not None and not made.clauses("DEFAULT"):
-                raise MigrationError(f"{self.table}.{name}: SQLite has no such default: drop the column, and add it")
+                raise MigrationError(
+                    Code.BATCH, f"{self.table}.{name}: SQLite has no such default: drop the column, and add it"
+                )
             part.set_clause("DEFAULT", made.text_of("DEFAULT"))
         if changes:
             self._touched.add(folded(part.name))
@@ -164,7 +167,7 @@ class Alteration:
         self.use_present_names(constraint.table)
         text = self._compiler.process(constraint)
         if not text:  # of a key to a table in another schema
-            raise MigrationError(f"SQLite can't have the constraint {constraint.name} of {self.table}")
+            raise MigrationError(Code.BATCH, f"SQLite can't have the constraint {constraint.name} of {self.table}")
         [new] = read_definition(text).clauses
         is_key = new.kind == "PRIMARY KEY"
         for part, clause in self._sql.clauses(new.kind):
@@ -256,7 +259,9 @@ class Alteration:
         """
         for name, present in self._aliases.items():
             if present == f"multidb_{name}" and present in self._sql.columns:
-                raise MigrationError(f"{self.table} has a column {name} already: rename it, or drop it, too")
+                raise MigrationError(
+                    Code.BATCH, f"{self.table} has a column {name} already: rename it, or drop it, too"
+                )
         self._drop_constraints_of_dropped()
         dependents = [sql for kind, name, sql in self._dependents if self._stays(kind, name, sql)]
         if self._sql.sql == self._before and not always:
@@ -273,7 +278,7 @@ class Alteration:
                 self._connection.exec_driver_sql(statement)
         except IntegrityError as error:
             reason = first_line(str(error.orig)).replace(f"multidb_{self.table}", self.table)
-            raise MigrationError(f"rows of {self.table} don't fit its new definition: {reason}") from error
+            raise MigrationError(Code.ROWS, f"rows of {self.table} don't fit its new definition: {reason}") from error
         self._check()
 
     @property
@@ -318,8 +323,9 @@ class Alteration:
         dropped, left = self.dropped.intersection(used), set(self._sql.columns).intersection(used)
         if dropped and (left or not is_own):
             raise MigrationError(
+                Code.BATCH,
                 f"{what} of {self.table} uses the column {min(dropped)}, which is dropped, and would be lost: drop "
-                f"{what.rpartition(' ')[0] or what} in the same revision, before the column"
+                f"{what.rpartition(' ')[0] or what} in the same revision, before the column",
             )
         return bool(dropped)
 
@@ -376,7 +382,8 @@ class Alteration:
             is_same = name not in self._old or self._old[name][compared] == facts[compared]
             if not is_same and name not in self._touched | self._added:
                 raise MigrationError(
-                    f"{self.table}.{name} would be changed, which no operation asks for: alter the table in SQL"
+                    Code.BATCH,
+                    f"{self.table}.{name} would be changed, which no operation asks for: alter the table in SQL",
                 )
 
     def _facts(self) -> dict[str, tuple[Any, ...]]:
@@ -391,7 +398,7 @@ class Alteration:
         columns = self._sql.columns
         part = columns.get(self._present_name(name))
         if part is None:
-            raise MigrationError(f"{self.table} has no column {name}{nearest(name, columns)}")
+            raise MigrationError(Code.BATCH, f"{self.table} has no column {name}{nearest(name, columns)}")
         return part
 
     def _present_name(self, name: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from multidb.advice.codes import Code
 from multidb.advice.said import first_line
 from multidb.errors import MigrationError
 from multidb.schema.sqlite.catalog import folded, quoted
@@ -99,7 +100,9 @@ class LostUses:
 
 
 def _no_longer_works(place: str, use: str, reason: str) -> MigrationError:
-    return MigrationError(f"{place}{use} no longer works: {reason}: drop it before the batch, and create it anew")
+    return MigrationError(
+        Code.BATCH, f"{place}{use} no longer works: {reason}: drop it before the batch, and create it anew"
+    )
 
 
 def _statements(connection: Connection) -> Iterator[tuple[str, str]]:
