@@ -132,7 +132,7 @@ def _pieces(
     ]
     statements = [(statement, change) for change in by_statements for statement in change.statements]
     for statement, change in sorted(statements, key=lambda pair: pair[0]):
-        # On SQLite, each table that is made anew takes the same PRAGMAs.
+        # On SQLite, each table that is rebuilt takes the same PRAGMAs.
         place = change.table if is_sqlite else None, statement.text
         if place not in seen:
             rank = (Stage.DROP + 1, 0) if change in choice.rest else statement.rank
@@ -143,7 +143,7 @@ def _pieces(
 
 
 def _without_those_done_by_others(todo: Sequence[Change], operations: Sequence[Operation]) -> list[Operation]:
-    """The operations for objects that the DDL for another object does not make anew in passing."""
+    """The operations for objects that the DDL for another object does not create again by itself."""
     used = list(operations)
     while True:
         by_operation = {key for each in used for key in each.keys}

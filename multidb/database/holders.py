@@ -58,7 +58,7 @@ class Holder:
 
 
 def holders(database: Database) -> list[Holder]:
-    """Who holds locks on tables of a database, the oldest transaction first; nobody on SQLite, which does not say.
+    """Who holds locks on tables of a database, the oldest transaction first; none on SQLite, which does not tell.
 
     Raises:
         MigrationError, psycopg2.Error: the database can't be read.

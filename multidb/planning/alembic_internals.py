@@ -156,7 +156,7 @@ class Batch:
     table: str
     schema: str | None
     operations: Sequence[tuple[str, tuple[Any, ...], dict[str, Any]]]
-    always: bool  # whether the table is made anew whatever the operations are
+    always: bool  # whether the table is rebuilt whatever the operations are
     additions: Sequence[Any]  # `table_args`
     options: Mapping[str, Any]  # `table_kwargs`
     described: Sequence[Any]  # columns and constraints of the table as the revision describes it

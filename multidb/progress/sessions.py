@@ -46,7 +46,7 @@ _SESSIONS = """
     ) p USING (pid)
     WHERE a.pid = ANY (%s)
 """
-# A literal may be a password, or a row of somebody's. A statement that the server has cut may end in one.
+# A literal may be a password, or personal data. A statement that the server has cut may end in one.
 _LITERAL = re.compile(r"'(?:[^']|'')*(?:'|$)")
 _LONGEST_STATEMENT = 300  # characters
 

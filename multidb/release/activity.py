@@ -1,4 +1,4 @@
-"""What each database of a run does at this moment, for whoever shows it while the run goes on.
+"""What each database of a run does at this moment, for a display while the run goes on.
 
 Nothing is decided by it. The thread that runs the operations writes, any other may read.
 """

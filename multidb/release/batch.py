@@ -1,6 +1,6 @@
 """SQLite's batch mode: `batch_alter_table()` alters what its operations name, and leaves everything else as it is.
 
-Alembic would describe the table by what SQLAlchemy's reflection sees, and make it anew from that. Here, each operation
+Alembic would describe the table by what SQLAlchemy's reflection sees, and rebuild it from that. Here, each operation
 edits the table's own CREATE TABLE: `multidb/schema/sqlite/alteration.py`.
 """
 

@@ -142,7 +142,7 @@ def positions_of(branch: Branch) -> list[Position]:
 
 
 class Observer(Protocol):
-    """Is told what a replay does."""
+    """Receives what a replay does."""
 
     def note(self, _connection: Connection, _cursor: object, statement: str, *_parameters: object) -> None:
         """A statement is going to be executed: the listener for SQLAlchemy's `before_cursor_execute`."""

@@ -91,7 +91,7 @@ def changes(wanted: Schema, live: Schema, replaced: Collection[Key] = ()) -> lis
         replaced: types that are to be replaced, although they could be altered: PostgreSQL can't use a value that is
             added to an enum in the same transaction.
     """
-    # SQLite renames no index: one is dropped before its table is made anew, and the other created afterwards.
+    # SQLite renames no index: one is dropped before its table is rebuilt, and the other created afterwards.
     match = match_objects(wanted, live, pairs_columns=False, pairs_others=live.dialect != "sqlite")
     gone = [each for each in match.extra.values() if not _is_part(each, match.extra)]
     first = [each for each in gone if _goes_first(each, live)]

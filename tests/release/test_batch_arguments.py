@@ -216,7 +216,7 @@ def test_several_operations_may_drop_a_column_with_all_that_uses_it() -> None:
 
 
 REMEDIES = {
-    "DROP VIEW v": "view v no longer works: no such column: h: drop it before the batch, and create it anew",
+    "DROP VIEW v": "view v no longer works: no such column: h: drop it before the batch, and create it again",
     "DROP TRIGGER tg": "a trigger of p on DELETE no longer works: no such column: h",
     "DROP TABLE k": 'a foreign key of k no longer works: foreign key mismatch - "k" referencing "t"',
 }

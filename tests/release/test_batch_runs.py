@@ -99,7 +99,7 @@ def test_drift_finds_what_batch_mode_lost_in_the_past(pets: Project) -> None:
         ),
         (
             'with op.batch_alter_table("pets") as b: b.drop_column("name")',
-            "view grown no longer works: no such column: name: drop it before the batch, and create it anew",
+            "view grown no longer works: no such column: name: drop it before the batch, and create it again",
         ),
         (
             'with op.batch_alter_table("t") as b: b.drop_column("j")',

@@ -57,7 +57,7 @@ def written(path: Path | None, run: Run) -> Iterator[RunRecord]:
         yield record
         return
     try:
-        path.write_text("", encoding="utf-8")  # nobody takes the file of an earlier run for this one's
+        path.write_text("", encoding="utf-8")  # the file of an earlier run is not mistaken for this one's
     except OSError as error:
         raise MigrationError(
             Code.NOT_WRITTEN, f"-x report={path}: the file can't be written: {error.strerror}"

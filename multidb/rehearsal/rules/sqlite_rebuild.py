@@ -1,4 +1,4 @@
-"""Batch mode rebuilds a large table of an SQLite file, in which nobody else can write until the commit."""
+"""Batch mode rebuilds a large table of an SQLite file, which no other session can write to until the commit."""
 
 from collections.abc import Iterator
 

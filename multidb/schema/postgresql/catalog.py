@@ -64,7 +64,7 @@ WITH members AS (
            s.qualifier, s.qualifier || quote_ident(c.relname) AS identifier,
            (SELECT name FROM roles WHERE oid = c.relowner) AS owner
     FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
-    WHERE c.relname NOT IN ('multidb_journal', 'alembic_version')  -- in whatever schema, to be dropped by nobody
+    WHERE c.relname NOT IN ('multidb_journal', 'alembic_version')  -- in any schema: never dropped
       AND NOT (c.relname = current_setting('multidb.version_table')
                AND s.nspname = coalesce(nullif(current_setting('multidb.version_schema'), ''),
                                         current_setting('multidb.default_schema')))

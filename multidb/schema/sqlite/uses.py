@@ -1,7 +1,7 @@
 """What uses a table: views, triggers and foreign keys that stop working when something of it is lost.
 
 SQLite notices that when they are used next. EXPLAIN compiles a statement without running it, so it notices at once; the
-authorizer is told which columns the statement reads (https://sqlite.org/c3ref/set_authorizer.html).
+authorizer is called with the columns that the statement reads (https://sqlite.org/c3ref/set_authorizer.html).
 """
 
 import sqlite3
@@ -101,7 +101,7 @@ class LostUses:
 
 def _no_longer_works(place: str, use: str, reason: str) -> MigrationError:
     return MigrationError(
-        Code.BATCH, f"{place}{use} no longer works: {reason}: drop it before the batch, and create it anew"
+        Code.BATCH, f"{place}{use} no longer works: {reason}: drop it before the batch, and create it again"
     )
 
 
