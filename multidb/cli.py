@@ -8,9 +8,11 @@ from pathlib import Path
 from types import ModuleType
 
 from multidb import __version__
+from multidb.advice.codes import Code
+from multidb.arguments import Parser
 from multidb.commands.support import listing
 from multidb.commands.support.command import Command
-from multidb.errors import ExitCode, exit_for
+from multidb.errors import ExitCode, MigrationError, exit_for, nearest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,8 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A command that failed raises SystemExit, after one line on stderr.
     """
-    options, module = _parsed(arguments)
+    is_raised = False
     try:
+        options, module = _parsed(arguments)
+        is_raised = options.raiseerr
         status: ExitCode = module.run(Command(options))
         if sys.stdout is not None:  # it may have been closed
             sys.stdout.flush()
@@ -27,28 +31,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
     except (Exception, KeyboardInterrupt) as error:
-        if options.raiseerr:
+        if is_raised:
             raise
         raise exit_for(error) from error
     return status
 
 
 def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, ModuleType]:
-    """The options of a command line, and the command's module, the only one that is imported."""
+    """The options of a command line, and the command's module, the only one that is imported.
+
+    Raises:
+        MigrationError: there is no such command or option.
+    """
     modules = listing.modules()
-    parser = argparse.ArgumentParser(prog="python -m multidb", add_help=False, usage="%(prog)s [OPTION…] COMMAND …")
+    parser = Parser(prog="python -m multidb", add_help=False, usage="%(prog)s [OPTION…] COMMAND …")
     parser.add_argument("-h", "--help", action=_Help, modules=modules)
     parser.add_argument("--version", action=_Version)
     parser.add_argument("-f", "--file", type=Path, default=Path("databases.yaml"), help="default: databases.yaml")
     parser.add_argument("-x", action="append", default=[], metavar="KEY=VALUE", help="a setting, as alembic takes it")
     parser.add_argument("--raiseerr", action="store_true", help="show an error's traceback")
-    parser.add_argument("command", choices=list(modules), metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("command", metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.command not in modules:
+        close = nearest(options.command, modules) or f": there are {', '.join(modules)}"
+        raise MigrationError(Code.USAGE, f"there is no command {options.command!r}{close}")
     module = listing.imported(modules[options.command])
-    own = argparse.ArgumentParser(
-        prog=f"python -m multidb {options.command}", description=listing.description_of(module)
-    )
+    own = Parser(prog=f"python -m multidb {options.command}", description=listing.description_of(module))
     module.configure(own)
     return own.parse_args(options.rest, options), module
 

@@ -3,7 +3,10 @@
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from multidb import __version__
+from multidb.advice.codes import Code
 from tests.support.project import ROOT, Project
 
 
@@ -25,3 +28,21 @@ def test_the_short_form_works_in_any_folder(checkout: Project) -> None:
     for folder in (checkout.root, checkout.root / "models", Path("/")):
         result = checkout.run(short, "ready", "auth_db", cwd=folder)
         assert result.err.startswith("error: auth_db: "), result  # the one of the checkout, whose server is not there
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["statsu"], "error: there is no command 'statsu'; did you mean status?"),
+        (["zzz"], "error: there is no command 'zzz': there are adopt, check, completion, "),
+        ([], "error: the following arguments are required: COMMAND"),
+        (["status", "--jsno"], "error: unrecognized arguments: --jsno: `python -m multidb status --help` shows"),
+        (["report"], "error: one of the arguments --html --format is required: `python -m multidb report --help`"),
+    ],
+)
+def test_a_usage_error_is_one_line_and_not_the_exit_code_of_something_found(
+    checkout: Project, arguments: list[str], message: str
+) -> None:
+    result = checkout.multidb(*arguments)
+    assert result.error.startswith(message)
+    assert result.error_code == Code.USAGE

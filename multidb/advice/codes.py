@@ -154,3 +154,4 @@ class Code(StrEnum):
     NOT_CONFIRMED = "MDB913"
     ALEMBIC = "MDB914"
     UNEXPECTED = "MDB915"
+    USAGE = "MDB916"

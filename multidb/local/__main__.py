@@ -4,13 +4,13 @@ The private server and its files are in `.local/`. `.local/env` has its URL, whi
 is set.
 """
 
-import argparse
 import os
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
+from multidb.arguments import Parser
 from multidb.config import reader
 from multidb.config.configuration import ADMIN_VARIABLE, SERVER_VARIABLE
 from multidb.database import provision
@@ -56,12 +56,12 @@ def down(root: Path, *, wipe: bool) -> None:
 
 def main() -> int:
     """Run `python -m multidb.local up` or `down` from the checkout's root."""
-    parser = argparse.ArgumentParser(prog="python -m multidb.local")
+    parser = Parser(prog="python -m multidb.local")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up")
     commands.add_parser("down").add_argument("--wipe", action="store_true", help="remove its data, too")
-    options = parser.parse_args()
     try:
+        options = parser.parse_args()
         if options.command == "up":
             up(Path.cwd())
         else:
