@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pages import LANGUAGES, Page, anchor
 from tests.support.project import ROOT
 
-_FENCED = re.compile(r"^ *(```|~~~).*?^ *\1", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\]|`[^`]*`)*\]\(([^()\s]*(?:\([^()]*\)[^()\s]*)*)\)")
 
 
@@ -25,35 +25,13 @@ def _pages() -> list[Path]:
 
 
 @cache
-def _prose(path: Path) -> str:
-    """A page without its code blocks."""
-    return _FENCED.sub("", path.read_text(encoding="utf-8"))
-
-
-def anchor(heading: str) -> str:
-    """The anchor that GitHub gives to a heading, if no other one on the page is equal.
-
-    https://docs.github.com/en/get-started/writing-on-github/getting-started-with-writing-and-formatting-on-github
-    """
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)  # of a link, the text
-    text = re.sub(r"[*`]|(?<!\w)_|_(?!\w)", "", text).strip().lower()
-    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
-
-
-@cache
-def _anchors(path: Path) -> set[str]:
-    found: set[str] = set()
-    for heading in re.findall(r"^#{1,6} +(.*?) *#*$", _prose(path), re.MULTILINE):
-        name, number = anchor(heading), 0
-        while (name if not number else f"{name}-{number}") in found:
-            number += 1
-        found.add(name if not number else f"{name}-{number}")
-    return found
+def _page(path: Path) -> Page:
+    return Page(path)
 
 
 @pytest.mark.parametrize("path", _pages(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_leads_somewhere(path: Path) -> None:
-    for link in _LINK.findall(_prose(path)):
+    for link in _LINK.findall(_page(path).prose):
         if re.match(r"[a-z]+:", link):
             continue
         file, _, name = link.partition("#")
@@ -61,7 +39,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         assert target.exists(), f"{path.relative_to(ROOT)}: {link}: no such file"
         assert target.is_relative_to(ROOT), f"{path.relative_to(ROOT)}: {link}: outside the repository"
         if name:
-            assert name in _anchors(target), f"{path.relative_to(ROOT)}: {link}: no such heading"
+            assert name in _page(target).anchors, f"{path.relative_to(ROOT)}: {link}: no such heading"
 
 
 @pytest.mark.parametrize(
@@ -82,17 +60,17 @@ def test_anchors_are_those_of_github(heading: str, expected: str) -> None:
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
-    linked = set(_LINK.findall(_prose(ROOT / "README.md")))
-    for path in (ROOT / "docs").glob("*.md"):
-        assert f"docs/{path.name}" in linked, path.name
+    linked = set(_LINK.findall(_page(ROOT / "README.md").prose))
+    for path in (ROOT / "docs").rglob("*.md"):
+        assert path.relative_to(ROOT).as_posix() in linked, path.name
 
 
 def test_every_page_begins_with_who_needs_it() -> None:
-    for path in (ROOT / "docs").glob("*.md"):
-        title, empty, first = path.read_text(encoding="utf-8").splitlines()[:3]
+    for path in (ROOT / "docs").rglob("*.md"):
+        title, empty, first = LANGUAGES.sub("", path.read_text(encoding="utf-8")).splitlines()[:3]
         assert title.startswith("# "), path.name
         assert not empty
-        assert first.startswith("For "), path.name
+        assert first.startswith("本页面向" if path.parent.name == "zh-CN" else "For "), path.name
 
 
 def test_the_readme_is_short() -> None:

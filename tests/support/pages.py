@@ -10,7 +10,7 @@ Of a page's code blocks, by their language:
   revision without `revision = ` gets the header that `alembic revision` writes.
 
 Blocks of any other language, and those that name no file, are only read. With REFRESH_PAGES=1 in the environment,
-output that differs is written into the page instead.
+output that differs is written into the page instead, and into its translation.
 """
 
 import os
@@ -20,6 +20,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cached_property
 from pathlib import Path
 
 from tests.support.project import ROOT, Project, Result
@@ -27,7 +28,12 @@ from tests.support.project import ROOT, Project, Result
 REFRESH = bool(os.environ.get("REFRESH_PAGES"))
 HOME = "/home/you/neighbor-migrations"
 _WHO = {"who": "you", "host": "laptop"}
+# The pages that are in two languages, and the line that leads from one to the other.
+TRANSLATIONS = {"README.md": "README.zh-CN.md", "docs/runbook.md": "docs/zh-CN/runbook.md"}
+LANGUAGES = re.compile(r"^(English \| \[简体中文\]\(\S+\)|\[English\]\(\S+\) \| 简体中文)\n\n", re.MULTILINE)
 _FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"^ *(```|~~~).*?^ *\1", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^(#{1,6}) +(.*?) *#*$", re.MULTILINE)
 _FILE = re.compile(r"`((?:[\w/]+/)?databases\.yaml|models/\w+\.py|migrations/versions/\w+/\w+\.py)`")
 _APPENDED = re.compile(rf"at the end of\s+{_FILE.pattern}")
 _END = "\x01"
@@ -68,6 +74,16 @@ class Block:
         return bool(_APPENDED.search(self.before))
 
 
+@dataclass(frozen=True)
+class Section:
+    """What stands between two headings: the level of the first one, its text, and the prose and blocks below it."""
+
+    level: int
+    heading: str
+    prose: str
+    blocks: list[Block]
+
+
 @dataclass
 class Page:
     """A Markdown file of the checkout."""
@@ -82,6 +98,48 @@ class Page:
     @property
     def text(self) -> str:
         return self.path.read_text(encoding="utf-8")
+
+    @property
+    def name(self) -> str:
+        """Where the page is in the checkout."""
+        return self.path.relative_to(ROOT).as_posix()
+
+    @property
+    def translation(self) -> "Page | None":
+        """The same page in Chinese, if there is one."""
+        return Page.named(TRANSLATIONS[self.name]) if self.name in TRANSLATIONS else None
+
+    @property
+    def prose(self) -> str:
+        """The text without its code blocks, whose lines are empty instead: offsets are those of the text."""
+        return _FENCED.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), self.text)
+
+    @cached_property
+    def anchors(self) -> list[str]:
+        """The anchors that GitHub gives to the headings, in their order."""
+        found: list[str] = []
+        for _, heading in _HEADING.findall(self.prose):
+            name, number = anchor(heading), 0
+            while (name if not number else f"{name}-{number}") in found:
+                number += 1
+            found.append(name if not number else f"{name}-{number}")
+        return found
+
+    @property
+    def sections(self) -> list[Section]:
+        """What stands under each heading, in their order, up to the next heading of any level."""
+        prose, blocks = self.prose, self.blocks()
+        headings = list(_HEADING.finditer(prose))
+        ends = [match.start() for match in headings[1:]] + [len(prose)]
+        return [
+            Section(
+                len(match[1]),
+                match[2],
+                prose[match.end() : end],
+                [block for block in blocks if match.end() <= block.span[0] < end],
+            )
+            for match, end in zip(headings, ends, strict=True)
+        ]
 
     def section(self, heading: str) -> str:
         """What stands under a heading, up to the next one of its level."""
@@ -111,6 +169,16 @@ class Page:
         start, end = block.span
         assert textwrap.dedent(text[start:end]) == block.code, f"{self.path.name} was changed meanwhile"
         self.path.write_text(text[:start] + textwrap.indent(code, block.indent) + text[end:], encoding="utf-8")
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub gives to a heading, if no other one on the page is equal.
+
+    https://docs.github.com/en/get-started/writing-on-github/getting-started-with-writing-and-formatting-on-github
+    """
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)  # of a link, the text
+    text = re.sub(r"[*`]|(?<!\w)_|_(?!\w)", "", text).strip().lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
 
 def follow(project: Project, page: Page, heading: str | None = None) -> None:
@@ -201,9 +269,12 @@ def _compare(project: Project, page: Page, block: Block) -> None:
     ]
     if REFRESH:
         shown = [_elided(expected, output) for (_, expected), output in zip(typed, found, strict=True)]
-        page.replace(
-            block, "".join(f"$ {command}\n{output}" for (command, _), output in zip(typed, shown, strict=True))
-        )
+        code = "".join(f"$ {command}\n{output}" for (command, _), output in zip(typed, shown, strict=True))
+        page.replace(block, code)
+        translation = page.translation
+        if translation and code != block.code:
+            for other in [other for other in translation.blocks() if other.code == block.code][:1]:
+                translation.replace(other, code)
         return
     for (command, expected), output in zip(typed, outputs, strict=True):
         assert matches(expected, output), f"{page.path.name}: $ {command}\n{output}\ninstead of\n{expected}"
