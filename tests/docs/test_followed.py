@@ -23,6 +23,20 @@ def test_the_quick_start_of_the_readme(clone: Project) -> None:
     follow(clone, Page.named("README.md"), "Quick start")
 
 
+def test_the_chinese_quick_start(clone: Project) -> None:
+    page = Page.named("docs/zh-CN/quick-start.md")
+    for heading in ("启动十个数据库", "第一次查看状态", "停止"):
+        follow(clone, page, heading)
+    assert not (clone.root / "investment.db").exists()
+
+
+def test_the_chinese_everyday_commands(migrated: Project) -> None:
+    migrated.lend_venv()
+    page = Page.named("docs/zh-CN/everyday-commands.md")
+    for heading in ("首次迁移", "创建新迁移", "回滚", "查看状态"):
+        follow(migrated, page, heading)
+
+
 @pytest.mark.parametrize(
     ("page", "heading"),
     [

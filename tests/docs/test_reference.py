@@ -142,7 +142,8 @@ def test_every_component_is_on_the_deployment_page() -> None:
 
 
 def test_every_place_that_a_page_names_is_there() -> None:
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "bench/README.md", *(ROOT / "docs").glob("*.md")]
+    named = ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "bench/README.md")
+    pages = [*map(ROOT.joinpath, named), *(ROOT / "docs").rglob("*.md")]
     prefix = r"(?:multidb|models|migrations|tests|deploy|bench|docs|bin)/"
     for page in pages:
         prose = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
