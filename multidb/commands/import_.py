@@ -19,9 +19,16 @@ from multidb.config.configuration import revision_prefix
 from multidb.errors import ExitCode, MigrationError, reason_of
 from multidb.output import count_of
 from multidb.planning import nontransactional
-from multidb.planning.branches import LONGEST_ID, Branch, Revisions, versions_folder
+from multidb.planning.branches import LONGEST_ID, Branch, Revisions
 from multidb.planning.environment import Environment
-from multidb.planning.revision_files import OUTSIDE_TRANSACTION, RevisionFile, load, place_of, read_folder
+from multidb.planning.revision_files import (
+    OUTSIDE_TRANSACTION,
+    RevisionFile,
+    load,
+    place_of,
+    read_folder,
+    versions_folder,
+)
 from multidb.planning.revision_text import RevisionText
 from multidb.planning.selection import known_names
 from multidb.replay.replay import Replays

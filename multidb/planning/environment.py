@@ -21,7 +21,7 @@ from multidb.config import reader, settings
 from multidb.config.configuration import Configuration, Database
 from multidb.config.settings import Settings
 from multidb.errors import MigrationError, in_database, joined
-from multidb.planning import alembic_internals, branches, selection
+from multidb.planning import alembic_internals, branch_checks, selection
 from multidb.planning.branches import Branch, Revisions
 from multidb.planning.plan import Work
 from multidb.planning.targets import OPTION, Targets
@@ -80,7 +80,7 @@ class Environment:
             Path(given).resolve() if given else self.root / "databases.yaml"
         )
         self.configuration: Configuration = reader.load(file)
-        branches.check_folders(self.script, self.configuration.names)
+        branch_checks.check_folders(self.script, self.configuration.names)
         self.revisions = Revisions(self.script, self.configuration.names)
         self.revisions.check_unique()
         symbols = (*self.request.symbols, *([self.request.start] if self.request.start else []))

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
-from alembic.script import Script
+from alembic.script import Script, ScriptDirectory
 
 from multidb.advice.codes import Code
 from multidb.errors import MigrationError, in_database, joined, reason_of
@@ -128,6 +128,10 @@ class _Module(ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.imported, name)
+
+
+def versions_folder(script: ScriptDirectory) -> Path:
+    return Path(script.dir) / "versions"
 
 
 def read_folder(folder: Path, database: str) -> list[RevisionFile]:

@@ -25,7 +25,8 @@ from multidb.planning.revision_files import place_of
 from multidb.rehearsal import sqlite
 from multidb.rehearsal.observation import Failure, Move, Observed
 from multidb.rehearsal.observer import Observer
-from multidb.release.participant import Operation, Participant, ParticipantError
+from multidb.release.operation import Operation, ParticipantError
+from multidb.release.participant import Participant
 from multidb.replay.replay import ReplayRequest, Replays
 from multidb.replay.shape import copy_shape, without_kind
 from multidb.schema.dialect import dialect_of

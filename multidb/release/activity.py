@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from multidb.release.participant import FailureKind, Operation, ParticipantError
+from multidb.release.operation import FailureKind, Operation, ParticipantError
 
 
 class Doing(StrEnum):

@@ -19,7 +19,7 @@ from multidb.release import evidence, recovery
 from multidb.release.completed import stays_text
 from multidb.release.evidence import Evidence, Verdict
 from multidb.release.executor import Executor
-from multidb.release.participant import Applied, FailureKind, Operation, ParticipantError
+from multidb.release.operation import Applied, FailureKind, Operation, ParticipantError
 from multidb.signals import Interruption
 
 # After these failures, a retry by this run or a later run is all that a revision outside a transaction needs.

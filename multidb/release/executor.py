@@ -21,7 +21,8 @@ from multidb.planning.processes import ForkedProcess, can_fork
 from multidb.release import worker
 from multidb.release.activity import Activities
 from multidb.release.lock_hold import LockHold
-from multidb.release.participant import Operation, Participant, ParticipantError
+from multidb.release.operation import Operation, ParticipantError
+from multidb.release.participant import Participant
 from multidb.release.session import ABANDONED, Session
 from multidb.release.worker import CANCEL, Locked, Order, Printed, Reply, RevisionBegun
 from multidb.signals import CANCEL_INTERVAL, Expired, Interruption

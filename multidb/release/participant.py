@@ -4,8 +4,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
-from enum import Enum, auto
 from functools import partial
 from typing import Any, Protocol
 
@@ -26,7 +24,7 @@ from multidb.database.listening import listening
 from multidb.database.locks import LockedError
 from multidb.database.probe import ProbeResult
 from multidb.database.quoting import quoted, version_table
-from multidb.errors import ExitCode, MigrationError, causes_of, code_of, explain, in_database, reason_of, revision_line
+from multidb.errors import MigrationError, causes_of, code_of, explain, in_database, reason_of, revision_line
 from multidb.logs import for_database
 from multidb.output import revisions_text
 from multidb.planning import nontransactional
@@ -35,6 +33,7 @@ from multidb.planning.revision_files import load, place_of
 from multidb.release import recovery
 from multidb.release.completed import CompletedStatements, stays_text
 from multidb.release.concurrently import ConcurrentStatements, invalid_indexes
+from multidb.release.operation import Applied, FailureKind, Operation, ParticipantError
 from multidb.release.preexisting import is_preexisting
 from multidb.release.session import EndedError, Session
 from multidb.signals import Interrupted
@@ -45,78 +44,6 @@ class Migrate(Protocol):
 
     def __call__(self, database: Database, connection: Connection, **options: Any) -> None:
         """Configure Alembic with the options of `Environment.configure_migration`, and run."""
-
-
-class Operation(Enum):
-    """What a participant can do."""
-
-    LOAD = auto()  # import the revisions that are to run, before any database is touched
-    WAIT = auto()  # wait until no other process writes to an SQLite file, before any other database is touched
-    BEGIN = auto()  # commit the journal row `begun` in the decider, before any other database is touched
-    MIGRATE = auto()  # migrate in a transaction that stays open, or outside one where the stage says so
-    PREPARE = auto()  # the first phase of the commit: from here on the transaction survives the session, and the server
-    COMMIT = auto()  # commit in one phase; in the decider, this is the decision
-    COMMIT_PREPARED = auto()  # the second phase of the commit
-    ROLLBACK = auto()  # roll back the open transaction
-    ROLLBACK_PREPARED = auto()  # roll back a transaction that may have been prepared
-    CLOSE = auto()  # end the session, and with it the lock
-
-    @property
-    def is_interruptible(self) -> bool:
-        """Whether a signal may stop the operation half-way: its transaction is then rolled back."""
-        return self in (*_BEFORE_MIGRATING, Operation.MIGRATE)
-
-    @property
-    def is_skipped_after_cancel(self) -> bool:
-        """Whether a worker whose run was cancelled no longer begins the operation."""
-        return self in (*_BEFORE_MIGRATING, Operation.MIGRATE, Operation.PREPARE)
-
-
-_BEFORE_MIGRATING = (Operation.LOAD, Operation.WAIT, Operation.BEGIN)
-
-
-class FailureKind(Enum):
-    """What follows from a failure."""
-
-    LOCK = auto()  # a lock timeout or a deadlock: a retry may succeed
-    BUSY = auto()
-    """Another process held the lock for longer than the run waits: the run ends, and a later run may succeed."""
-    MOVED = auto()  # the database is no longer where it was when the run was planned: the run is planned again
-    ENDED = auto()  # a revision ended the transaction: a part may have been committed
-    OTHER = auto()  # nothing but rolling back
-
-
-class ParticipantError(MigrationError):
-    """The failure of an operation in one database; for `--raiseerr` with the traceback, if from another process."""
-
-    def __init__(
-        self,
-        code: Code,
-        reason: str,
-        database: str,
-        kind: FailureKind = FailureKind.OTHER,
-        trace: str = "",
-        stands: str = "",
-    ) -> None:
-        super().__init__(code, reason, database)
-        self.name, self.kind, self.trace = database, kind, trace
-        self.stands = stands  # what a revision outside a transaction left, and the next step
-        if kind in (FailureKind.LOCK, FailureKind.BUSY):
-            self.exit_code = ExitCode.RETRY
-        if trace:
-            self.add_note(trace)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.code, self.reason, self.name, self.kind, self.trace, self.stands)
-
-
-@dataclass(frozen=True)
-class Applied:
-    """What a stage did in one database: the revisions it is at, how many were applied, and the seconds it took."""
-
-    after: tuple[str, ...]
-    revisions: int
-    seconds: float
 
 
 class Participant:

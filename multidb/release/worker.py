@@ -17,7 +17,8 @@ from multidb.advice.codes import Code
 from multidb.database.attempt import Attempt
 from multidb.errors import code_of, explain
 from multidb.logs import with_database
-from multidb.release.participant import Applied, Operation, Participant, ParticipantError
+from multidb.release.operation import Applied, Operation, ParticipantError
+from multidb.release.participant import Participant
 from multidb.signals import Interrupted
 
 CANCEL = "cancel"

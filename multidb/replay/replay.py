@@ -27,7 +27,8 @@ from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan, Stage, Step
 from multidb.planning.planner import stages_of
 from multidb.planning.processes import map_in_processes
-from multidb.release.participant import Operation, Participant
+from multidb.release.operation import Operation
+from multidb.release.participant import Participant
 from multidb.replay.row_changes import touches_rows
 from multidb.replay.scratch import Scratch, ScratchServer, Setup, server_for, server_without_live
 from multidb.schema.dialect import Dialect, dialect_of

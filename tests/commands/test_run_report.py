@@ -15,7 +15,7 @@ from multidb.errors import MigrationError
 from multidb.planning.plan import Plan, Stage
 from multidb.release.coordinator import Outcome, State
 from multidb.release.lock_hold import LockHold
-from multidb.release.participant import Applied
+from multidb.release.operation import Applied
 
 AUTH, USER = (Database(name, make_url(f"postgresql://host/{name}"), "models") for name in ("auth_db", "user_db"))
 

@@ -2,7 +2,7 @@
 
 from multidb.advice.codes import Code
 from multidb.release.activity import Activities, Doing
-from multidb.release.participant import FailureKind, Operation, ParticipantError
+from multidb.release.operation import FailureKind, Operation, ParticipantError
 
 
 def _after(activities: Activities, name: str, operation: Operation, failure: ParticipantError | None = None) -> str:

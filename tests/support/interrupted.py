@@ -57,15 +57,16 @@ def interrupting(
 def main() -> None:
     """Patch, and run."""
     from multidb import cli
-    from multidb.release import participant
+    from multidb.release.operation import Operation
+    from multidb.release.participant import Participant
 
     arguments = ["and", *sys.argv[1:]]
     while arguments[0] == "and":
         _, action, when, operation, database, *arguments = arguments
-        wanted = participant.Operation.__members__.get(operation.upper())
+        wanted = Operation.__members__.get(operation.upper())
         name = "perform" if wanted else operation
-        method = getattr(participant.Participant, name)
-        setattr(participant.Participant, name, interrupting(method, wanted, action, when, database))
+        method = getattr(Participant, name)
+        setattr(Participant, name, interrupting(method, wanted, action, when, database))
     program, *arguments = arguments
     if program == "multidb":
         sys.exit(cli.main(arguments))

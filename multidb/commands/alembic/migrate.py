@@ -43,7 +43,8 @@ from multidb.release.executor import executor_for
 from multidb.release.guarantee import guarantee, lock_order, servers_text, unprepared
 from multidb.release.lock_hold import LockHold
 from multidb.release.locking import PLANNING_ATTEMPTS, lock_and_plan
-from multidb.release.participant import FailureKind, Migrate, Participant, ParticipantError
+from multidb.release.operation import FailureKind, ParticipantError
+from multidb.release.participant import Migrate, Participant
 from multidb.signals import Interrupted, Interruption
 
 if TYPE_CHECKING:

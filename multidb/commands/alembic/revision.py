@@ -17,7 +17,8 @@ from sqlalchemy.exc import SAWarning
 from multidb.advice.codes import Code
 from multidb.commands.support.new_files import removed_on_failure
 from multidb.errors import ExitCode, MigrationError
-from multidb.planning.branches import Branch, check_label
+from multidb.planning.branch_checks import check_label
+from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
 from multidb.planning.selection import option
 from multidb.replay.replay import Replays
