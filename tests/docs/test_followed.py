@@ -105,7 +105,7 @@ def test_the_runbook(migrated: Project) -> None:
     file.unlink()
     follow(migrated, page, "Revert a release")
     add_column(migrated, "user_db", "user_0004_add_city", "user_profiles", "city")
-    follow(migrated, page, "It waits for a lock")
+    follow(migrated, page, "A release hangs")
 
 
 OUTSIDE = "depends_on = None\noutside_transaction = True"
