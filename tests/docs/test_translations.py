@@ -164,7 +164,7 @@ def _commands(block: Block) -> Iterator[str]:
 
 
 def _parse(command: str) -> None:
-    """Read a command as its program does. One that the program does not know raises SystemExit."""
+    """Read a command as its program does. One that the program does not know is an error."""
     words = shlex.split(command, comments=True)
     program = words[0]
     if program == "alembic":
