@@ -53,7 +53,7 @@ def test_verify_reports_the_other_databases(broken: Project) -> None:
     assert lines[0].startswith(
         "auth_db: auth_0001: applied, and its file has changed since: migrations/versions/auth_db/"
     )
-    assert lines[1] == f"user_db: FAILED: {REASON}"
+    assert lines[1] == f"user_db: FAILED: {REASON} [MDB401]"
 
 
 def test_a_database_is_adopted_beside_a_branch_that_cannot_be_loaded(old: Project) -> None:
