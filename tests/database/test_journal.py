@@ -145,7 +145,7 @@ def test_rollback_takes_back_the_last_run_and_nothing_else(pair: Project) -> Non
     pair.done("upgrade", "heads")
     asked = pair.multidb("rollback")
     assert asked.code == 1
-    assert asked.err == "error: nothing was done: there is no terminal to answer on: add --yes\n"
+    assert asked.err == "error: nothing was done: there is no terminal to answer on: add --yes [MDB913]\n"
     assert "auth_db   auth_0002  ->  auth_0001" in asked.out
     assert pair.multidb("rollback", "--yes").code == 0
     assert pair.versions() == pair.at(1)

@@ -143,7 +143,7 @@ def test_a_stop_ends_a_migration_at_once_and_changes_nothing(container: Containe
         assert started.code == 0, started
         container.wait_for("waiting for")
         assert container.stopped() == 1
-    assert container.engine.run("logs", NAME).err.rstrip().endswith("; no database was changed")
+    assert container.engine.run("logs", NAME).err.rstrip().endswith("; no database was changed [MDB605]")
     assert container.run("python", "-m", "multidb", "status", MIGRATE="skip").code == 2
 
 

@@ -72,7 +72,7 @@ def test_the_plan_of_a_rollback_is_compared_with_the_journals_under_the_locks(se
             _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err.splitlines()[-1] == (
-        "error: another run has changed these databases since the plan was printed: run again"
+        "error: another run has changed these databases since the plan was printed: run again [MDB607]"
     )
     assert second.versions() == second.at(2)
 

@@ -122,4 +122,4 @@ def test_an_import_that_hangs_can_be_interrupted(few: Project) -> None:
         process.terminate()
         _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed"
+    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed [MDB605]"

@@ -158,7 +158,7 @@ def test_a_signal_during_a_prepare_that_waits_for_a_standby_changes_nothing(
         process.terminate()
         _, err = process.communicate(timeout=15)
     assert process.returncode == 1, err
-    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed"
+    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed [MDB605]"
     assert prepared(second) == []
     assert second.versions() == second.at(1)
 

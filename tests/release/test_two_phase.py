@@ -225,7 +225,7 @@ def test_a_signal_before_the_decision_cancels_the_statement_and_changes_nothing(
         out, err = process.communicate(timeout=30)
     assert time.monotonic() - at < 5
     assert process.returncode == 1
-    assert err.splitlines()[-1] == f"error: interrupted by {name}; no database was changed"
+    assert err.splitlines()[-1] == f"error: interrupted by {name}; no database was changed [MDB605]"
     assert table(out)["auth_db"][-2:] == ["rolled", "back"]
     assert pair.versions() == pair.at(1)
     asleep = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND datname = current_database()"
@@ -240,7 +240,7 @@ def test_a_signal_stops_python_code_of_a_revision_too(pair: Project) -> None:
         time.sleep(0.3)
         process.terminate()
         _, err = process.communicate(timeout=10)
-    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed"
+    assert err.splitlines()[-1] == "error: interrupted by SIGTERM; no database was changed [MDB605]"
 
 
 @pytest.mark.parametrize("jobs", ["1", "4"])
