@@ -6,8 +6,8 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy.engine import make_url
 
-from multidb.commands.alembic.migrate import _Stages
 from multidb.commands.support.run_report import RunReport
+from multidb.commands.support.stages import Stages
 from multidb.config.configuration import Database
 from multidb.database.attempt import Run
 from multidb.database.probe import ProbeResult
@@ -26,7 +26,7 @@ def test_a_database_is_committed_in_part_only_while_it_has_stages_left() -> None
     whole = Outcome(applied, dict.fromkeys(applied, State.COMMITTED), {})
     broken = Outcome(applied, {"auth_db": State.COMMITTED, "user_db": State.ROLLED_BACK}, {"user_db": "no room"})
     report = RunReport({each.name: ProbeResult(each) for each in (AUTH, USER)}, LockHold(0))
-    stages = _Stages(Mock(), plans, Run("upgrade heads"), count(1), 1, Mock(), report)
+    stages = Stages(Mock(), plans, Run("upgrade heads"), count(1), 1, Mock(), report)
     stages.committer.commit.side_effect = [whole, broken]  # type: ignore[attr-defined] # a mock
     with pytest.raises(MigrationError, match="the commit failed: user_db: no room"):
         stages.commit_all(two_phase=False)
@@ -42,7 +42,7 @@ def test_a_database_is_committed_in_part_only_while_it_has_stages_left() -> None
 )
 def test_recover_is_advised_where_a_transaction_was_prepared(two_phase: bool, advice: str) -> None:
     report = RunReport({"auth_db": ProbeResult(AUTH)}, LockHold(0))
-    stages = _Stages(Mock(), [Plan(AUTH, (), (Stage(("a",)),))], Run("x"), count(1), 1, Mock(), report)
+    stages = Stages(Mock(), [Plan(AUTH, (), (Stage(("a",)),))], Run("x"), count(1), 1, Mock(), report)
     stages.committer.commit.return_value = Outcome({}, {"auth_db": State.IN_DOUBT}, {"auth_db": "cut"})  # type: ignore[attr-defined] # a mock
     with pytest.raises(MigrationError):
         stages._commit({"auth_db": 0}, two_phase=two_phase, nontransactional=False)
