@@ -1,7 +1,6 @@
 """`python -m multidb`: the commands that Alembic does not have, a file each in `commands/`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from multidb.arguments import Parser
 from multidb.commands.support import listing
 from multidb.commands.support.command import Command
 from multidb.errors import ExitCode, MigrationError, exit_for, nearest
+from multidb.output import discard_stdout
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: ExitCode = module.run(Command(options))
         if sys.stdout is not None:  # it may have been closed
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader needs no more: https://docs.python.org/3/library/signal.html#note-on-sigpipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader needs no more
+        discard_stdout()
         return ExitCode.FAILED
     except (Exception, KeyboardInterrupt) as error:
         if is_raised:

@@ -1,5 +1,6 @@
 """Text for people: revisions, counts, columns, and printing that never fails a run."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
@@ -49,3 +50,11 @@ def print_safely(config: Config, text: str) -> None:
     except (OSError, ValueError, AttributeError):  # a closed pipe, a closed file, no stdout at all
         if sys.stdout is not None:
             sys.stdout = None  # else Python flushes again at exit, fails, and exits with 120
+
+
+def discard_stdout() -> None:
+    """Discard what Python would still write to a pipe that its reader has closed.
+
+    https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,7 +17,7 @@ from multidb.database import provision
 from multidb.database.probe import start_probes
 from multidb.errors import exit_for
 from multidb.local.server import Server
-from multidb.output import NAME_WIDTH, revisions_text
+from multidb.output import NAME_WIDTH, discard_stdout, revisions_text
 
 
 def up(root: Path) -> None:
@@ -39,7 +39,10 @@ def up(root: Path) -> None:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)  # in its place among the lines of the programs that are started
+    try:
+        print(line, flush=True)  # in its place among the lines of the programs that are started
+    except BrokenPipeError:  # of `bin/up | head`: the databases come up all the same
+        discard_stdout()
 
 
 def down(root: Path, *, wipe: bool) -> None:
@@ -48,10 +51,10 @@ def down(root: Path, *, wipe: bool) -> None:
     if wipe:
         for server in servers:
             server.remove()
-        print("removed .local")
+        _print("removed .local")
     else:
         stopped = [server.stop() for server in servers]
-        print("stopped" if any(stopped) else "it was not running")
+        _print("stopped" if any(stopped) else "it was not running")
 
 
 def main() -> int:

@@ -375,5 +375,5 @@ def test_no_scratch_database_is_left_whatever_ends_it(few: Project, postgres: Po
         assert few.multidb("drift").code == 0
     else:
         assert process.returncode == 1
-        assert err.splitlines()[-1] == f"error: interrupted by {number.name}"
+        assert err.splitlines()[-1] == f"error: interrupted by {number.name} [MDB605]"
     assert not postgres.as_admin(there)

@@ -155,7 +155,7 @@ def test_ctrl_c_ends_it(few: Project) -> None:
     assert "waiting for the migration" in until(process, "waiting")
     process.send_signal(2)
     _, err = process.communicate(timeout=10)
-    assert (process.returncode, err) == (1, "error: interrupted by SIGINT\n")
+    assert (process.returncode, err) == (1, "error: interrupted by SIGINT [MDB605]\n")
 
 
 def test_closed_output_is_no_failure(few: Project) -> None:

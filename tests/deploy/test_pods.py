@@ -160,7 +160,7 @@ def test_a_job_that_fails_says_why_is_not_retried_and_the_next_release_goes_on(
     failed = pods.run("migrate", MIGRATE_RELEASE="2026-12-01")
     assert action_after(one(production, "Job")["spec"], "migrate", failed.code) == "FailJob"
     message = pods.message("migrate", MIGRATE_RELEASE="2026-12-01").splitlines()
-    assert failed.error in message
+    assert f"{failed.error} [{failed.error_code}]" in message
     assert failed.reason == (
         'error: auth_db: migrations/versions/auth_db/auth_0002_by_hand.py:13: relation "nobody" does not exist'
     )

@@ -48,6 +48,13 @@ def test_up_brings_ten_databases_and_nothing_need_be_exported(clone: Project) ->
     assert clone.run("bin/down").out == "it was not running\n"
 
 
+def test_up_goes_on_when_nobody_reads_its_output_any_more(clone: Project) -> None:
+    result = clone.run("sh", "-c", "(bin/up; echo $? >code) | head -1")
+    assert (clone.root / "code").read_text() == "0\n", result
+    assert result.out.count("\n") == 1
+    assert clone.run(".venv/bin/alembic", "current", "--check-heads").code == 0
+
+
 def test_the_development_container_brings_ten_databases(clone: Project) -> None:
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
     assert container["onCreateCommand"].startswith("bin/packages postgresql pgbouncer sqlite3 zsh fish && ")

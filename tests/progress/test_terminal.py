@@ -194,7 +194,7 @@ def test_an_interrupted_run_leaves_the_terminal_as_it_was(few: Project) -> None:
         terminal.until("s: SELECT pg_sleep(60)")
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end() == 1
-    assert "error: interrupted by SIGINT; no database was changed" in terminal.lines
+    assert "error: interrupted by SIGINT; no database was changed [MDB605]" in terminal.lines
     assert "database    state" not in terminal.text
     assert locks(few) == []
 
