@@ -30,6 +30,10 @@ IN_A_REVISION = {
     ),
     "SELECT pg_cancel_backend(pg_backend_pid())": (Code.CANCELLED, "canceling statement due to user request"),
     "SELECT pg_terminate_backend(pg_backend_pid())": (Code.CONNECTION_LOST, "server closed the connection"),
+    "DO $$ BEGIN RAISE 'no space left on device' USING ERRCODE = 'disk_full'; END $$": (
+        Code.DISK,
+        "make room on the server's disk",
+    ),
     "CREATE ROLE somebody_else": (Code.CREATEROLE, "permission denied to create role"),
     "CREATE TEMPORARY TABLE t ()": (Code.NOT_PREPARABLE, "cannot PREPARE a transaction that has operated on temporary"),
     "COMMIT": (Code.ENDS_TRANSACTION, "would end the transaction"),

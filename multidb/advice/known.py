@@ -157,6 +157,7 @@ _STATEMENTS = (
         "in the revision before it",
         r"\bversion_num\b",
     ),
+    _known(Code.DISK, "53100 58030", "make room on the server's disk, or check its health, then run again"),
     # Sessions that the server ended: admin_shutdown, crash_shutdown, cannot_connect_now, and for being idle.
     _known(Code.CONNECTION_LOST, "57P01 57P02 57P03 57P05 25P03", BROKEN),
 )

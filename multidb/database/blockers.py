@@ -36,6 +36,20 @@ _BLOCKERS = """
            state, to_char(xact_start, 'HH24:MI:SS'), left(regexp_replace(query, '\\s+', ' ', 'g'), 80)
     FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%s)) ORDER BY pid
 """
+# A prepared transaction has no process: pg_blocking_pids() has a 0 for it. What tells whose its locks are is its lock of
+# its own transaction id: the virtual id is that of the session that prepared, or, after a restart, of no session.
+_PREPARED = """
+    SELECT DISTINCT quote_literal(prepared.gid), prepared.owner, to_char(prepared.prepared, 'HH24:MI:SS')
+    FROM pg_locks wanted
+    JOIN pg_locks held ON held.granted AND held.pid IS NULL AND held.locktype = wanted.locktype
+        AND (held.database, held.relation, held.page, held.tuple, held.transactionid, held.classid, held.objid)
+            IS NOT DISTINCT FROM (wanted.database, wanted.relation, wanted.page, wanted.tuple, wanted.transactionid,
+                                  wanted.classid, wanted.objid)
+    JOIN pg_locks own ON own.locktype = 'transactionid' AND own.granted AND own.pid IS NULL
+        AND own.virtualtransaction = held.virtualtransaction
+    JOIN pg_prepared_xacts prepared ON prepared.transaction = own.transactionid
+    WHERE wanted.pid = %s AND NOT wanted.granted AND 0 = ANY (pg_blocking_pids(wanted.pid)) ORDER BY 1
+"""
 
 
 class LockMonitor:
@@ -86,7 +100,9 @@ class LockMonitor:
             while not self._ended.is_set():
                 with driver.cursor() as cursor:
                     cursor.execute(_BLOCKERS, [self._backend])
-                    self._note(cursor.fetchall())
+                    sessions = list(map(_session_text, cursor.fetchall()))
+                    cursor.execute(_PREPARED, [self._backend])
+                    self._note([*sessions, *map(_prepared_text, cursor.fetchall())])
                     before, looked_at = self.looked_at, time.monotonic()
                     # A table that the migration has created is not visible here.
                     cursor.execute(_LOCKED_TABLES, [self._backend])
@@ -94,13 +110,20 @@ class LockMonitor:
                     self.looked_at = looked_at
                 self._ended.wait(_INTERVAL)
 
-    def _note(self, rows: list[tuple[object, ...]]) -> None:
-        found = "; ".join(
-            f"pid {pid} ({application or role or 'of another role'})"
-            + (f" on {host}, {state} since {since}: {statement}" if state else f", {HIDDEN}")
-            for pid, role, application, host, state, since, statement in rows
-        )
+    def _note(self, texts: Sequence[str]) -> None:
+        found = "; ".join(texts)
         if found and found != self.seen:
             self.seen = found
             with for_database(self._database.name):
                 log.info("waiting for a lock of %s", found)
+
+
+def _session_text(row: tuple[object, ...]) -> str:
+    pid, role, application, host, state, since, statement = row
+    who = f"pid {pid} ({application or role or 'of another role'})"
+    return who + (f" on {host}, {state} since {since}: {statement}" if state else f", {HIDDEN}")
+
+
+def _prepared_text(row: tuple[object, ...]) -> str:
+    gid, owner, since = row
+    return f"the prepared transaction {gid} of the role {owner}, since {since}"

@@ -10,7 +10,7 @@ from multidb.database.connections import Driver
 from multidb.database.quoting import quoted
 from multidb.replay.shape import without_kind
 from multidb.schema.difference import Difference
-from multidb.schema.snapshot import count_rows, reading
+from multidb.schema.snapshot import NotCountedError, count_rows, reading
 
 # Bytes of a row at the least: its header and its pointer in the page. So a table of so many bytes has at most so many.
 # https://www.postgresql.org/docs/current/storage-page-layout.html
@@ -114,7 +114,7 @@ class Weights:
     invalid_indexes: frozenset[str] = frozenset()
     sessions: Sequence[Session] = ()
     failing: Sequence[Failing] = ()
-    not_counted: Sequence[str] = ()  # the sentences of rows that were not counted in time
+    not_counted: Sequence[str] = ()  # the sentences of rows that were not counted, and why
     without_kind: frozenset[tuple[str, str]] = frozenset()
 
 
@@ -159,8 +159,8 @@ def _failing(
         for each in pending:
             try:
                 rows = count_rows(connection, each.violations, _COUNTING_TIME)
-            except TimeoutError:
-                missed.append(each.sentence)
+            except NotCountedError as error:
+                missed.append(f"{each.sentence} ({error})")
                 continue
             if rows:
                 # A difference is named `users.email.type`, and a table may have dots, too.

@@ -76,7 +76,7 @@ class DatabasePlan:
     @property
     def not_observed(self) -> list[str]:
         missed = self.observed.not_observed if self.observed else ()
-        uncounted = [f"the rows that violate it were not counted in time: {each}" for each in self.weights.not_counted]
+        uncounted = [f"the rows that violate it were not counted: {each}" for each in self.weights.not_counted]
         return [*missed, *uncounted]
 
     @property

@@ -144,6 +144,10 @@ def _begin(connection: Connection) -> None:
         cursor.execute(_READ_ONLY)
 
 
+class NotCountedError(Exception):
+    """Rows could not be counted; the text says why."""
+
+
 def count_rows(connection: Connection, statements: Sequence[str], seconds: float = 0.0) -> int | None:
     """Count rows; None without statements, or if one fails: they may need an object that is missing.
 
@@ -153,7 +157,7 @@ def count_rows(connection: Connection, statements: Sequence[str], seconds: float
         seconds: that each statement may take on PostgreSQL; 0 leaves that to the session.
 
     Raises:
-        TimeoutError: a statement took longer than `seconds`.
+        NotCountedError: with `seconds` given, a statement took longer, or the role may not read the table.
     """
     if not statements:
         return None
@@ -169,7 +173,9 @@ def count_rows(connection: Connection, statements: Sequence[str], seconds: float
         return int(row[0]) if row else None
     except (psycopg2.Error, sqlite3.Error) as error:
         if seconds and isinstance(error, psycopg2.errors.QueryCanceled):
-            raise TimeoutError from error
+            raise NotCountedError("not in time") from error
+        if seconds and isinstance(error, psycopg2.errors.InsufficientPrivilege):
+            raise NotCountedError("the role may not read the table") from error
         return None
     finally:
         cursor.execute("ROLLBACK TO SAVEPOINT multidb_counting")

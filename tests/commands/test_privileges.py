@@ -66,6 +66,14 @@ def test_a_role_without_connect_is_told(project: Project, postgres: Postgres) ->
     assert "grant the role CONNECT on the database" in project.alembic("upgrade", "heads").error
 
 
+def test_a_plan_says_which_rows_it_could_not_count(project: Project, postgres: Postgres) -> None:
+    project.add_revision("auth_db", 2, 'op.alter_column("users", "full_name", nullable=False)')
+    postgres.as_admin(f"GRANT {VERSIONS} TO {role(project)}", database(project))
+    shown = " ".join(project.multidb("plan", "auth_db").out.split())
+    assert "were not counted: " in shown
+    assert "(the role may not read the table)" in shown
+
+
 def test_a_run_takes_a_member_of_the_owner(project: Project, postgres: Postgres) -> None:
     project.add_revision("auth_db", 2, MORE)
     refused = project.alembic("upgrade", "heads")

@@ -145,6 +145,20 @@ def test_a_release_gives_up_cleanly_when_the_reader_does_not_end(busy: Project) 
     assert busy.versions() == busy.at(1)
 
 
+@pytest.mark.parametrize("statement", ["SELECT 1 FROM users", "LOCK TABLE users IN SHARE MODE"])
+def test_a_prepared_transaction_that_holds_a_lock_is_named(busy: Project, statement: str) -> None:
+    gid = f"anothers {busy.variables['AUTH_DB_URL'].rpartition('/')[2]}"
+    with session(busy, "auth_db", statement, f"PREPARE TRANSACTION '{gid}'") as other:
+        result = busy.alembic("-x", "lock_timeout=1s", "-x", "lock_retries=0", "upgrade", "heads")
+        other.rollback()
+        other.autocommit = True
+        other.cursor().execute(f"ROLLBACK PREPARED '{gid}'")
+    named = f"the prepared transaction '{gid}' of the role neighbor, since "
+    assert f"[auth_db] waiting for a lock of {named}" in result.err
+    assert f"blocked by {named}" in result.retry
+    assert busy.versions() == busy.at(1)
+
+
 def test_twelve_runs_at_once_on_empty_databases(project: Project) -> None:
     results = at_once(*[lambda: project.done("upgrade", "heads")] * 12)
     assert sorted(result.err.count("Running upgrade") for result in results) == [0] * 11 + [10]
