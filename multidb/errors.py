@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg2
 from alembic.config import Config
+from alembic.script.revision import CycleDetected, MultipleHeads, RangeNotAncestorError, ResolutionError, RevisionError
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
@@ -88,6 +89,13 @@ _URL_PASSWORD = re.compile(r"\b(\w{1,30}://[^\s:/@]{0,200}):[^\s@]*@")
 _OPTION_PASSWORD = re.compile(r"""(password["']?[=:] ?["']?)(?!\*{3})[^\s&'"]+""", re.IGNORECASE)
 _LONGEST = 1000  # characters of a line
 _OF_JSON = ("error", "error_code")
+# What Alembic says of the ids in a command or in the files; the first that matches is taken.
+_OF_REVISIONS: tuple[tuple[type[RevisionError], Code], ...] = (
+    (ResolutionError, Code.REVISION_NAME),
+    (RangeNotAncestorError, Code.REVISION_NAME),
+    (MultipleHeads, Code.SEVERAL_HEADS),
+    (CycleDetected, Code.BRANCH),
+)
 _BIND_WITHOUT_VALUE = "cd3x"  # https://docs.sqlalchemy.org/en/21/errors.html#error-cd3x
 
 
@@ -127,6 +135,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 def code_of(error: BaseException) -> Code:
     """The code of a failure of any kind, which its section in docs/troubleshooting.md has."""
+    error = _own(error)
     own = getattr(error, "code", None)  # some errors of SQLAlchemy have a code of its documentation
     if isinstance(own, Code):
         return own
@@ -141,7 +150,21 @@ def code_of(error: BaseException) -> Code:
         return Code.NOT_IMPORTED
     if revision_line(error):
         return Code.REVISION_RAISED
-    return Code.ALEMBIC if isinstance(error, CommandError) else Code.UNEXPECTED
+    return _of_alembic(error) or (Code.ALEMBIC if isinstance(error, CommandError) else Code.UNEXPECTED)
+
+
+def _own(error: BaseException) -> BaseException:
+    """The failure of ours that SQLAlchemy keeps in a StatementError, or the error itself."""
+    original = getattr(error, "orig", None)
+    return original if isinstance(original, MigrationError) else error
+
+
+def _of_alembic(error: BaseException) -> Code | None:
+    """The code of what Alembic says of the ids in a command or in the files; None of any other failure."""
+    if type(error) is RevisionError:
+        return Code.INVALID_ID  # which the constructor of Alembic's Revision does not take
+    cause = error.__cause__ if isinstance(error, CommandError) else error
+    return next((code for kind, code in _OF_REVISIONS if isinstance(cause, kind)), None)
 
 
 def with_code(text: str, error: BaseException) -> str:
@@ -214,6 +237,9 @@ def explain(error: BaseException) -> str:
         return redacted(str(error))
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted by {error}" if str(error) else "interrupted"
+    own = _own(error)
+    if own is not error:
+        return redacted(_place(error) + str(own))
     driver_error = error.orig if isinstance(error, DBAPIError) else error
     remarks: list[str] = []
     advice: str | None = None
@@ -221,7 +247,7 @@ def explain(error: BaseException) -> str:
         text, remarks = said.message(driver_error), said.remarks(driver_error)
         advice = known.next_step(driver_error)
     elif isinstance(error, SyntaxError):
-        return f"{_relative(error.filename or '?')}:{error.lineno}: {error.msg}"
+        return f"{_relative(error.filename)}:{error.lineno}: {error.msg}" if error.filename else error.msg
     elif isinstance(error, CommandError):
         text = " ".join(_text(error).split())
     else:

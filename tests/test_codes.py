@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from alembic import command
@@ -37,6 +38,13 @@ IN_A_REVISION = {
     "CREATE ROLE somebody_else": (Code.CREATEROLE, "permission denied to create role"),
     "CREATE TEMPORARY TABLE t ()": (Code.NOT_PREPARABLE, "cannot PREPARE a transaction that has operated on temporary"),
     "COMMIT": (Code.ENDS_TRANSACTION, "would end the transaction"),
+    "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$; CALL p()": (
+        Code.ENDS_TRANSACTION,
+        "invalid transaction termination: take COMMIT and ROLLBACK out of the procedure",
+    ),
+    "DELETE FROM alembic_version": (Code.RECORD_CHANGED, "Online migration expected to match one row"),
+    "DROP TABLE alembic_version": (Code.RECORD_CHANGED, "does not exist: a revision has dropped, renamed or altered"),
+    "DROP TABLE multidb_journal": (Code.RECORD_CHANGED, "does not exist: a revision has dropped, renamed or altered"),
 }
 
 
@@ -58,6 +66,8 @@ def test_a_statement_that_fails_in_a_revision_has_the_code_of_its_cause(few: Pro
         ("(", Code.NOT_IMPORTED),
         ("op.execute('SELECT :now')", Code.COLON),
         ("import sys; sys.exit(0)", Code.REVISION_RAISED),
+        ("raise KeyboardInterrupt", Code.REVISION_RAISED),
+        ("with op.get_context().autocommit_block(): pass", Code.ENDS_TRANSACTION),
     ],
 )
 def test_a_mistake_in_the_python_of_a_revision(few: Project, upgrade: str, code: Code) -> None:
@@ -71,6 +81,106 @@ def test_a_revision_without_upgrade(few: Project) -> None:
     result = few.alembic("upgrade", "heads")
     assert "there is no upgrade()" in result.error
     assert result.error_code == Code.MISSING_FUNCTION
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ('revision = "a@b"', Code.INVALID_ID, "'@' not allowed in revision identifier"),
+        ('revision = ""', Code.INVALID_ID, "its revision is an empty text"),
+        ("revision = 5", Code.NOT_IMPORTED, "TypeError"),
+        ("down_revision = 5", Code.NOT_IMPORTED, "TypeError"),
+        ('down_revision = "auth_0002"', Code.BRANCH, "they follow each other in a circle"),
+        ('down_revision = str("auth_0002")', Code.BRANCH, "Self-loop is detected"),
+        ('revision = str("a@b")', Code.INVALID_ID, "'@' not allowed in revision identifier"),
+        ('outside_transaction = "yes"', Code.NOT_IMPORTED, "should be True, or left out"),
+    ],
+)
+def test_a_wrong_value_at_the_top_of_a_revision(few: Project, line: str, code: Code, message: str) -> None:
+    path = few.add_revision("auth_db", 2, "pass")
+    name = line.partition(" ")[0]
+    text = re.sub(rf"^{name}\b.*\n", "", path.read_text(), flags=re.MULTILINE)
+    path.write_text(text.replace("\ndef upgrade", f"\n{line}\n\n\ndef upgrade"))
+    result = few.alembic("upgrade", "heads")
+    assert message in result.error
+    assert result.error_code == code
+
+
+def test_files_that_are_wrong_in_two_ways_have_both_codes(few: Project) -> None:
+    few.add_revision("auth_db", 2, "with op.get_context().autocommit_block(): pass")
+    path = few.add_revision("user_db", 2, "pass")
+    path.write_text(path.read_text().replace("def upgrade", "def up"))
+    result = few.alembic("upgrade", "heads")
+    assert f"leave nothing else in the revision [{Code.ENDS_TRANSACTION}]; user_db: " in result.error
+    assert result.error_code == Code.MISSING_FUNCTION
+
+
+def test_a_cursor_on_the_server_outside_a_transaction(few: Project) -> None:
+    read = "op.get_bind().execution_options(stream_results=True).exec_driver_sql('SELECT 1').all()"
+    path = few.add_revision("auth_db", 2, read)
+    path.write_text(path.read_text().replace("depends_on = None", "depends_on = None\noutside_transaction = True"))
+    result = few.alembic("upgrade", "heads")
+    assert re.search(r"auth_0002\w*\.py:\d+: a server-side cursor needs a transaction", result.partly)
+    assert result.error_code == Code.SERVER_SIDE_CURSOR
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("upgrade", "auth_db@nothing"), Code.REVISION_NAME),
+        (("history", "-r", "nothing:"), Code.REVISION_NAME),
+        (("upgrade", "nothing@head"), Code.UNKNOWN_DATABASE),
+        (("-x", "db=auth_db", "revision", "-m", "x", "--depends-on", "user_0001"), Code.REVISION_NAME),
+    ],
+)
+def test_a_name_in_the_command_that_nothing_has(few: Project, command: tuple[str, ...], code: Code) -> None:
+    assert few.alembic(*command).error_code == code
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("squash", "auth_db", "nothing"), Code.REVISION_NAME),
+        (("verify", "--accept", "nothing", "--why", "x"), Code.REVISION_NAME),
+        (("schema", "--out", "alembic.ini/x"), Code.NOT_WRITTEN),
+    ],
+)
+def test_a_command_of_our_own_that_fails(few: Project, command: tuple[str, ...], code: Code) -> None:
+    assert few.multidb(*command).error_code == code
+
+
+def test_ready_without_the_folder_of_the_branch(few: Project) -> None:
+    shutil.rmtree(few.root / "migrations/versions/auth_db")
+    assert few.multidb("ready", "auth_db").error_code == Code.NO_REVISIONS
+
+
+def test_a_damaged_file_of_sqlite(few: Project) -> None:
+    few.done("upgrade", "heads")
+    file = few.root / "investment.db"
+    file.write_bytes(file.read_bytes()[:100] + b"x" * 12_000)
+    said = rf"investment_db +FAILED: database disk image is malformed: .* \[{Code.FILE_DAMAGED}\]"
+    assert re.search(said, few.alembic("current").out)
+
+
+def test_models_that_call_sys_exit(few: Project) -> None:
+    path = few.root / "models/auth.py"
+    path.write_text(path.read_text() + "\nraise SystemExit(0)\n")
+    found = few.alembic("check").out
+    assert f"models.auth can't be imported: sys.exit() was called [{Code.MODELS}]" in found
+
+
+def test_a_scratch_server_on_which_no_database_may_be_created(few: Project) -> None:
+    few.variables["SCRATCH_SERVER_URL"] = few.variables["AUTH_DB_URL"].rpartition("/")[0]
+    found = few.multidb("drift", "auth_db").out
+    assert re.search(rf"may not create databases on .* \[{Code.SCRATCH_SERVER}\]", found), found
+
+
+def test_check_names_the_merge_where_a_branch_has_two_heads(few: Project) -> None:
+    few.add_revision("auth_db", 2, "pass")
+    path = few.add_revision("auth_db", 3, "pass")
+    path.write_text(path.read_text().replace("auth_0002", "auth_0001"))
+    found = few.alembic("check")
+    assert re.search(rf"auth_db +FAILED: .*alembic merge auth_db@heads` \[{Code.SEVERAL_HEADS}\]", found.out)
 
 
 def _without_password(url: str) -> str:
@@ -91,6 +201,9 @@ def test_a_connection_that_fails_has_the_code_of_its_cause(few: Project, postgre
         (url.replace("127.0.0.1", "no-such-host.invalid"), Code.HOST, "could not translate host name"),
         (re.sub(r":\d+/", ":1/", url), Code.NOT_LISTENING, "Connection refused"),
         (f"{url}_nowhere", Code.NO_DATABASE, "does not exist"),
+        (f"{url}?options=-cwork_mem%3Dx", Code.CONNECTION_OPTION, "invalid value for parameter"),
+        # For which libpq connects a second time, and says both.
+        (f"{url}?options=-cnonsense%3D1", Code.CONNECTION_OPTION, "unrecognized configuration parameter"),
     ):
         out, of_the_command = found(changed)
         assert re.search(rf"auth_db +FAILED: .*{message}.* \[{code}\]", out), out
@@ -105,7 +218,7 @@ def test_databases_that_fail_for_several_causes_have_a_code_each(few: Project) -
     few.write("migrations/versions/auth_db/auth_0002_x.py", "revision = 'auth-2'\ndown_revision = 'auth_0001'\n")
     few.write("migrations/versions/user_db/user_0002_x.py", "import nowhere\nrevision = nowhere.ID\n")
     result = few.alembic("upgrade", "heads")
-    assert re.search(rf"^error: auth_db: .*'auth-2' \[{Code.BRANCH}\]; user_db: .*nowhere", result.error), result
+    assert re.search(rf"^error: auth_db: .*'auth-2' \[{Code.INVALID_ID}\]; user_db: .*nowhere", result.error), result
     assert result.error_code == Code.NOT_IMPORTED
 
 

@@ -124,6 +124,7 @@ class Code(StrEnum):
     FILE_REPLACED = "MDB708"
     BATCH = "MDB709"
     SCRIPT = "MDB710"
+    FILE_DAMAGED = "MDB711"
 
     # Installation and the private server; some are said by the scripts in bin/ and deploy/ alone
     NO_POSTGRESQL = "MDB801"

@@ -72,6 +72,7 @@ def _known(
 
 
 _CREATE_EXTENSION = r"\bCREATE\s+EXTENSION\b"
+_JOURNAL = "multidb_journal"  # whose module imports this one
 _PREPARE = r"^PREPARE TRANSACTION\b"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html; the first row that matches is taken.
 _STATEMENTS = (
@@ -118,6 +119,13 @@ _STATEMENTS = (
     _known(Code.CANCELLED, "57014"),
     # not_null_violation, foreign_key_violation, unique_violation, check_violation, exclusion_violation.
     _known(Code.ROWS, "23502 23503 23505 23514 23P01"),
+    # invalid_transaction_termination: a procedure commits or rolls back.
+    _known(
+        Code.ENDS_TRANSACTION,
+        "2D000",
+        "take COMMIT and ROLLBACK out of the procedure, or write `outside_transaction = True` under down_revision of a "
+        "revision of its own",
+    ),
     _known(
         Code.READ_ONLY,
         "25006",
@@ -158,6 +166,13 @@ _STATEMENTS = (
         r"\bversion_num\b",
     ),
     _known(Code.DISK, "53100 58030", "make room on the server's disk, or check its health, then run again"),
+    # undefined_table, undefined_column: the run's own statements, for it has made the tables.
+    _known(
+        Code.RECORD_CHANGED,
+        "42P01 42703",
+        "a revision has dropped, renamed or altered the table: leave it to Alembic and the run",
+        rf"\bversion_num\b|\b{_JOURNAL}\b",
+    ),
     # Sessions that the server ended: admin_shutdown, crash_shutdown, cannot_connect_now, and for being idle.
     _known(Code.CONNECTION_LOST, "57P01 57P02 57P03 57P05 25P03", BROKEN),
 )
@@ -190,6 +205,9 @@ _CONNECTIONS = (
         "correct the user or the password in the URL or its variables, or create a role that is missing with "
         "`python -m multidb create`",
     ),
+    # invalid_parameter_value, syntax_error, invalid_name, undefined_object, cant_change_runtime_param: of `options` in
+    # the URL, or of PGOPTIONS.
+    _known(Code.CONNECTION_OPTION, "22023 42601 42602 42704 55P02", "correct the options in the URL, or PGOPTIONS"),
     _known(Code.NO_DATABASE, NO_DATABASE, "create it with `python -m multidb create`"),
     _known(Code.LOGIN_REFUSED, "42501", "grant the role CONNECT on the database"),
     _known(
@@ -222,6 +240,7 @@ _SQLITE = {
     sqlite3.SQLITE_IOERR_DELETE_NOENT: (Code.FILE_REPLACED, REPLACED),
     sqlite3.SQLITE_CANTOPEN: (Code.FILE_NOT_OPENED, "see that the directory exists and may be written to"),
     sqlite3.SQLITE_NOTADB: (Code.NOT_SQLITE, "the URL names a file that SQLite did not write"),
+    sqlite3.SQLITE_CORRUPT: (Code.FILE_DAMAGED, "restore the file from a backup"),
     sqlite3.SQLITE_READONLY: (Code.FILE_READ_ONLY, "make the file and its directory writable"),
     sqlite3.SQLITE_FULL: (Code.DISK, "make room on the disk, then run again"),
     sqlite3.SQLITE_IOERR: (Code.DISK, "make room on the disk, or check its health, then run again"),

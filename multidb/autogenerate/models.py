@@ -154,8 +154,9 @@ def metadata_of(database: Database) -> MetaData:
         raise MigrationError(Code.MODELS, f"{models} can't be imported: {error}", name) from error
     except AttributeError as error:
         raise MigrationError(Code.MODELS, f"{models} has no Base with a metadata: see models/auth.py", name) from error
-    except Exception as error:
-        raise MigrationError(Code.MODELS, f"{models} can't be imported: {explain(error)}", name) from error
+    except (Exception, SystemExit) as error:
+        reason = "sys.exit() was called" if isinstance(error, SystemExit) else explain(error)
+        raise MigrationError(Code.MODELS, f"{models} can't be imported: {reason}", name) from error
     if not isinstance(metadata, MetaData):
         raise MigrationError(Code.MODELS, f"{models}.Base.metadata is no MetaData", name)
     return metadata

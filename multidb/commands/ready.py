@@ -67,11 +67,15 @@ def run(command: Command) -> ExitCode:
 
 def _branch(command: Command, name: str) -> Branch:
     """The branch of a database. MigrationError if it has no revisions: an empty database would look ready."""
-    branch = command.revisions.branch(name)
+    missing = MigrationError(
+        Code.NO_REVISIONS, f"migrations/versions/{name} has no revisions: see whether its files are there", name
+    )
+    try:
+        branch = command.revisions.branch(name)
+    except FileNotFoundError as error:  # the folder itself
+        raise missing from error
     if not branch.files:
-        raise MigrationError(
-            Code.NO_REVISIONS, f"migrations/versions/{name} has no revisions: see whether its files are there", name
-        )
+        raise missing
     return branch
 
 

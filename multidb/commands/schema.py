@@ -33,9 +33,7 @@ def run(command: Command) -> ExitCode:
         print("\n".join(made.values()), end="")
         return ExitCode.OK
     if not options.check:
-        options.out.mkdir(parents=True, exist_ok=True)
-        for name, text in made.items():
-            _file(options.out, name).write_text(text, encoding="utf-8")
+        _write(options.out, made)
         return ExitCode.OK
     problems = list(_problems(options.out, made, command))
     for problem in problems:
@@ -43,6 +41,15 @@ def run(command: Command) -> ExitCode:
     if problems:
         print(f"`python -m multidb schema --out {options.out}` writes them")
     return ExitCode.FOUND if problems else ExitCode.OK
+
+
+def _write(directory: Path, made: Mapping[str, str]) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in made.items():
+            _file(directory, name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MigrationError(Code.NOT_WRITTEN, f"{directory} can't be written: {error.strerror}") from error
 
 
 def _made(command: Command, environment: Environment, replays: Replays) -> dict[str, str]:

@@ -112,7 +112,9 @@ def _squashed(branch: Branch, last: str) -> list[RevisionFile]:
     """The files up to a revision, in their order. MigrationError if others follow one before the last."""
     if not branch.knows(last):
         raise MigrationError(
-            Code.SQUASH, f"there is no revision {last!r} of this branch{nearest(last, branch.files)}", branch.database
+            Code.REVISION_NAME,
+            f"there is no revision {last!r} of this branch{nearest(last, branch.files)}",
+            branch.database,
         )
     scripts = reversed(list(branch.revision_map.iterate_revisions(last, "base")))
     files = [branch.files[script.revision] for script in scripts]

@@ -113,7 +113,8 @@ def _accept(command: Command, databases: Sequence[Database]) -> list[Database]:
         name = command.revisions.owner_of(revision)
         if name is None:
             raise MigrationError(
-                Code.OPTION, f"--accept {revision}: no file of {', '.join(each.name for each in databases)} has it"
+                Code.REVISION_NAME,
+                f"--accept {revision}: no file of {', '.join(each.name for each in databases)} has it",
             )
         digest = journal.digest(Path(command.revisions.branch(name).files[revision].path))
         accepted.setdefault(name, []).append(Acceptance(revision, digest, why, by))

@@ -33,7 +33,8 @@ _BUSY = {known.SUCCESS, "57P03", known.NO_SLOT}  # cannot_connect_now
 _PERMANENT_CLASSES = {"0A", "22", "28", "42"}
 _WRONG_PASSWORD = "28P01"  # noqa: S105 - no password
 # In a message of any language, `FATAL:  53300: …` and `LOCATION:  Function, file.c:1`.
-_STATE = re.compile(r"^.*?:\s+([0-9A-Z]{5}): ", re.MULTILINE)
+# Of a second attempt, the line begins with `connection to server at …, port … failed: FATAL:  53300: …`.
+_STATE = re.compile(r"^.*?:  ([0-9A-Z]{5}): ", re.MULTILINE)
 _ROUTINE = re.compile(r":\s+(\w+), \w+\.c:\d+\s*$", re.MULTILINE)
 
 

@@ -68,6 +68,19 @@ def check_unique(files: Sequence[RevisionFile]) -> None:
     raise MigrationError(Code.DUPLICATE_ID, "; ".join(twice))
 
 
+def invalid_ids(files: Iterable[RevisionFile]) -> Iterator[MigrationError]:
+    """The failures of ids that Alembic does not take, or that `alembic_version` would show as nothing."""
+    for file in files:
+        if file.revision.replace("_", "").isalnum():
+            continue
+        try:
+            Revision.verify_rev_id(file.revision)
+        except RevisionError as error:
+            yield MigrationError(Code.INVALID_ID, f"{file.place}: {error}")
+        if not file.revision:
+            yield MigrationError(Code.INVALID_ID, f"{file.place}: its revision is an empty text")
+
+
 def problems(files: Mapping[str, RevisionFile], heads: Sequence[str], database: str, versions: Path) -> Iterator[str]:
     """What Alembic would refuse, or skip in silence, in the files of a branch."""
     labels = {label for file in files.values() for label in file.branch_labels}
@@ -111,10 +124,6 @@ def _is_usual(file: RevisionFile, files: Mapping[str, RevisionFile]) -> bool:
 
 
 def _problems_of(file: RevisionFile, files: Mapping[str, RevisionFile], labels: set[str]) -> Iterator[str]:
-    try:
-        Revision.verify_rev_id(file.revision)
-    except RevisionError as error:
-        yield str(error)
     for parent in file.parents:
         if parent not in files:
             yield f"its down_revision {parent!r} is no revision of this branch"

@@ -14,7 +14,7 @@ from alembic.script.revision import Revision, RevisionError, RevisionMap
 
 from multidb.advice.codes import Code
 from multidb.config.configuration import revision_prefix
-from multidb.errors import MigrationError, in_database, reason_of
+from multidb.errors import MigrationError, in_database, joined, reason_of
 from multidb.output import revisions_text
 from multidb.planning import branch_checks
 from multidb.planning.revision_files import RevisionFile, RevisionScript, read_folder, versions_folder
@@ -38,9 +38,12 @@ class Branch:
         self._script = script
         with in_database(database):
             branch_checks.check_unique(files)
-            found = list(branch_checks.problems(self.files, self.heads, database, self.folder.parent))
+            found = list(branch_checks.invalid_ids(files))
+            problems = list(branch_checks.problems(self.files, self.heads, database, self.folder.parent))
+            if problems:
+                found.append(MigrationError(Code.BRANCH, "; ".join(problems)))
             if found:
-                raise MigrationError(Code.BRANCH, "; ".join(found))
+                raise joined(found)
 
     @cached_property
     def heads(self) -> tuple[str, ...]:
@@ -168,9 +171,11 @@ class Branch:
         """Raise MigrationError if the database's `alembic_version` holds anything but the head of the branch."""
         heads = self.standing(recorded)
         if set(heads) != set(self.heads):
+            self.check_destination("heads")  # which `alembic upgrade` would check next
             place = f"at {revisions_text(heads)}, not at its head {revisions_text(self.heads)}"
+            symbol = "heads" if len(self.heads) > 1 else "head"
             raise MigrationError(
-                Code.NOT_AT_HEAD, f"{place}: run `alembic upgrade {self.database}@head` first", self.database
+                Code.NOT_AT_HEAD, f"{place}: run `alembic upgrade {self.database}@{symbol}` first", self.database
             )
 
     def number_of(self, revision: str) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 
+from multidb.advice.codes import Code
 from multidb.planning.plan import Step, Work, around_revision, runs_file
 from multidb.planning.revision_files import OUTSIDE_TRANSACTION as DECLARATION
 from multidb.planning.revision_files import place_of
@@ -24,20 +25,21 @@ def is_declared(script: Script) -> bool:
     return getattr(script.module, DECLARATION, False) is True
 
 
-def problem_of(script: Script, text: bytes) -> tuple[str, str] | None:
-    """What must be changed in a revision, given with its text, before it can run: the place, and the reason."""
+def problem_of(script: Script, text: bytes) -> tuple[str, str, Code] | None:
+    """What must be changed in a revision, given with its text, before it can run: the place, the reason, its code."""
     found = getattr(script.module, DECLARATION, False)
     if not isinstance(found, bool):
-        return place_of(script.path), f"{DECLARATION} = {found!r}: should be True, or left out"
+        return place_of(script.path), f"{DECLARATION} = {found!r}: should be True, or left out", Code.NOT_IMPORTED
     if found or _BLOCK.encode() not in text:
         return None
     with suppress(SyntaxError):  # which the import reports
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Attribute) and node.attr == _BLOCK:
-                return f"{place_of(script.path)}:{node.lineno}", (
+                reason = (
                     f"{_BLOCK}() would commit this database before the others have migrated: write "
                     f"`{DECLARATION} = True` under down_revision, and leave nothing else in the revision"
                 )
+                return f"{place_of(script.path)}:{node.lineno}", reason, Code.ENDS_TRANSACTION
     return None
 
 

@@ -152,7 +152,7 @@ def stages_of(steps: Sequence[Step]) -> tuple[Stage, ...]:
 
 
 def _check_files(steps: Iterable[Step]) -> None:
-    reasons: dict[str, list[str]] = {}  # the places of each
+    found: dict[tuple[str, Code], list[str]] = {}  # the places of each reason
     texts: dict[str, dict[str, bytes]] = {"upgrade": {}, "downgrade": {}}  # by the function that is to run, by path
     for step in steps:
         script = getattr(step, "revision", None)
@@ -161,15 +161,17 @@ def _check_files(steps: Iterable[Step]) -> None:
             texts["upgrade" if step.is_upgrade else "downgrade"][script.path] = text
             problem = nontransactional.problem_of(script, text)
             if problem:
-                reasons.setdefault(problem[1], []).append(problem[0])
+                place, reason, code = problem
+                found.setdefault((reason, code), []).append(place)
     for function, files in texts.items():
         missing = without(function, files)
         if missing:
-            reasons[f"there is no {function}(): write one"] = [place_of(path) for path in missing]
-    if reasons:
-        raise FilesError(
-            Code.MISSING_FUNCTION, "; ".join(f"{', '.join(places)}: {reason}" for reason, places in reasons.items())
-        )
+            reason = f"there is no {function}(): write one"
+            found[reason, Code.MISSING_FUNCTION] = [place_of(path) for path in missing]
+    if found:
+        errors = [MigrationError(code, f"{', '.join(places)}: {reason}") for (reason, code), places in found.items()]
+        whole = joined(errors)
+        raise FilesError(whole.code, whole.reason)
 
 
 def _plan(environment: Environment, branch: Branch, result: ProbeResult) -> Plan | None:

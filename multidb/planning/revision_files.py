@@ -302,6 +302,9 @@ def _apart(function: Callable[[str], Result], paths: Sequence[str]) -> list[Resu
     return found
 
 
+_ERRORS_OF_FILES = (Code.REVISION_RAISED, Code.ALEMBIC, Code.UNEXPECTED)
+
+
 def _import(path: str, database: str) -> RevisionFile | MigrationError:
     try:
         with in_database(database):
@@ -313,8 +316,8 @@ def _import(path: str, database: str) -> RevisionFile | MigrationError:
 def _with_place(path: str, error: MigrationError) -> MigrationError:
     """The failure to import a file, without the database, and with the file's place."""
     reason = reason_of(error)
-    # What no other row tells is a Python error in the file.
-    code = Code.NOT_IMPORTED if error.code is Code.REVISION_RAISED else error.code
+    # What no other row tells is an error of the file: of its Python, of its ids, or of reading it.
+    code = Code.NOT_IMPORTED if error.code in _ERRORS_OF_FILES else error.code
     return MigrationError(code, reason if place_of(path) in reason else f"{place_of(path)}: {reason}")
 
 

@@ -116,7 +116,7 @@ def _no_revision(word: str, names: Sequence[str], *, is_label: bool) -> Migratio
     if is_label:
         hint = nearest(word, names)
         there = f"there is no database {word!r}, and no branch has such a label: there are {', '.join(names)}"
-        return _unknown(word, names) if hint else MigrationError(Code.REVISION_NAME, there)
+        return _unknown(word, names) if hint else MigrationError(Code.UNKNOWN_DATABASE, there)
     return MigrationError(Code.REVISION_NAME, f"no database has a revision {word!r}: `alembic history` lists them")
 
 

@@ -341,6 +341,8 @@ class Participant:
                 yield
         except MigrationError as error:
             code, text, kind = code_of(error), reason_of(error), FailureKind.OTHER
+            if operation is Operation.MIGRATE and code is Code.ALEMBIC:
+                code = Code.RECORD_CHANGED  # Alembic updates one row of the version table, and has not found it
             causes = list(causes_of(error))
             if any(isinstance(cause, MovedError) for cause in causes):
                 kind = FailureKind.MOVED
@@ -361,7 +363,8 @@ class Participant:
         except BaseException as error:  # a revision may raise anything, a CancelledError for example
             place = revision_line(error)
             text = f"{place}: {type(error).__name__} was raised" if place else explain(error)
-            raise ParticipantError(code_of(error), text, self.name, stands=self._stands) from error
+            code = Code.REVISION_RAISED if place else code_of(error)  # a signal is an Interrupted
+            raise ParticipantError(code, text, self.name, stands=self._stands) from error
 
 
 def batch_mode_in(database: Database) -> AbstractContextManager[None]:

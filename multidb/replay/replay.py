@@ -20,7 +20,7 @@ from multidb.database import connections
 from multidb.database.attempt import Attempt, Run
 from multidb.database.connections import Driver
 from multidb.database.probe import Probe, probing
-from multidb.errors import MigrationError, reason_of
+from multidb.errors import MigrationError, code_of, reason_of
 from multidb.planning import alembic_internals
 from multidb.planning.branches import Branch
 from multidb.planning.environment import Environment
@@ -302,6 +302,6 @@ def _in_scratch_database() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise MigrationError(
-            Code.NOT_REPLAYED, f"its branch can't be replayed in a scratch database: {reason_of(error)}"
-        ) from error
+        # A server that lacks a privilege, or does not answer, is no fault of the branch.
+        code = Code.SCRATCH_SERVER if code_of(error) is Code.SCRATCH_SERVER else Code.NOT_REPLAYED
+        raise MigrationError(code, f"its branch can't be replayed in a scratch database: {reason_of(error)}") from error
