@@ -88,6 +88,7 @@ def joined(errors: Sequence[MigrationError]) -> MigrationError:
 _URL_PASSWORD = re.compile(r"\b(\w{1,30}://[^\s:/@]{0,200}):[^\s@]*@")
 _OPTION_PASSWORD = re.compile(r"""(password["']?[=:] ?["']?)(?!\*{3})[^\s&'"]+""", re.IGNORECASE)
 _LONGEST = 1000  # characters of a line
+_MAY_PASS = (Code.LOCK_TIMEOUT, Code.FILE_BUSY)  # a lock of another session, or of another process
 _OF_JSON = ("error", "error_code")
 # What Alembic says of the ids in a command or in the files; the first that matches is taken.
 _OF_REVISIONS: tuple[tuple[type[RevisionError], Code], ...] = (
@@ -210,7 +211,9 @@ def in_database(name: str) -> Iterator[None]:
         # Passed on, a revision's sys.exit() would end the run as a success with nothing done.
         raise MigrationError(Code.REVISION_RAISED, f"{_place(error)}sys.exit() was called", name) from error
     except Exception as error:
-        raise MigrationError(code_of(error), explain(error), name) from error
+        code = code_of(error)
+        kind = RetryError if code in _MAY_PASS else MigrationError
+        raise kind(code, explain(error), name) from error
 
 
 def reason_of(error: BaseException) -> str:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 from alembic import command
@@ -255,3 +257,11 @@ def test_a_program_that_calls_alembic_gets_the_code_as_an_attribute(
     assert isinstance(raised.value, MigrationError)
     assert raised.value.code is Code.REVISION_NAME
     assert "MDB" not in str(raised.value)
+
+
+def test_an_sqlite_file_that_another_process_has_locked_may_be_free_later(few: Project) -> None:
+    with closing(sqlite3.connect(few.root / "investment.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        result = few.alembic("-x", "db=investment_db", "current")
+    assert re.search(rf"^investment_db +FAILED: database is locked: .* \[{Code.FILE_BUSY}\]$", result.out, re.MULTILINE)
+    assert result.retry

@@ -36,8 +36,8 @@ _BLOCKERS = """
            state, to_char(xact_start, 'HH24:MI:SS'), left(regexp_replace(query, '\\s+', ' ', 'g'), 80)
     FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%s)) ORDER BY pid
 """
-# A prepared transaction has no process: pg_blocking_pids() has a 0 for it. What tells whose its locks are is its lock of
-# its own transaction id: the virtual id is that of the session that prepared, or, after a restart, of no session.
+# A prepared transaction has no process: pg_blocking_pids() has a 0 for it. Its lock of its own transaction id tells
+# whose its locks are: their virtual id is that of the session that prepared, or, after a restart, of no session.
 _PREPARED = """
     SELECT DISTINCT quote_literal(prepared.gid), prepared.owner, to_char(prepared.prepared, 'HH24:MI:SS')
     FROM pg_locks wanted

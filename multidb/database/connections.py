@@ -76,10 +76,9 @@ def _password(command: str) -> str:
         raise MigrationError(Code.PASSWORD_COMMAND, f"the password command can't be run: {reason}") from error
     password = said.stdout.rstrip("\r\n")
     if said.returncode or not password:
-        reason = first_line(said.stderr) if said.stderr.strip() else "it printed no password"
-        raise MigrationError(
-            Code.PASSWORD_COMMAND, f"the password command failed with exit code {said.returncode}: {reason}"
-        )
+        what = f"failed with exit code {said.returncode}" if said.returncode else "printed no password"
+        reason = f": {first_line(said.stderr)}" if said.stderr.strip() else ""
+        raise MigrationError(Code.PASSWORD_COMMAND, f"the password command {what}{reason}")
     return password
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from multidb.advice.codes import Code
 from tests.support.project import Project
 from tests.support.runs import interrupt, locks, prepared
 
@@ -134,6 +135,7 @@ def test_missing_evidence_is_never_a_rollback(second: Project) -> None:
     unknown = second.alembic("upgrade", "heads")
     assert "auth_db: in doubt: multidb:" in unknown.partly
     assert "which databases.yaml does not have" in unknown.partly
+    assert unknown.error_code == Code.IN_DOUBT
     assert prepared(second) == left
 
     (second.root / "kept").rename(second.root / "migrations/versions/investment_db")
