@@ -131,7 +131,11 @@ def reported(config: Config) -> Iterator[None]:
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
-    return ExitCode(getattr(error, "exit_code", ExitCode.FAILED))
+    """The exit code of a failure of any kind."""
+    own = getattr(error, "exit_code", None)
+    if own is None:
+        return ExitCode.RETRY if code_of(error) in _MAY_PASS else ExitCode.FAILED
+    return ExitCode(own)
 
 
 def code_of(error: BaseException) -> Code:
@@ -211,9 +215,8 @@ def in_database(name: str) -> Iterator[None]:
         # Passed on, a revision's sys.exit() would end the run as a success with nothing done.
         raise MigrationError(Code.REVISION_RAISED, f"{_place(error)}sys.exit() was called", name) from error
     except Exception as error:
-        code = code_of(error)
-        kind = RetryError if code in _MAY_PASS else MigrationError
-        raise kind(code, explain(error), name) from error
+        kind = RetryError if exit_code_of(error) is ExitCode.RETRY else MigrationError
+        raise kind(code_of(error), explain(error), name) from error
 
 
 def reason_of(error: BaseException) -> str:
