@@ -120,7 +120,7 @@ def _is_usual(file: RevisionFile, files: Mapping[str, RevisionFile]) -> bool:
     """Whether a file only follows another one of its branch; asked first, because all files are checked every time."""
     down = file.down_revision
     is_child = isinstance(down, str) and down in files and file.depends_on is None
-    return is_child and not file.branch_labels and file.revision.replace("_", "").isalnum()
+    return is_child and not file.branch_labels
 
 
 def _problems_of(file: RevisionFile, files: Mapping[str, RevisionFile], labels: set[str]) -> Iterator[str]:
