@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from typing import overload
 
 import psycopg2
 from alembic.config import Config
@@ -78,7 +79,7 @@ def joined(errors: Sequence[MigrationError]) -> MigrationError:
         return errors[0]
     *others, last = errors
     is_one_kind = all(error.code is last.code for error in others)
-    texts = [str(error) if is_one_kind else f"{error} [{error.code}]" for error in others]
+    texts = [str(error) if is_one_kind else with_code(str(error), error) for error in others]
     found = MigrationError(last.code, "; ".join([*texts, str(last)]))
     found.exit_code = ExitCode.most_severe(error.exit_code for error in errors)
     return found
@@ -175,6 +176,14 @@ def _of_alembic(error: BaseException) -> Code | None:
 def with_code(text: str, error: BaseException) -> str:
     """What is said of a failure, with its code at the end."""
     return f"{text} [{code_of(error)}]"
+
+
+@overload
+def said_of(failure: BaseException) -> str: ...
+
+
+@overload
+def said_of(failure: None) -> None: ...
 
 
 def said_of(failure: BaseException | None) -> str | None:

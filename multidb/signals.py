@@ -14,8 +14,7 @@ from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
 from typing import NoReturn
 
-from multidb.advice.codes import Code
-from multidb.errors import ExitCode
+from multidb.errors import ExitCode, with_code
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CANCEL_INTERVAL = 0.3  # seconds until a statement is cancelled again: the first cancel may have come before it ran
@@ -156,7 +155,8 @@ class Interruption:
     def exit(self) -> NoReturn:
         """End the process at once; what the run left behind is named, and is the exit code."""
         left = self.left_behind or "the servers roll back what was not committed"
-        os.write(2, f"error: interrupted twice; {left} [{Code.INTERRUPTED}]\n".encode())
+        line = with_code(f"error: interrupted twice; {left}", Interrupted())
+        os.write(2, f"{line}\n".encode())
         os._exit(ExitCode.PARTIAL if self.left_behind else ExitCode.FAILED)
 
     def _watch(self, receiver: socket.socket, count: int, stop: Callable[[], None]) -> None:

@@ -227,25 +227,22 @@ _CONNECTIONS = (
 )
 
 
-def _without_sqlstate(code: Code, next_step: str | None) -> Known:
-    return Known(code, frozenset(), next_step, re.compile(""), None, None, None)
-
-
-_REFUSED = _without_sqlstate(Code.CONNECTION_FAILED, None)
-_FAILED = _without_sqlstate(Code.STATEMENT_FAILED, None)
-_LOST = _without_sqlstate(Code.CONNECTION_LOST, BROKEN)
+# Where there is no SQLSTATE, or none that a row has.
+_REFUSED = _known(Code.CONNECTION_FAILED, "")
+_FAILED = _known(Code.STATEMENT_FAILED, "")
+_LOST = _known(Code.CONNECTION_LOST, "", BROKEN)
 # https://sqlite.org/rescode.html
 _SQLITE = {
-    sqlite3.SQLITE_READONLY_DBMOVED: (Code.FILE_REPLACED, REPLACED),
-    sqlite3.SQLITE_IOERR_DELETE_NOENT: (Code.FILE_REPLACED, REPLACED),
-    sqlite3.SQLITE_CANTOPEN: (Code.FILE_NOT_OPENED, "see that the directory exists and may be written to"),
-    sqlite3.SQLITE_NOTADB: (Code.NOT_SQLITE, "the URL names a file that SQLite did not write"),
-    sqlite3.SQLITE_CORRUPT: (Code.FILE_DAMAGED, "restore the file from a backup"),
-    sqlite3.SQLITE_READONLY: (Code.FILE_READ_ONLY, "make the file and its directory writable"),
-    sqlite3.SQLITE_FULL: (Code.DISK, "make room on the disk, then run again"),
-    sqlite3.SQLITE_IOERR: (Code.DISK, "make room on the disk, or check its health, then run again"),
-    sqlite3.SQLITE_BUSY: (Code.FILE_BUSY, "another process writes to the file: run again when it is done"),
-    sqlite3.SQLITE_CONSTRAINT: (Code.ROWS, None),
+    sqlite3.SQLITE_READONLY_DBMOVED: _known(Code.FILE_REPLACED, "", REPLACED),
+    sqlite3.SQLITE_IOERR_DELETE_NOENT: _known(Code.FILE_REPLACED, "", REPLACED),
+    sqlite3.SQLITE_CANTOPEN: _known(Code.FILE_NOT_OPENED, "", "see that the directory exists and may be written to"),
+    sqlite3.SQLITE_NOTADB: _known(Code.NOT_SQLITE, "", "the URL names a file that SQLite did not write"),
+    sqlite3.SQLITE_CORRUPT: _known(Code.FILE_DAMAGED, "", "restore the file from a backup"),
+    sqlite3.SQLITE_READONLY: _known(Code.FILE_READ_ONLY, "", "make the file and its directory writable"),
+    sqlite3.SQLITE_FULL: _known(Code.DISK, "", "make room on the disk, then run again"),
+    sqlite3.SQLITE_IOERR: _known(Code.DISK, "", "make room on the disk, or check its health, then run again"),
+    sqlite3.SQLITE_BUSY: _known(Code.FILE_BUSY, "", "another process writes to the file: run again when it is done"),
+    sqlite3.SQLITE_CONSTRAINT: _known(Code.ROWS, ""),
 }
 
 
@@ -297,8 +294,7 @@ def of_refusal(sqlstate: str, detail: str | None) -> Known:
 def _cause(error: psycopg2.Error | sqlite3.Error) -> Known:
     if isinstance(error, sqlite3.Error):
         result = getattr(error, "sqlite_errorcode", 0)
-        known = _SQLITE.get(result, _SQLITE.get(result & 0xFF))
-        return _without_sqlstate(*known) if known else _FAILED
+        return _SQLITE.get(result) or _SQLITE.get(result & 0xFF, _FAILED)
     if error.pgcode is None:
         # libpq gives none for a connection that broke; a misuse of the driver is a ProgrammingError, without one, too.
         return _LOST if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else _FAILED

@@ -10,7 +10,7 @@ from multidb.config import urls
 from multidb.config.configuration import Database
 from multidb.database.probe import POOLED, Probe, ProbeResult
 from multidb.database.quoting import quoted
-from multidb.errors import reason_of, with_code
+from multidb.errors import reason_of, said_of
 
 _OLDEST = 150000  # PostgreSQL 15, as server_version_num
 _SKEW = 5.0  # seconds by which two clocks may differ
@@ -55,7 +55,7 @@ def checks_of(probe: Probe, needs: Needs) -> list[Check]:
         result = probe.result()
         return list(_of_sqlite(probe.database) if probe.database.is_sqlite else _of_postgresql(probe, result, needs))
     except Exception as error:  # whatever the cause, the other databases are looked at
-        return [Check("reachable", "no", with_code(reason_of(error), error))]
+        return [Check("reachable", "no", said_of(error))]
 
 
 def _of_sqlite(database: Database) -> Iterator[Check]:

@@ -17,7 +17,7 @@ from multidb.config.configuration import Database
 from multidb.database import connections
 from multidb.database.attempt import Attempt, Run
 from multidb.database.probe import Probe, probing
-from multidb.errors import MigrationError, reason_of, with_code
+from multidb.errors import MigrationError, said_of
 from multidb.planning.environment import Environment
 from multidb.planning.plan import Plan
 from multidb.planning.processes import map_in_processes
@@ -179,4 +179,4 @@ class _Rehearsing:
         """The failure with its revision: the one after the last that was applied."""
         steps = self._plan.steps
         step = steps[min(self._applied, len(steps) - 1)]
-        return Failure(step.revision.revision, place_of(step.revision.path), with_code(reason_of(error), error))
+        return Failure(step.revision.revision, place_of(step.revision.path), said_of(error))

@@ -13,7 +13,7 @@ from multidb.database.newest_runs import newest_runs
 from multidb.database.probe import probing
 from multidb.database.recorded_runs import recorded_runs
 from multidb.database.threads import map_in_threads
-from multidb.errors import reason_of, with_code
+from multidb.errors import said_of
 from multidb.output import count_of, revisions_text
 from multidb.planning.environment import Environment
 from multidb.rehearsal.planning import Destination, planned
@@ -148,14 +148,14 @@ def _journal(database: Database) -> tuple[list[journal.JournalRow], str]:
     try:
         return list(newest_runs([database], RUNS)[0][database.name]), ""
     except Exception as error:
-        return [], with_code(reason_of(error), error)
+        return [], said_of(error)
 
 
 def _holders(database: Database) -> tuple[Sequence[Holder], str]:
     try:
         return holders(database), ""
     except Exception as error:
-        return (), with_code(reason_of(error), error)
+        return (), said_of(error)
 
 
 def _graph(environment: Environment, plan: DatabasePlan) -> RevisionGraph | None:
